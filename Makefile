@@ -1,0 +1,35 @@
+# Each target sets up .venv by itself; it needs Python 3.11 and git, nothing else.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+READY := $(VENV)/.installed
+
+.PHONY: quick test lint bench clean-env
+
+# The quick study: collects data, trains, evaluates, writes results/quick/README.md.
+quick: $(READY)
+	@snakemake quick --cores all --resources gpu=1 --show-failed-logs --quiet rules
+	@echo "Read results/quick/README.md"
+
+test: $(READY)
+	pytest -n 2 --dist loadgroup
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+# Training and environment speed of this machine, recorded; `dac plan` estimates with it.
+bench: $(READY)
+	dac bench --json benchmarks/results/calibration-$$(uname -n).json
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $(READY)
+
+clean-env:
+	rm -rf $(VENV)

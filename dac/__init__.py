@@ -1,0 +1,1 @@
+"""Diffusion Actor-Critic (arXiv 2405.20555): agent, datasets, training, evaluation and report."""

@@ -1,0 +1,7 @@
+"""`python -m dac`."""
+
+import sys
+
+from dac.cli import main
+
+sys.exit(main())

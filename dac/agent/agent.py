@@ -1,0 +1,254 @@
+"""Diffusion Actor-Critic (arXiv 2405.20555) for a pack of independent runs.
+
+Axes: R runs, H critics, B transitions, N next-action samples, T diffusion steps, O observation and A action components.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from dac.agent import actor as actor_objective
+from dac.agent import critic as critic_objective
+from dac.agent.batch import Batch, Draws
+from dac.agent.config import AgentConfig
+from dac.agent.critic import Metrics
+from dac.agent.diffusion import make_schedule
+from dac.agent.networks import actor_layout, critic_layout, initial_parameters, noise_predictor, q_values
+from dac.agent.optim import Adam, clip_by_global_norm, cosine_decay, moving_average
+from dac.agent.parameters import Layout, Parameters
+from dac.agent.policy import Policy, sample_actions, state_dims
+from dac.agent.streams import stream_generator
+
+
+def initial_run_state(config: AgentConfig, seed: int, observation_dim: int, action_dim: int) -> dict[str, Tensor]:
+    """State of a run at step 0, a pure function of its seed; the layout is that of `Agent.run_state`.
+
+    Target networks equal the online ones and the optimisers' moments are zero. Values are float64.
+    """
+    layouts = _layouts(config, observation_dim, action_dim)
+    state: dict[str, Tensor] = {}
+    for network, layout in layouts.items():
+        values = initial_parameters(layout, stream_generator(seed, f"parameters/{network}", 0))
+        for name, value in values.items():
+            state[f"{network}/{name}"] = value
+            state[f"target_{network}/{name}"] = value
+            state[f"{network}_adam/m/{name}"] = torch.zeros_like(value)
+            state[f"{network}_adam/v/{name}"] = torch.zeros_like(value)
+    state["eta"] = torch.tensor(config.eta, dtype=torch.float64)
+    state["active"] = torch.tensor(True)
+    return state
+
+
+def _layouts(config: AgentConfig, observation_dim: int, action_dim: int) -> dict[str, Layout]:
+    return {
+        "actor": actor_layout(observation_dim, action_dim, config.hidden_sizes),
+        "critic": critic_layout(observation_dim, action_dim, config.hidden_sizes, config.ensemble_size),
+    }
+
+
+class _Trained:
+    """One network of every run with its target and its optimiser."""
+
+    def __init__(self, name: str, layout: Layout, runs: int, device: torch.device | str, dtype: torch.dtype) -> None:
+        self.online = Parameters(layout, runs, device, dtype).requires_grad_()
+        self.target = Parameters(layout, runs, device, dtype)
+        self.first = Parameters(layout, runs, device, dtype)
+        self.second = Parameters(layout, runs, device, dtype)
+        self.adam = Adam(self.first.matrix, self.second.matrix)
+        self.parts = {
+            f"{name}/": self.online,
+            f"target_{name}/": self.target,
+            f"{name}_adam/m/": self.first,
+            f"{name}_adam/v/": self.second,
+        }
+
+    def descend(self, loss: Tensor, active: Tensor, step: int, lr: float, max_norm: float) -> Tensor:
+        """One clipped Adam step on the loss (R,) of the active runs; returns (R,) which of them remain finite.
+
+        A run whose loss or gradient is not finite is left as it is.
+        """
+        gradients = torch.autograd.grad(loss.sum(), tuple(self.online.named.values()))
+        gradient, norm = clip_by_global_norm(self.online.flatten(gradients), max_norm)
+        active = active & torch.isfinite(loss.detach()) & torch.isfinite(norm)
+        self.adam.update(self.online.matrix, gradient, step, lr, active)
+        return active
+
+    def follow(self, rate: float, active: Tensor) -> None:
+        """Move the target of the active runs towards the online network."""
+        moving_average(self.target.matrix, self.online.matrix, rate, active)
+
+
+class Agent:
+    """R independent runs of DAC that advance together.
+
+    Losses are summed over runs, so gradients never mix; clipping, eta and the freezing of a diverged run are per run.
+
+    Args:
+        config: shared by the runs. seeds: one per run, for the initial parameters. observation_dim: O. action_dim: A.
+
+    Attributes:
+        step: gradient steps made.
+        eta: (R,), weight of the behaviour-cloning loss.
+        active: (R,) bool; False from the first non-finite loss or gradient of a run on. Its parameters, moments and eta
+            then stay what they were, to the bit.
+        policy: the acting part, on the current parameters.
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        seeds: Sequence[int],
+        observation_dim: int,
+        action_dim: int,
+        device: torch.device | str = "cpu",
+        *,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        states = [initial_run_state(config, seed, observation_dim, action_dim) for seed in seeds]
+        self._assemble(config, states, 0, device, dtype)
+
+    @classmethod
+    def from_run_states(
+        cls,
+        config: AgentConfig,
+        states: Sequence[Mapping[str, Tensor]],
+        step: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Agent:
+        """Rebuild a pack from any runs' states at the same step; it continues as those runs would have, to the bit.
+
+        Raises:
+            ValueError: a state does not fit the configured networks.
+        """
+        agent = cls.__new__(cls)
+        agent._assemble(config, states, step, device, dtype)
+        return agent
+
+    def _assemble(
+        self,
+        config: AgentConfig,
+        states: Sequence[Mapping[str, Tensor]],
+        step: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+    ) -> None:
+        runs = len(states)
+        layouts = _layouts(config, *state_dims(states[0]))
+        self.config = config
+        self.step = step
+        self._schedule = make_schedule(config.beta_schedule, config.diffusion_steps, device, dtype)
+        self._actor = _Trained("actor", layouts["actor"], runs, device, dtype)
+        self._critic = _Trained("critic", layouts["critic"], runs, device, dtype)
+        for run, state in enumerate(states):
+            for prefix, part in {**self._actor.parts, **self._critic.parts}.items():
+                part.load_run_state(run, prefix, state)
+        self.eta = torch.stack([state["eta"] for state in states]).to(device, dtype)
+        self.active = torch.stack([state["active"] for state in states]).to(device)
+        self.policy = Policy(config, self._schedule, self._actor.online.named, self._critic.target.named)
+
+    @torch.no_grad()
+    def next_action_values(self, next_observations: Tensor, prior: Tensor, z: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Actions of the target actor in the next states, and the target critics' values of them.
+
+        Args:
+            next_observations: (R, B, O). prior: (R, B*N, A). z: (R, T - 1 or T, B*N, A); None for ddim.
+
+        Returns:
+            Actions (R, B*N, A) and values (R, H, B, N).
+        """
+        predictor = noise_predictor(self._actor.target.named, next_observations, self._schedule.steps, prior.shape[-1])
+        actions = sample_actions(self.config, self._schedule, predictor, prior, z)
+        values = q_values(self._critic.target.named, next_observations, actions)
+        return actions, values.view(*values.shape[:2], next_observations.shape[1], -1)
+
+    def update(self, batch: Batch, draws: Draws) -> Metrics:
+        """Make one gradient step: critic, target critic, actor (with the new target critic), eta, target actor.
+
+        Never waits for the device.
+
+        Returns:
+            Metrics (R,): those of `critic.critic_loss` and `actor.actor_loss`, and eta, the value used in this step.
+        """
+        metrics = self._update_critic(batch, draws)
+        metrics |= self._update_actor(batch, draws)
+        self.step += 1
+        return metrics
+
+    def _update_critic(self, batch: Batch, draws: Draws) -> Metrics:
+        config = self.config
+        _, next_q = self.next_action_values(batch.next_observations, draws.critic_prior, draws.critic_z)
+        with torch.no_grad():
+            targets = critic_objective.td_targets(config, batch, next_q)
+        loss, metrics = critic_objective.critic_loss(self._critic.online.named, batch, targets)
+        lr = cosine_decay(config.critic_lr, self.step, config.lr_decay_steps)
+        self.active = self._critic.descend(loss, self.active, self.step, lr, config.gradient_clip)
+        self._critic.follow(config.target_rate, self.active)
+        return metrics
+
+    def _update_actor(self, batch: Batch, draws: Draws) -> Metrics:
+        config = self.config
+        loss, metrics = actor_objective.actor_loss(
+            config,
+            self._schedule,
+            self._actor.online.named,
+            self._critic.target.named,
+            batch=batch,
+            draws=draws,
+            eta=self.eta,
+        )
+        metrics["eta"] = self.eta
+        lr = cosine_decay(config.actor_lr, self.step, config.lr_decay_steps)
+        self.active = self._actor.descend(loss, self.active, self.step, lr, config.gradient_clip)
+        if config.eta_lr > 0 and config.guidance != "none":
+            self.eta = torch.where(self.active, updated_eta(config, self.eta, metrics["bc_loss"]), self.eta)
+        if self.step % config.actor_ema_interval == 0 and self.step > config.actor_ema_start:
+            self._actor.follow(config.target_rate, self.active)
+        return metrics
+
+    def candidates(
+        self, observations: Tensor, action_samples: int, prior: Tensor, z: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Candidate actions and their values: `Policy.candidates` on the current parameters."""
+        return self.policy.candidates(observations, action_samples, prior, z)
+
+    def act(
+        self,
+        observations: Tensor,
+        action_samples: int,
+        prior: Tensor,
+        z: Tensor | None,
+        *,
+        temperature: float | None = None,
+        gumbel: Tensor | None = None,
+    ) -> Tensor:
+        """Choose actions: `Policy.act` on the current parameters."""
+        return self.policy.act(observations, action_samples, prior, z, temperature=temperature, gumbel=gumbel)
+
+    def run_state(self, run: int) -> dict[str, Tensor]:
+        """All that one run needs to continue, besides the step: CPU tensors without a run axis, under flat names.
+
+        Names: actor/..., target_actor/..., actor_adam/m/..., actor_adam/v/..., the same for critic, eta, active.
+        """
+        state: dict[str, Tensor] = {}
+        for prefix, part in {**self._actor.parts, **self._critic.parts}.items():
+            state |= part.run_state(run, prefix)
+        state["eta"] = self.eta[run].cpu().clone()
+        state["active"] = self.active[run].cpu().clone()
+        return state
+
+    def policy_state(self, run: int) -> dict[str, Tensor]:
+        """All that acting needs of one run: actor/... (online) and target_critic/...; see `Policy.from_states`."""
+        return {
+            **self._actor.online.run_state(run, "actor/"),
+            **self._critic.target.run_state(run, "target_critic/"),
+        }
+
+
+def updated_eta(config: AgentConfig, eta: Tensor, bc_loss: Tensor) -> Tensor:
+    """Dual ascent on eta: clip(eta + eta_lr clip(bc - b, -1, 1), eta_min, eta_max), elementwise."""
+    ascent = (bc_loss - config.bc_threshold).clamp(-1.0, 1.0)
+    return (eta + config.eta_lr * ascent).clamp(config.eta_min, config.eta_max)

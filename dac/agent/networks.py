@@ -1,0 +1,177 @@
+"""The noise predictor and the critics of a pack.
+
+Parameters are flat dictionaries of tensors with a leading run axis, (R, in, out) for a kernel of the actor; a critic's
+have the ensemble axis H behind it, (R, H, in, out). All products are batched over those axes.
+
+The first layer of either network reads a concatenation, [observation, action, time] or [observation, action]. It is
+computed as the sum of one product per part: the observation's part is the same for all actions tried in a state and
+for all steps of a reverse chain, and the time's part for all rows of a step, so neither is repeated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dac.agent.parameters import Layout
+
+FOURIER_FREQUENCIES = 8
+TIME_EMBEDDING_SIZES = (32, 32)
+
+Params = Mapping[str, Tensor]
+
+
+def actor_layout(observation_dim: int, action_dim: int, hidden_sizes: Sequence[int]) -> Layout:
+    """Names and shapes of the noise predictor: `time/i/...` embeds the time, `noise/i/...` predicts the noise."""
+    inputs = observation_dim + action_dim + TIME_EMBEDDING_SIZES[-1]
+    return Layout(
+        {
+            **_mlp_shapes("time/", (2 * FOURIER_FREQUENCIES, *TIME_EMBEDDING_SIZES)),
+            **_mlp_shapes("noise/", (inputs, *hidden_sizes, action_dim)),
+        }
+    )
+
+
+def critic_layout(observation_dim: int, action_dim: int, hidden_sizes: Sequence[int], ensemble_size: int) -> Layout:
+    """Names and shapes of an ensemble of Q-networks."""
+    return Layout(_mlp_shapes("", (observation_dim + action_dim, *hidden_sizes, 1)), (ensemble_size,))
+
+
+def _mlp_shapes(prefix: str, sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
+        shapes[f"{prefix}{layer}/kernel"] = (inputs, outputs)
+        shapes[f"{prefix}{layer}/bias"] = (outputs,)
+    return shapes
+
+
+def initial_parameters(layout: Layout, generator: torch.Generator) -> dict[str, Tensor]:
+    """Draw one run's parameters: Xavier-uniform kernels, each with the fans of its own matrix, and zero biases.
+
+    Drawn in float64 on the CPU, so that a seed means the same network on every device and in every precision.
+    """
+    parameters: dict[str, Tensor] = {}
+    for name, shape in layout.shapes.items():
+        value = torch.zeros(*layout.ensemble, *shape, dtype=torch.float64)
+        if name.endswith("kernel"):
+            limit = math.sqrt(6.0 / sum(shape))
+            value.uniform_(-limit, limit, generator=generator)
+        parameters[name] = value
+    return parameters
+
+
+def fourier_features(t: Tensor, dtype: torch.dtype) -> Tensor:
+    """Fourier features [cos(t f), sin(t f)] of the integer diffusion time, f_i = 10000^(-i/7), i = 0..7.
+
+    Args:
+        t: (...) integers.
+
+    Returns:
+        (..., 16).
+    """
+    exponents = torch.arange(FOURIER_FREQUENCIES, device=t.device, dtype=dtype)
+    frequencies = torch.exp(exponents * (-math.log(10000.0) / (FOURIER_FREQUENCIES - 1)))
+    angles = t.unsqueeze(-1).to(dtype) * frequencies
+    return torch.cat([torch.cos(angles), torch.sin(angles)], dim=-1)
+
+
+def noise_prediction(params: Params, x_t: Tensor, observations: Tensor, t: Tensor) -> Tensor:
+    """Predict the noise in x_t: eps_theta(x_t, s, t).
+
+    Args:
+        params: the actor's. x_t: (R, n, A). observations: (R, n, O). t: (R, n) integers in 1..T.
+
+    Returns:
+        (R, n, A).
+    """
+    observation_kernel, action_kernel, time_kernel = _noise_input_kernels(params, observations, x_t.shape[-1])
+    hidden = torch.baddbmm(params["noise/0/bias"].unsqueeze(1), observations, observation_kernel)
+    hidden = torch.baddbmm(hidden, _time_embedding(params, t), time_kernel)
+    return _hidden_layers(params, "noise/", torch.baddbmm(hidden, x_t, action_kernel))
+
+
+def noise_predictor(
+    params: Params, observations: Tensor, steps: int, action_dim: int
+) -> Callable[[Tensor, int], Tensor]:
+    """Noise prediction for a reverse chain: a function of (x_t, t), with t one number for all rows.
+
+    Args:
+        params: the actor's. observations: (R, b, O). steps: T.
+
+    Returns:
+        predictor(x_t (R, b * m, A), t) -> (R, b * m, A), any m >= 1; rows are grouped by observation. Equals
+        `noise_prediction` with every observation repeated m times.
+    """
+    runs = observations.shape[0]
+    observation_kernel, action_kernel, time_kernel = _noise_input_kernels(params, observations, action_dim)
+    times = torch.arange(1, steps + 1, device=observations.device).expand(runs, steps)
+    time_part = torch.bmm(_time_embedding(params, times), time_kernel)
+    observation_part = torch.baddbmm(params["noise/0/bias"].unsqueeze(1), observations, observation_kernel)
+
+    def predictor(x_t: Tensor, t: int) -> Tensor:
+        shared = observation_part + time_part[:, t - 1].unsqueeze(1)
+        return _hidden_layers(params, "noise/", _add_rows(shared, torch.bmm(x_t, action_kernel)))
+
+    return predictor
+
+
+def q_values(params: Params, observations: Tensor, actions: Tensor) -> Tensor:
+    """Evaluate every critic of every run.
+
+    Args:
+        params: the critics'. observations: (R, b, O). actions: (R, b * m, A), any m >= 1, grouped by observation.
+
+    Returns:
+        Q_h(s, a), (R, H, b * m).
+    """
+    kernel, bias = params["0/kernel"], params["0/bias"]
+    runs, ensemble = kernel.shape[:2]
+    observation_kernel, action_kernel = torch.split(
+        kernel.flatten(0, 1), [observations.shape[-1], actions.shape[-1]], dim=-2
+    )
+    shared = torch.baddbmm(bias.flatten(0, 1).unsqueeze(1), _per_member(observations, ensemble), observation_kernel)
+    hidden = _add_rows(shared, torch.bmm(_per_member(actions, ensemble), action_kernel))
+    return _hidden_layers(params, "", hidden).view(runs, ensemble, -1)
+
+
+def _noise_input_kernels(params: Params, observations: Tensor, action_dim: int) -> tuple[Tensor, ...]:
+    """The parts of the first kernel that belong to the observation, the action and the time."""
+    sizes = [observations.shape[-1], action_dim, TIME_EMBEDDING_SIZES[-1]]
+    return torch.split(params["noise/0/kernel"], sizes, dim=-2)
+
+
+def _time_embedding(params: Params, t: Tensor) -> Tensor:
+    features = fourier_features(t, params["time/0/kernel"].dtype)
+    hidden = torch.baddbmm(params["time/0/bias"].unsqueeze(1), features, params["time/0/kernel"])
+    return _hidden_layers(params, "time/", hidden)
+
+
+def _per_member(x: Tensor, ensemble: int) -> Tensor:
+    """Repeat each run's rows for every member: (R, n, D) -> (R * H, n, D)."""
+    return x.unsqueeze(1).expand(-1, ensemble, -1, -1).flatten(0, 1)
+
+
+def _add_rows(shared: Tensor, rows: Tensor) -> Tensor:
+    """Add (M, b, D) to each of the m neighbouring rows of (M, b * m, D)."""
+    members, states, width = shared.shape
+    return rows.view(members, states, -1, width).add_(shared.unsqueeze(2)).flatten(1, 2)
+
+
+def _hidden_layers(params: Params, prefix: str, hidden: Tensor) -> Tensor:
+    """Apply all layers behind the first: (M, n, width of the first layer) -> (M, n, outputs), M the leading axes."""
+    layer = 1
+    while (kernel := params.get(f"{prefix}{layer}/kernel")) is not None:
+        bias = params[f"{prefix}{layer}/bias"]
+        hidden = torch.baddbmm(bias.flatten(0, -2).unsqueeze(1), _mish(hidden), kernel.flatten(0, -3))
+        layer += 1
+    return hidden
+
+
+def _mish(x: Tensor) -> Tensor:
+    # In place where autograd keeps nothing: large temporaries cost more than the function itself.
+    return functional.mish(x, inplace=not x.requires_grad)

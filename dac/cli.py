@@ -1,0 +1,178 @@
+"""The command line: one command per step of the pipeline, and those that look at the plan and the store."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dac import params as parameters
+from dac import plan, store, why
+from dac.errors import UserError
+from dac.params import closest
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0 done, 1 a user's mistake, 2 wrong usage, 130 or 143 interrupted."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
+    try:
+        options.command(options)
+    except UserError as error:
+        print(f"dac: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `dac plan | head`
+        return 141
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dac", description="Diffusion Actor-Critic: the steps of the reproduction.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, function: object, help: str) -> argparse.ArgumentParser:  # noqa: A002 - argparse's own word
+        command = commands.add_parser(name, help=help, description=help)
+        command.set_defaults(command=function)
+        return command
+
+    command = add("plan", _plan, "print runs, packs, steps, disk and a time estimate per experiment")
+    command.add_argument("study", nargs="?", help="a study of params.yaml; all of them if left out")
+    command = add("why", _why, "say why something would run")
+    command.add_argument("what", nargs="?", help="a study, or a run: <task>/<label>-<fp>/seed-<k>; default: dvc_study")
+    command = add("runs", _runs, "list the runs in the store")
+    command.add_argument("--verify", action="store_true", help="compare contents with their sha256, not sizes alone")
+    command = add("fetch", _fetch, "download a D4RL dataset and check it")
+    command.add_argument("d4rl_id")
+    command = add("collect", _collect, "collect datasets: train SAC in an environment and record it")
+    command.add_argument("env")
+    command.add_argument("--datasets", required=True, help="fingerprints joined by '-'")
+    command.add_argument("--threads", type=int, default=1)
+    command = add("train", _train, "train a pack of runs of one group")
+    _add_pack(command)
+    command = add("evaluate", _evaluate, "evaluate a pack of runs of one group")
+    _add_pack(command)
+    command.add_argument("--evaluations", required=True, help="fingerprints joined by '-'")
+    command = add("report", _report, "write a study's tables, figures and page")
+    command.add_argument("study")
+    command.add_argument("--plan", help="refuse if the study's plan has another fingerprint than this")
+    command = add("bench", _bench, "measure training and environment speed on this machine")
+    command.add_argument("--device", default="cpu")
+    command.add_argument("--threads", type=int, default=2)
+    command.add_argument("--seconds", type=float, default=10.0, help="time for each measurement")
+    command.add_argument("--json", type=Path, help="also write the result there")
+    return parser
+
+
+def _add_pack(command: argparse.ArgumentParser) -> None:
+    command.add_argument("task")
+    command.add_argument("group", help="<label>-<fp>: the name of the group's folder under results/runs/<task>/")
+    command.add_argument("--seeds", required=True, help="joined by '-'")
+    command.add_argument("--threads", type=int, default=1)
+
+
+def _seeds(options: argparse.Namespace) -> list[int]:
+    try:
+        return [int(seed) for seed in options.seeds.split("-")]
+    except ValueError:
+        raise UserError(f"--seeds: found {options.seeds!r}; numbers joined by '-' are allowed, for example 0-1-2") from None
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from dac import planning
+
+    params = parameters.load()
+    studies = [options.study] if options.study else list(params.studies)
+    for study in studies:
+        print(planning.describe(params, study))
+
+
+def _why(options: argparse.Namespace) -> None:
+    params = parameters.load()
+    what = options.what or params.dvc_study
+    if what in params.studies:
+        print("\n".join(why.explain_study(params, what)))
+        return
+    known = {str(run): run for study in params.studies for run in plan.study_plan(params, study).runs()}
+    path = what.strip("/").removeprefix("results/runs/")
+    if path not in known:
+        raise UserError(
+            f"params.yaml: no study or run {what!r}; studies {closest(path, list(params.studies))} "
+            "Runs are named <task>/<label>-<fp>/seed-<k>, as `dac runs` lists them."
+        )
+    print(f"{path}: {why.explain_run(known[path]) or 'complete, nothing to do'}")
+
+
+def _runs(options: argparse.Namespace) -> None:
+    rows = why.list_runs(parameters.load(), options.verify)
+    if not rows:
+        print("the store results/runs is empty")
+        return
+    widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
+    for row in [{key: key for key in widths}, *rows]:
+        print("  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip())
+    if any(row["state"].startswith(("corrupt", "incomplete")) for row in rows):
+        raise UserError("some runs are damaged; delete their folders and start snakemake again, or `dvc checkout`.")
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from dac.datasets import catalog, d4rl, lock
+
+    entry = catalog.d4rl_file(options.d4rl_id)
+    d4rl.fetch(entry, Path("data/d4rl") / f"{entry.id}.hdf5")
+    if entry.sha256 is None:
+        lock.locked_sha256(f"d4rl:{entry.id}", Path("data/d4rl") / f"{entry.id}.hdf5")
+
+
+def _collect(options: argparse.Namespace) -> None:
+    from dac.datasets import loading
+
+    loading.collect(parameters.load(), options.env, options.datasets.split("-"), options.threads)
+
+
+def _train(options: argparse.Namespace) -> None:
+    params = parameters.load()
+    group = plan.find_group(params, options.task, options.group)
+    from dac import training  # torch: only once the plan is known to be right
+
+    try:
+        training.train(group, _seeds(options), params.compute, options.threads)
+    except training.Interrupted as interrupted:
+        print(f"dac: {interrupted}", file=sys.stderr)
+        sys.exit(143)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    params = parameters.load()
+    group = plan.find_group(params, options.task, options.group)
+    evaluations = plan.find_evaluations(params, group, options.evaluations.split("-"))
+    from dac import evaluation
+
+    evaluation.evaluate(group, _seeds(options), evaluations, params.compute, options.threads)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from dac.report import build
+
+    params = parameters.load()
+    study = plan.study_plan(params, options.study)
+    if options.plan and options.plan != study.fingerprint:
+        raise UserError(
+            f"params.yaml changed since this page was planned (plan {options.plan}, now {study.fingerprint}). "
+            "Nothing was written. Start again: the new plan is used."
+        )
+    build.build(study)
+    store.journal("report", study=options.study)
+    print(f"Read {store.page_directory(options.study)}/README.md")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from dac import bench
+
+    result = bench.measure(options.device, options.threads, options.seconds)
+    text = json.dumps(result, indent=2, sort_keys=True)
+    print(text)
+    if options.json:
+        store.write_text(options.json, text + "\n")

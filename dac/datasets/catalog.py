@@ -1,0 +1,109 @@
+"""The D4RL datasets known by name: their files, checksums, and the returns that scores refer to."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from dac.errors import UserError
+
+REFERENCE_FOLDER = Path(__file__).resolve().parent.parent / "reference"
+
+# Gymnasium's name of an environment, without version, and a D4RL dataset id with its reference returns.
+_ENVIRONMENT_FAMILIES = {
+    "HalfCheetah": "halfcheetah-medium-v2",
+    "Hopper": "hopper-medium-v2",
+    "Walker2d": "walker2d-medium-v2",
+    "Ant": "ant-medium-v2",
+    "AdroitHandPen": "pen-human-v1",
+    "AdroitHandHammer": "hammer-human-v1",
+    "AdroitHandDoor": "door-human-v1",
+    "AdroitHandRelocate": "relocate-human-v1",
+}
+
+
+@dataclass(frozen=True)
+class D4RLFile:
+    """One of D4RL's HDF5 files.
+
+    Attributes:
+        id: D4RL's dataset id, such as `hopper-medium-v2`.
+        url: where its authors serve it.
+        size: bytes, or None where no source gives it.
+        sha256: hex digest of the file, or None where no source gives it.
+    """
+
+    id: str
+    url: str
+    size: int | None
+    sha256: str | None
+
+
+def d4rl_file(dataset_id: str) -> D4RLFile:
+    """The file of a D4RL dataset.
+
+    Raises:
+        UserError: the id is not in the catalog; the message offers close matches.
+    """
+    files = _files()
+    if dataset_id not in files:
+        hint = _suggestions(dataset_id, list(files))
+        raise UserError(f"D4RL dataset {dataset_id!r} is not in the catalog. {hint}")
+    return files[dataset_id]
+
+
+def d4rl_ids() -> list[str]:
+    """The ids of all files in the catalog, in its order."""
+    return list(_files())
+
+
+def reference_returns(dataset_or_environment: str) -> tuple[float, float]:
+    """Undiscounted episode returns that are scores 0 and 100 by D4RL's convention.
+
+    Args:
+        dataset_or_environment: a D4RL dataset id, or a Gymnasium environment id. All versions (-v2 to -v5) of
+            HalfCheetah, Hopper, Walker2d and Ant, and those of the Adroit hand tasks, take the returns that
+            D4RL uses for its own version of that task. Their simulations differ in details from version to
+            version, so a normalised score in one is not strictly comparable with a score in another.
+
+    Raises:
+        UserError: neither a known dataset nor an environment of a known family.
+    """
+    returns = _returns()
+    if dataset_or_environment in returns:
+        return returns[dataset_or_environment]
+    family = dataset_or_environment.rpartition("-v")[0]
+    if family in _ENVIRONMENT_FAMILIES:
+        return returns[_ENVIRONMENT_FAMILIES[family]]
+    known = [*returns, *(f"{name}-v5" for name in _ENVIRONMENT_FAMILIES)]
+    hint = _suggestions(dataset_or_environment, known)
+    raise UserError(f"No reference returns are known for {dataset_or_environment!r}. {hint}")
+
+
+def _suggestions(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=5, cutoff=0.6)
+    if close:
+        return f"Close matches: {', '.join(close)}."
+    return f"Known ones are, for example: {', '.join(known[:5])}."
+
+
+@cache
+def _files() -> dict[str, D4RLFile]:
+    with (REFERENCE_FOLDER / "d4rl_files.csv").open(newline="") as stream:
+        return {row["d4rl_id"]: _file(row) for row in csv.DictReader(stream)}
+
+
+def _file(row: dict[str, str]) -> D4RLFile:
+    size = int(float(row["size_bytes"])) if row["size_bytes"] else None
+    return D4RLFile(row["d4rl_id"], row["url"], size, row["sha256"] or None)
+
+
+@cache
+def _returns() -> dict[str, tuple[float, float]]:
+    with (REFERENCE_FOLDER / "ref_scores.csv").open(newline="") as stream:
+        return {
+            row["d4rl_id"]: (float(row["ref_min_score"]), float(row["ref_max_score"])) for row in csv.DictReader(stream)
+        }

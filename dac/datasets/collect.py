@@ -1,0 +1,401 @@
+"""Data of one's own: train SAC (Stable-Baselines3) and keep what it experienced or what it then does.
+
+One training serves all levels of a recipe. What a level contains depends on the recipe's seed, its `sac`
+section and the level's own settings alone, and not on which other levels are asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dac import envs
+from dac.datasets import minari
+from dac.datasets.minari import Episode
+from dac.datasets.transitions import RawDataset, content_hash, episode_returns, statistics
+from dac.errors import UserError
+
+if TYPE_CHECKING:
+    from stable_baselines3 import SAC
+
+Log = Callable[[str], None]
+
+DESCRIPTION_FILE = "dataset.json"
+_PACKAGES = ("gymnasium", "minari", "mujoco", "numpy", "stable-baselines3", "torch")
+_LOGS_PER_TRAINING = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class SacRecipe:
+    """The `sac` section of a recipe; defaults are those of Stable-Baselines3, but for `learning_starts`.
+
+    Attributes:
+        steps: environment steps of training at most; training ends early once all levels are taken.
+        eval_interval, eval_episodes: how often, in steps, and over how many episodes the deterministic policy
+            is evaluated while a level waits for its `at_return`.
+    """
+
+    steps: int
+    learning_starts: int = 1000
+    batch_size: int = 256
+    hidden_sizes: tuple[int, ...] = (256, 256)
+    learning_rate: float = 3e-4
+    train_freq: int = 1
+    gradient_steps: int = 1
+    gamma: float = 0.99
+    tau: float = 0.005
+    buffer_size: int = 1_000_000
+    eval_interval: int = 1000
+    eval_episodes: int = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """When and how one dataset is taken from the training.
+
+    Attributes:
+        name: `medium-replay` keeps all experience up to the threshold; any other name keeps `transitions`
+            steps of the stochastic policy as it is at the threshold.
+        at_step: threshold in environment steps, or None.
+        at_return: threshold as the mean return of the deterministic policy in an evaluation, or None.
+        transitions: steps to roll out, None for `medium-replay`.
+        directory: where the dataset goes.
+    """
+
+    name: str
+    at_step: int | None
+    at_return: float | None
+    transitions: int | None
+    directory: Path
+
+    @property
+    def threshold(self) -> str:
+        return f"at_step {self.at_step}" if self.at_step is not None else f"at_return {self.at_return:g}"
+
+
+def collect(env_id: str, recipe: Mapping[str, Any], levels: Mapping[str, Path], log: Log, *, threads: int = 1) -> None:
+    """Train SAC on `env_id` and write the datasets asked for, each at once when its threshold is reached.
+
+    On one machine, with the same package versions and number of threads, the same recipe gives the same data,
+    bit for bit.
+
+    Args:
+        recipe: `seed`, `sac` (see `SacRecipe`) and `levels`: for each level exactly one of `at_step` and
+            `at_return`, and `transitions` for all but `medium-replay`.
+        levels: the levels to write, each with the directory that is to hold it. A directory appears complete
+            or not at all, and replaces an older one.
+        log: takes one line of progress at a time.
+        threads: of PyTorch. Networks this small are fastest on one; another number rounds sums differently.
+
+    Raises:
+        UserError: unknown environment or level, a wrong recipe, or a threshold that training did not reach.
+    """
+    sac = _sac_recipe(recipe["sac"])
+    wanted = [_level(name, directory, recipe) for name, directory in levels.items()]
+    recorder = Recorder(envs.make(env_id))
+    with _torch_threads(threads):
+        taker = _Taker(env_id, recipe, sac, wanted, recorder, log=log)
+        _sac(recorder, sac, recipe["seed"]).learn(total_timesteps=sac.steps, callback=taker)
+        taker.finish()
+
+
+def load(directory: Path) -> RawDataset:
+    """Read a collected dataset and check its contents against the recorded hash.
+
+    Raises:
+        UserError: the directory is no complete collected dataset, or its contents have changed.
+    """
+    description = describe(directory)
+    raw = minari.read(directory)
+    found = content_hash(raw)
+    if found != description["sha256"]:
+        raise UserError(
+            f"{directory}: the data have the content hash {found}, but {DESCRIPTION_FILE} records "
+            f"{description['sha256']}. They were changed or damaged; delete the folder and collect again."
+        )
+    return raw
+
+
+def describe(directory: Path) -> dict[str, Any]:
+    """The `dataset.json` of a collected dataset: environment, recipe, content hash, statistics, versions.
+
+    Raises:
+        UserError: it is missing or not readable.
+    """
+    path = directory / DESCRIPTION_FILE
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable ({error}). Delete the folder and collect it again.") from error
+    return content
+
+
+def _sac_recipe(settings: Mapping[str, Any]) -> SacRecipe:
+    known = [field.name for field in dataclasses.fields(SacRecipe)]
+    unknown = sorted(set(settings) - set(known))
+    if unknown or "steps" not in settings:
+        found = f"unknown key {unknown[0]!r}" if unknown else "the key 'steps' is missing"
+        raise UserError(f"Recipe, section sac: {found}; allowed: {', '.join(known)}.")
+    sizes = tuple(settings.get("hidden_sizes", SacRecipe.hidden_sizes))
+    return SacRecipe(**{**settings, "hidden_sizes": sizes})
+
+
+def _level(name: str, directory: Path, recipe: Mapping[str, Any]) -> Level:
+    if name not in recipe["levels"]:
+        raise UserError(f"Level {name!r} is not in the recipe; allowed: {', '.join(recipe['levels'])}.")
+    settings = recipe["levels"][name]
+    level = Level(
+        name, settings.get("at_step"), settings.get("at_return"), settings.get("transitions"), Path(directory)
+    )
+    if (level.at_step is None) == (level.at_return is None):
+        raise UserError(f"Recipe, level {name!r}: found {dict(settings)}; give one of at_step and at_return.")
+    if (level.transitions is None) != (name == "medium-replay"):
+        rule = "has none, it is all experience so far" if name == "medium-replay" else "is required"
+        raise UserError(f"Recipe, level {name!r}: found transitions {level.transitions}; it {rule}.")
+    return level
+
+
+class Recorder(gym.Wrapper[NDArray[np.float32], Any, NDArray[np.float32], Any]):
+    """Keeps every step in memory, episode by episode.
+
+    Minari's own DataCollector gives every reset without a seed one from the operating system's entropy, so that no
+    recipe could be repeated; it also needs JAX, at every step.
+    """
+
+    def __init__(self, env: envs.Environment) -> None:
+        super().__init__(env)
+        self.steps = 0
+        self._closed: list[Episode] = []
+        self._observations: list[NDArray[np.float32]] = []
+        self._actions: list[NDArray[np.float32]] = []
+        self._rewards: list[float] = []
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        self._close(terminated=False)
+        observation, info = self.env.reset(seed=seed, options=options)
+        self._observations = [observation]
+        return observation, info
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._observations.append(observation)
+        self._actions.append(np.array(action, dtype=np.float32))
+        self._rewards.append(float(reward))
+        self.steps += 1
+        if terminated or truncated:
+            self._close(terminated)
+        return observation, reward, terminated, truncated, info
+
+    def _close(self, terminated: bool) -> None:
+        if self._rewards:
+            self._closed.append(self._episode(terminated))
+        self._actions, self._rewards = [], []
+
+    def _episode(self, terminated: bool) -> Episode:
+        rewards = np.array(self._rewards, dtype=np.float32)
+        return Episode(np.stack(self._observations), np.stack(self._actions), rewards, terminated)
+
+    def episodes(self) -> list[Episode]:
+        """All episodes so far; one still running comes last, cut off here."""
+        return [*self._closed, *([self._episode(terminated=False)] if self._rewards else [])]
+
+    def recent_return(self, count: int = 10) -> float:
+        """Mean return of the last `count` episodes that ended, NaN before the first."""
+        returns = [float(episode.rewards.sum()) for episode in self._closed[-count:]]
+        return float(np.mean(returns)) if returns else float("nan")
+
+
+def _sac(env: Recorder, recipe: SacRecipe, seed: int) -> SAC:
+    from stable_baselines3 import SAC
+
+    return SAC(
+        "MlpPolicy",
+        env,
+        learning_rate=recipe.learning_rate,
+        # A buffer longer than the training holds the same experience and only takes memory.
+        buffer_size=min(recipe.buffer_size, recipe.steps),
+        learning_starts=recipe.learning_starts,
+        batch_size=recipe.batch_size,
+        tau=recipe.tau,
+        gamma=recipe.gamma,
+        train_freq=recipe.train_freq,
+        gradient_steps=recipe.gradient_steps,
+        policy_kwargs={"net_arch": list(recipe.hidden_sizes)},
+        seed=seed,
+        device="cpu",
+    )
+
+
+class _Taker:
+    """Stable-Baselines3 calls this after every step of training; it takes each level when it is due."""
+
+    def __init__(
+        self,
+        env_id: str,
+        recipe: Mapping[str, Any],
+        sac: SacRecipe,
+        levels: list[Level],
+        recorder: Recorder,
+        *,
+        log: Log,
+    ) -> None:
+        self._env_id, self._recipe, self._sac, self._recorder, self._log = env_id, recipe, sac, recorder, log
+        self._pending = levels
+        self._best_return = float("-inf")
+        self._start = time.perf_counter()
+        self._bar = tqdm(total=sac.steps, desc=f"SAC on {env_id}", unit="step", disable=None)
+
+    def __call__(self, local_variables: dict[str, Any], _: dict[str, Any]) -> bool:
+        """Returns whether training has to go on, which is Stable-Baselines3's convention."""
+        model, step = local_variables["self"], self._recorder.steps
+        self._bar.update()
+        evaluated = self._evaluate(model, step)
+        for level in [level for level in self._pending if self._reached(level, step, evaluated)]:
+            self._take(level, model, step)
+            self._pending.remove(level)
+        if step % max(1, self._sac.steps // _LOGS_PER_TRAINING) == 0:
+            self._log(
+                f"{self._env_id}: SAC step {step}/{self._sac.steps}, last 10 episodes "
+                f"{self._recorder.recent_return():.1f}, {time.perf_counter() - self._start:.0f} s"
+            )
+        return bool(self._pending)
+
+    def finish(self) -> None:
+        """End the progress bar, and raise the UserError for thresholds that were not reached."""
+        self._bar.close()
+        if not self._pending:
+            return
+        missed = ", ".join(f"{level.name} ({level.threshold})" for level in self._pending)
+        evaluated = self._best_return > float("-inf")
+        best = f" The best evaluated return was {self._best_return:.1f}." if evaluated else ""
+        raise UserError(
+            f"Collecting {self._env_id}: SAC ended after sac.steps = {self._sac.steps} without reaching "
+            f"{missed}.{best} Raise sac.steps, or lower at_step or at_return of the level in params.yaml."
+        )
+
+    def _evaluate(self, model: SAC, step: int) -> float | None:
+        """Mean return of the deterministic policy, if a level waits for one and an evaluation is due."""
+        due = step % self._sac.eval_interval == 0 and step >= self._sac.learning_starts
+        if not due or all(level.at_return is None for level in self._pending):
+            return None
+        with _random_state(self._recipe["seed"], f"evaluation {step}") as seed:
+            vector = envs.episode_vector(self._env_id, self._sac.eval_episodes)
+            seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(self._sac.eval_episodes)]
+            returns, _ = envs.rollout(vector, lambda obs: model.predict(obs, deterministic=True)[0], seeds)
+            vector.close()
+        mean = float(returns.mean())
+        self._best_return = max(self._best_return, mean)
+        self._log(f"{self._env_id}: evaluation at step {step}: return {mean:.1f} ± {returns.std():.1f}")
+        return mean
+
+    @staticmethod
+    def _reached(level: Level, step: int, evaluated: float | None) -> bool:
+        if level.at_step is not None:
+            return step >= level.at_step
+        return evaluated is not None and level.at_return is not None and evaluated >= level.at_return
+
+    def _take(self, level: Level, model: SAC, step: int) -> None:
+        if level.transitions is None:
+            episodes = self._recorder.episodes()
+        else:
+            with _random_state(self._recipe["seed"], level.name) as seed:
+                episodes = _roll_out(model, self._env_id, level.transitions, seed)
+        description = {
+            "env_id": self._env_id,
+            "level": level.name,
+            "recipe": {**self._recipe, "levels": {level.name: self._recipe["levels"][level.name]}},
+            "taken_at_step": step,
+            "seconds": round(time.perf_counter() - self._start, 1),
+            "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
+        }
+        mean = _write(level.directory, episodes, self._recorder.env, description)
+        self._log(f"{self._env_id}: {level.name} taken at step {step}, mean episode return {mean:.1f}")
+
+
+def _roll_out(model: SAC, env_id: str, transitions: int, seed: int) -> list[Episode]:
+    """`transitions` steps of the stochastic policy; the last episode is cut off there."""
+    recorder = Recorder(envs.make(env_id))
+    observation, _ = recorder.reset(seed=seed)
+    while recorder.steps < transitions:
+        action, _ = model.predict(observation, deterministic=False)
+        observation, _, terminated, truncated, _ = recorder.step(action)
+        if terminated or truncated:
+            observation, _ = recorder.reset()
+    episodes = recorder.episodes()
+    recorder.close()
+    return episodes
+
+
+def _write(directory: Path, episodes: list[Episode], env: envs.Environment, description: Mapping[str, Any]) -> float:
+    """Write Minari dataset and description, complete or not at all; returns the mean episode return."""
+    raw = minari.to_raw(episodes)
+    numbers = statistics(raw)
+    content = {
+        **description,
+        "sha256": content_hash(raw),
+        **numbers,
+        "episode_returns": [float(value) for value in episode_returns(raw)],
+    }
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
+    try:
+        dataset_id = f"{description['env_id']}/{description['level']}-v0"
+        minari.write(temporary, episodes, env, dataset_id, f"The recipe is in {DESCRIPTION_FILE}.")
+        (temporary / DESCRIPTION_FILE).write_text(json.dumps(content, indent=2) + "\n")
+        if directory.exists():
+            shutil.rmtree(directory)
+        temporary.rename(directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return float(numbers["return"]["mean"])
+
+
+@contextmanager
+def _random_state(seed: int, purpose: str) -> Iterator[int]:
+    """Seed the global generators for one purpose and restore them, so that training around it is unchanged.
+
+    Yields:
+        a seed for that purpose, for environments.
+    """
+    import torch
+
+    derived = int.from_bytes(hashlib.sha256(f"{seed} {purpose}".encode()).digest()[:4], "little")
+    python_state, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(derived)
+    np.random.seed(derived)
+    torch.manual_seed(derived)
+    try:
+        yield derived
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        torch.set_rng_state(torch_state)
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,62 @@
+"""Which device a job computes on."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import torch
+
+from dac.errors import UserError
+
+
+@contextlib.contextmanager
+def claimed(setting: str) -> Iterator[torch.device]:
+    """The device to compute on; a GPU chosen by `auto` is held for this process alone until the block ends.
+
+    Snakemake counts GPUs but assigns none, so jobs beside each other share them out through a lock per GPU.
+
+    Args:
+        setting: `cpu`, `cuda`, `cuda:<index>`, or `auto`: a GPU that no other job holds, the CPU where there is none.
+
+    Raises:
+        UserError: CUDA is asked for and not there.
+    """
+    if setting == "cpu" or (setting == "auto" and not torch.cuda.is_available()):
+        yield torch.device("cpu")
+        return
+    if not torch.cuda.is_available():
+        raise UserError(
+            f"params.yaml: compute.device: found {setting!r}; PyTorch sees no GPU here. Allowed here: auto, cpu."
+        )
+    if setting.startswith("cuda:"):
+        yield torch.device(setting)
+        return
+    index, stream = _free_gpu()
+    with stream:
+        yield torch.device("cuda", index)
+
+
+def _free_gpu() -> tuple[int, TextIO]:
+    """Index of a GPU whose lock was free; where all are held, the first, shared."""
+    folder = Path(tempfile.gettempdir()) / "dac-gpu-locks"
+    folder.mkdir(mode=0o777, exist_ok=True)
+    for index in range(torch.cuda.device_count()):
+        name = torch.cuda.get_device_properties(index).uuid
+        stream = (folder / str(name)).open("a")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.close()
+            continue
+        return index, stream
+    return 0, (folder / "shared").open("a")
+
+
+def name(device: torch.device) -> str:
+    """The device's name for people: `cpu`, or the GPU's model."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

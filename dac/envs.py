@@ -1,0 +1,203 @@
+"""Gymnasium tasks as the agent sees them, and rollouts in them.
+
+Every environment made here takes actions in [-1, 1] and gives flat float32 observations. The same
+environments collect data and evaluate policies, so a policy acts in the space that it was trained in.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dac.errors import UserError
+
+Environment = gym.Env[Any, Any]
+Act = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
+
+
+class FlatObservation(gym.ObservationWrapper[NDArray[np.float32], Any, Any], gym.utils.RecordConstructorArgs):
+    """Observations as a float32 vector.
+
+    A goal-conditioned dictionary becomes [achieved_goal, observation], the order of D4RL's AntMaze files
+    (position first); the desired goal is left out, as it is there.
+    """
+
+    def __init__(self, env: Environment) -> None:
+        gym.utils.RecordConstructorArgs.__init__(self)
+        gym.ObservationWrapper.__init__(self, env)
+        self._keys = _vector_keys(env)
+        space: Any = env.observation_space
+        parts: list[gym.spaces.Box] = [space[key] for key in self._keys] if self._keys else [space]
+        self.observation_space = gym.spaces.Box(
+            np.concatenate([part.low.astype(np.float32) for part in parts]),
+            np.concatenate([part.high.astype(np.float32) for part in parts]),
+            dtype=np.float32,
+        )
+
+    def observation(self, observation: Any) -> NDArray[np.float32]:
+        if self._keys:
+            return np.concatenate([observation[key] for key in self._keys]).astype(np.float32)
+        return np.asarray(observation, dtype=np.float32)
+
+
+def _vector_keys(env: Environment) -> tuple[str, ...]:
+    """The keys to concatenate for a dictionary space, none for a vector space."""
+    space = env.observation_space
+    if _is_vector(space):
+        return ()
+    keys = ("achieved_goal", "observation")
+    if isinstance(space, gym.spaces.Dict) and all(_is_vector(space.spaces.get(key)) for key in keys):
+        return keys
+    raise UserError(
+        f"Environment {_name(env)}: its observations are {space}; allowed are vectors (Box with one axis) "
+        f"and dictionaries with the vectors achieved_goal and observation. Use another environment."
+    )
+
+
+def _is_vector(space: gym.Space[Any] | None) -> bool:
+    return isinstance(space, gym.spaces.Box) and len(space.shape) == 1
+
+
+def _name(env: Environment) -> str:
+    return env.spec.id if env.spec is not None else repr(env)
+
+
+class UnitAction(gym.ActionWrapper[Any, NDArray[np.float32], Any], gym.utils.RecordConstructorArgs):
+    """Actions in [-1, 1], mapped to the bounds of the wrapped environment's actions."""
+
+    def __init__(self, env: Environment) -> None:
+        gym.utils.RecordConstructorArgs.__init__(self)
+        gym.ActionWrapper.__init__(self, env)
+        bounds: Any = env.action_space
+        self._low = bounds.low.astype(np.float64)
+        self._width = bounds.high.astype(np.float64) - self._low
+        self._dtype = bounds.dtype
+        self.action_space = gym.spaces.Box(-1.0, 1.0, bounds.shape, np.float32)
+
+    def action(self, action: NDArray[np.float32]) -> Any:
+        unit = (np.clip(action, -1.0, 1.0).astype(np.float64) + 1.0) / 2.0
+        return (self._low + unit * self._width).astype(self._dtype)
+
+
+def make(env_id: str) -> Environment:
+    """Make an environment with actions in [-1, 1] and flat float32 observations.
+
+    Packages that register environments only when imported are imported only for an id that needs it.
+
+    Raises:
+        UserError: unknown id, a missing package, or spaces that are not vectors with finite action bounds.
+    """
+    if env_id not in gym.registry:
+        _register_robotics()
+    try:
+        env = gym.make(env_id, disable_env_checker=True)
+    except gym.error.UnregisteredEnv as error:
+        raise UserError(f"Environment {env_id!r} is unknown. {_suggestions(env_id)}") from error
+    except (gym.error.Error, ImportError) as error:
+        hint = _suggestions(env_id)
+        raise UserError(f"Environment {env_id!r} cannot be made: {error}. {hint}") from error
+    return FlatObservation(_rescale_actions(env))
+
+
+def _rescale_actions(env: Environment) -> Environment:
+    space = env.action_space
+    if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1 or not space.is_bounded():
+        raise UserError(
+            f"Environment {_name(env)}: its actions are {space}; only vectors with finite bounds (Box with one "
+            f"axis) can be used. Use another environment."
+        )
+    if (space.low == -1.0).all() and (space.high == 1.0).all():
+        return env
+    return UnitAction(env)
+
+
+def _register_robotics() -> None:
+    try:
+        import gymnasium_robotics
+    except ImportError:
+        return  # The id then is unknown, and the message for it says what is known.
+    gym.register_envs(gymnasium_robotics)
+
+
+def _suggestions(env_id: str) -> str:
+    close = difflib.get_close_matches(env_id, list(gym.registry), n=5, cutoff=0.6)
+    if close:
+        return f"Close matches: {', '.join(close)}."
+    return "`python -c 'import gymnasium; gymnasium.pprint_registry()'` lists what is installed."
+
+
+class OneEpisode(gym.Wrapper[NDArray[np.float32], Any, NDArray[np.float32], Any]):
+    """An environment that simulates exactly one episode for each reset with a seed.
+
+    After the end of the episode, `step` and a `reset` without a seed (which is what a vector environment's
+    autoreset calls) answer with the last observation and reward 0, neither terminated nor truncated, and
+    simulate nothing. So a vector of ragged episodes costs no more simulation than its episodes have steps.
+    Infos are dropped: a vector environment merges them key by key at every step, which can cost more than the
+    simulation.
+    """
+
+    def __init__(self, env: Environment) -> None:
+        super().__init__(env)
+        self._over = False
+        self._last: NDArray[np.float32] | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        if seed is None and self._over and self._last is not None:
+            return self._last, {}
+        self._last, _ = self.env.reset(seed=seed, options=options)
+        self._over = False
+        return self._last, {}
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        if self._over and self._last is not None:
+            return self._last, 0.0, False, False, {}
+        self._last, reward, terminated, truncated, _ = self.env.step(action)
+        self._over = terminated or truncated
+        return self._last, float(reward), terminated, truncated, {}
+
+
+def episode_vector(env_id: str, n: int) -> gym.vector.SyncVectorEnv:
+    """A vector of `n` environments that each run one episode per seeded reset, see `OneEpisode`.
+
+    Raises:
+        UserError: as `make`.
+    """
+    return gym.vector.SyncVectorEnv([lambda: OneEpisode(make(env_id))] * n)
+
+
+def rollout(
+    envs: gym.vector.SyncVectorEnv, act: Act, seeds: Sequence[int]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Run one episode in each environment.
+
+    Args:
+        envs: n environments from `episode_vector`.
+        act: observations (n, O) float32 -> actions (n, A). It is asked for all n until the longest episode
+            ends; rows of episodes that have ended are ignored.
+        seeds: n seeds; environment i is reset with `seeds[i]`.
+
+    Returns:
+        undiscounted returns (n,) float64 and lengths (n,) in steps.
+    """
+    observations, _ = envs.reset(seed=list(seeds))
+    running = np.ones(envs.num_envs, dtype=np.bool_)
+    returns = np.zeros(envs.num_envs)
+    lengths = np.zeros(envs.num_envs, dtype=np.int64)
+    while running.any():
+        observations, rewards, terminated, truncated, _ = envs.step(act(observations))
+        returns += rewards
+        lengths += running
+        running &= ~(terminated | truncated)
+    return returns, lengths
+
+
+def normalised_score(returns: ArrayLike, reference_min: float, reference_max: float) -> NDArray[np.float64]:
+    """D4RL's normalised score, 100 (R - min) / (max - min), of the same shape as `returns`."""
+    return 100.0 * (np.asarray(returns, dtype=np.float64) - reference_min) / (reference_max - reference_min)

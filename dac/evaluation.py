@@ -1,0 +1,70 @@
+"""Evaluation of trained runs: the kept policies, reloaded and rolled out with N_a action samples."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from dac import devices, store
+from dac.envs import normalised_score
+from dac.params import ComputeSettings
+from dac.plan import Evaluation, Group, Run
+from dac.rollouts import Rollouts
+from dac.training import evaluation_steps, load_policies
+
+LOG = logging.getLogger(__name__)
+
+COLUMNS = ["task", "variant", "seed", "step", "action_samples", "episode", "return", "length", "score"]
+
+
+def evaluate(group: Group, seeds: list[int], evaluations: list[Evaluation], compute: ComputeSettings, threads: int) -> None:
+    """Roll out the kept policies of a pack of runs; writes one Parquet file per run and evaluation.
+
+    Evaluations that the store has already are left alone.
+
+    Raises:
+        UserError: a run is not complete, or one of its files is damaged.
+    """
+    torch.set_num_threads(threads)
+    with devices.claimed(compute.device) as device:
+        for evaluation in evaluations:
+            runs = [run for seed in seeds if not store.has_evaluation(run := Run(group, seed), evaluation)]
+            if runs:
+                _evaluate(runs, evaluation, device)
+
+
+def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device) -> None:
+    group, seeds = runs[0].group, [run.seed for run in runs]
+    started = time.monotonic()
+    values = group.values
+    kept = evaluation_steps(values["steps"], values["eval_interval"])[-values["kept_policies"] :]
+    rollouts = Rollouts(group.env, len(runs), evaluation.episodes, device)
+    frames = []
+    for step in kept:
+        policy = load_policies(group, runs, step, device)
+        frames.append(rollouts.evaluate(policy, seeds, "evaluate", step, evaluation.action_samples))
+    rollouts.close()
+    episodes = pd.concat(frames, ignore_index=True)
+    episodes["score"] = normalised_score(episodes["return"].to_numpy(), *evaluation.reference)
+    episodes["task"], episodes["variant"] = group.task, group.label
+    episodes["action_samples"] = evaluation.action_samples
+    for run in runs:
+        _publish(run, evaluation, episodes[episodes["seed"] == run.seed])
+    mean = episodes["score"].mean()
+    LOG.info(
+        "%s %s N_a %d: score %.2f over %d episodes, %.1f s",
+        group.task, group.name, evaluation.action_samples, mean, len(episodes), time.monotonic() - started,
+    )  # fmt: skip
+
+
+def _publish(run: Run, evaluation: Evaluation, episodes: pd.DataFrame) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "episodes.parquet"
+        episodes[COLUMNS].reset_index(drop=True).to_parquet(path, index=False)
+        store.publish_evaluation(run, evaluation, path)
+    store.journal("evaluate", run=str(run), action_samples=evaluation.action_samples)

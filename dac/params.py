@@ -1,0 +1,411 @@
+"""The schema of params.yaml, the only reader of that file, and its errors.
+
+Every section forbids unknown keys and every value has a type and a range. A mistake raises one
+`dac.errors.UserError` that lists each wrong place with its path in the file, the value found and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from dac.errors import UserError
+
+PARAMS_FILE = Path("params.yaml")
+
+# A task or study name becomes a folder name and, for studies, the name of a Snakemake rule.
+TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+StudyName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+# Rules of the workflow that are not studies; a study of the same name could not be asked for.
+RESERVED_STUDY_NAMES = frozenset({"all", "collect", "fetch", "train", "evaluate", "report"})
+RESERVED_STUDY_SUFFIXES = ("_datasets", "_runs")
+
+
+class Section(BaseModel):
+    """A part of params.yaml: frozen, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class AgentSettings(Section):
+    """Settings of the agent (arXiv 2405.20555, section 4 and appendix); the defaults are the paper's."""
+
+    guidance: Literal["soft", "hard", "denoised", "none"] = "soft"
+    q_target: Literal["lcb", "min", "convex"] = "lcb"
+    lcb_coefficient: Annotated[float, Field(ge=0, le=100)] = 1.0
+    ensemble_size: Annotated[int, Field(ge=1, le=1024)] = 10
+    next_action_samples: Annotated[int, Field(ge=1, le=1024)] = 10
+    max_backup: bool = False
+    diffusion_steps: Annotated[int, Field(ge=1, le=1000)] = 5
+    beta_schedule: Literal["vp", "linear", "cosine"] = "vp"
+    sampler: Literal["ddpm", "ddim"] = "ddpm"
+    clip_denoised: bool = True
+    hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (256, 256, 256)
+    discount: Annotated[float, Field(ge=0, le=1)] = 0.99
+    actor_lr: PositiveFloat = 3e-4
+    critic_lr: PositiveFloat = 3e-4
+    gradient_clip: PositiveFloat = 1.0
+    target_rate: Annotated[float, Field(gt=0, le=1)] = 0.005
+    actor_ema_start: Annotated[int, Field(ge=0)] = 1000
+    actor_ema_interval: PositiveInt = 5
+    eta: PositiveFloat = 1.0
+    eta_lr: Annotated[float, Field(ge=0)] = 1e-3
+    eta_min: PositiveFloat = 1e-3
+    eta_max: PositiveFloat = 100.0
+    bc_threshold: Annotated[float, Field(ge=0)] = 1.0
+
+
+class TrainingSettings(Section):
+    """Settings of the training loop and of the evaluations during training (the learning curve)."""
+
+    steps: PositiveInt = 2_000_000
+    batch_size: PositiveInt = 256
+    lr_decay: Literal["cosine", "constant"] = "cosine"
+    eval_interval: PositiveInt = 10_000
+    eval_episodes: PositiveInt = 10
+    eval_action_samples: PositiveInt = 10
+    kept_policies: PositiveInt = 5
+
+
+class EvaluationSettings(Section):
+    """The evaluation of the kept policies after training; a change here never trains."""
+
+    action_samples: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (10,)
+    episodes: PositiveInt = 10
+
+
+class ReportSettings(Section):
+    """How tables and figures summarise; a change here re-renders pages and nothing else."""
+
+    window: PositiveInt = 5
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    bootstrap_samples: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
+    bootstrap_seed: Seed = 0
+    curve_band: Literal["sd", "ci"] = "sd"
+
+
+class ComputeSettings(Section):
+    """Where and in which portions work is done. Nothing here can change a number or belongs to a fingerprint."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    pack_size: Annotated[int, Field(ge=1, le=256)] = 8
+    threads_per_job: Annotated[int, Field(ge=1, le=256)] = 1
+    checkpoint_seconds: PositiveInt = 300
+
+
+class SacSettings(Section):
+    """Soft Actor-Critic (Stable-Baselines3) that collects the data of a `collect:` dataset."""
+
+    steps: PositiveInt
+    learning_starts: PositiveInt = 1000
+    batch_size: PositiveInt = 256
+    hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (256, 256)
+    learning_rate: PositiveFloat = 3e-4
+    train_freq: PositiveInt = 1
+    gradient_steps: PositiveInt = 1
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.99
+    tau: Annotated[float, Field(gt=0, le=1)] = 0.005
+    buffer_size: PositiveInt = 1_000_000
+    eval_interval: PositiveInt = 1000
+    eval_episodes: PositiveInt = 5
+
+
+class CollectLevel(Section):
+    """One dataset of a collection: taken at a step of SAC, or when its evaluated return reaches a threshold."""
+
+    at_step: PositiveInt | None = None
+    at_return: float | None = None
+    transitions: PositiveInt | None = None
+
+
+class CollectRecipe(Section):
+    """How the data of one environment are collected; the recipe is the identity of its datasets."""
+
+    seed: Seed = 0
+    sac: SacSettings
+    levels: dict[Literal["medium", "medium-replay", "expert"], CollectLevel]
+
+
+Overrides: type[Section] = create_model(  # type: ignore[call-overload]
+    "Overrides",
+    __base__=Section,
+    **{
+        name: (field.rebuild_annotation(), None)
+        for section in (AgentSettings, TrainingSettings)
+        for name, field in section.model_fields.items()
+    },
+)
+"""Any subset of the agent's and the training's settings, as a task, a study or a variant may set them."""
+
+
+class Task(Section):
+    """A dataset with the environment to evaluate in."""
+
+    dataset: Annotated[str, Field(pattern=r"^(d4rl|file|collect):.+$")]
+    env: str
+    reward_scaling: Literal["locomotion", "antmaze-shift", "none"] = "locomotion"
+    reference_returns: tuple[float, float] | None = None
+    settings: Overrides = Overrides()  # type: ignore[valid-type]
+
+
+class PartialEvaluation(Section):
+    """Any subset of the evaluation settings."""
+
+    action_samples: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
+    episodes: PositiveInt | None = None
+
+
+class Experiment(Section):
+    """Tasks × variants, with the tables and figures they feed. Variants are named (`variants`) or swept (`vary`)."""
+
+    title: str
+    description: str = ""
+    tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)]
+    variants: dict[str, Overrides] | None = None  # type: ignore[valid-type]
+    vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] | None = None
+    evaluation: PartialEvaluation = PartialEvaluation()
+    show: tuple[Literal["scores", "curves", "comparison", "sweep", "action_samples"], ...] = ("scores", "curves")
+    published: tuple[str, ...] = ()
+
+
+class Study(Section):
+    """A list of experiments at some scale."""
+
+    description: str = ""
+    experiments: Annotated[tuple[str, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    settings: Overrides = Overrides()  # type: ignore[valid-type]
+    evaluation: PartialEvaluation = PartialEvaluation()
+
+
+class Params(Section):
+    """All of params.yaml. Sections that DVC tracks must be there, if only as `collect: {}`."""
+
+    dvc_study: str
+    agent: AgentSettings
+    training: TrainingSettings
+    evaluation: EvaluationSettings
+    report: ReportSettings
+    compute: ComputeSettings = ComputeSettings()
+    collect: dict[str, CollectRecipe]
+    tasks: dict[TaskName, Task]
+    experiments: dict[str, Experiment]
+    studies: dict[StudyName, Study]
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, which by itself lets the last of two equal keys win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice in one mapping", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load(path: Path = PARAMS_FILE) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or holds a wrong key, type, range or name.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file in {Path.cwd()}. Run this from the project's root folder.")
+    try:
+        data = yaml.load(path.read_text(), Loader=_UniqueKeyLoader)
+        encoded = json.dumps(data)
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not readable as YAML: {error}") from None
+    try:
+        # JSON mode: a list may become a tuple, while "1e-4" (text to YAML 1.1) stays an error.
+        params = Params.model_validate_json(encoded)
+    except ValidationError as error:
+        raise UserError(_explain(path, data, error)) from None
+    problems = list(_cross_check(params))
+    if problems:
+        raise UserError(_listing(path, problems))
+    return params
+
+
+def _listing(path: Path, problems: list[str]) -> str:
+    head = f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}; nothing was run."
+    return "\n".join([head, *(f"  - {problem}" for problem in problems)])
+
+
+def closest(name: str, allowed: list[str]) -> str:
+    """What is allowed, with the nearest match first if there is one: the tail of an error message."""
+    near = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"allowed: {', '.join(allowed)}.{hint}"
+
+
+def _section_at(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the schema allows where the unknown key at `location` stands."""
+    schema: Any = Params.model_json_schema()
+    definitions = schema["$defs"]
+    for part in location[:-1]:
+        schema = _child(schema, part, definitions)
+    return sorted(_dereference(schema, definitions).get("properties", {}))
+
+
+def _dereference(schema: Any, definitions: Any) -> Any:
+    for option in schema.get("anyOf", []):
+        if option.get("type") != "null":
+            return _dereference(option, definitions)
+    if "$ref" in schema:
+        return definitions[schema["$ref"].rsplit("/", 1)[-1]]
+    return schema
+
+
+def _child(schema: Any, part: int | str, definitions: Any) -> Any:
+    schema = _dereference(schema, definitions)
+    if part in schema.get("properties", {}):
+        return schema["properties"][part]
+    child = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), {})
+    return child if isinstance(child, dict) else {}
+
+
+def _explain(path: Path, data: Any, error: ValidationError) -> str:
+    return _listing(path, [_explain_one(data, detail) for detail in error.errors()])
+
+
+def _explain_one(data: Any, detail: ErrorDetails) -> str:
+    location = tuple(part for part in detail["loc"] if part != "[key]")
+    where = ".".join(str(part) for part in location) or "the file"
+    found = detail["input"]
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: unknown key; {closest(str(location[-1]), _section_at(location))}"
+    if detail["type"] == "missing":
+        return f"{where}: this key is required and missing"
+    if "[key]" in detail["loc"]:
+        return f"{where}: this name is not allowed: {detail['msg']}"
+    message = f"{where}: found {found!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
+    if isinstance(found, str):
+        if detail["type"] == "literal_error":
+            allowed = [part.strip(" '") for part in detail["ctx"]["expected"].replace(" or ", ", ").split(",")]
+            return f"{where}: found {found!r}; {closest(found, allowed)}"
+        if _is_number(found):
+            # YAML 1.1 reads 1e-4 as text; DVC's reader takes it for a number: only this spelling suits both.
+            message += f". YAML reads {found} as text; write it with a point and a sign: {_with_point(found)}"
+    return message
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _with_point(text: str) -> str:
+    mantissa, _, exponent = text.lower().partition("e")
+    if not exponent:
+        return mantissa
+    sign = "" if exponent[0] in "+-" else "+"
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{sign}{exponent}"
+
+
+def _cross_check(params: Params) -> Any:
+    """What one section says of another: names that must exist, combinations that must make sense."""
+    if params.dvc_study not in params.studies:
+        yield f"dvc_study: found {params.dvc_study!r}; {closest(params.dvc_study, list(params.studies))}"
+    if params.agent.eta_min > params.agent.eta_max:
+        yield f"agent.eta_min: found {params.agent.eta_min}; must not exceed eta_max, {params.agent.eta_max}"
+    for name, recipe in params.collect.items():
+        yield from _check_recipe(f"collect.{name}", recipe)
+    for name, task in params.tasks.items():
+        yield from _check_task(f"tasks.{name}", task, params)
+    for name, experiment in params.experiments.items():
+        yield from _check_experiment(f"experiments.{name}", experiment, params)
+    for name, study in params.studies.items():
+        yield from _check_study(f"studies.{name}", name, study, params)
+
+
+def _check_recipe(where: str, recipe: CollectRecipe) -> Any:
+    for level, settings in recipe.levels.items():
+        place = f"{where}.levels.{level}"
+        if (settings.at_step is None) == (settings.at_return is None):
+            yield f"{place}: give exactly one of at_step and at_return"
+        if settings.at_step is not None and settings.at_step > recipe.sac.steps:
+            yield f"{place}.at_step: found {settings.at_step}; must not exceed sac.steps, {recipe.sac.steps}"
+        if (level == "medium-replay") != (settings.transitions is None):
+            rule = "has none: it is the replay buffer so far" if level == "medium-replay" else "is required"
+            yield f"{place}.transitions: found {settings.transitions}; {rule}"
+
+
+def _check_task(where: str, task: Task, params: Params) -> Any:
+    source, _, name = task.dataset.partition(":")
+    if task.reference_returns and task.reference_returns[0] >= task.reference_returns[1]:
+        yield f"{where}.reference_returns: found {list(task.reference_returns)}; the first must be the smaller"
+    if source == "collect":
+        env, _, level = name.rpartition("/")
+        if env not in params.collect:
+            yield f"{where}.dataset: no recipe collect.{env}; {closest(env, list(params.collect))}"
+        elif level not in params.collect[env].levels:
+            yield f"{where}.dataset: no level {level!r} there; {closest(level, list(params.collect[env].levels))}"
+        elif env != task.env:
+            yield f"{where}.env: found {task.env!r}; data collected in {env} are evaluated there"
+
+
+def _check_experiment(where: str, experiment: Experiment, params: Params) -> Any:
+    for index, task in enumerate(experiment.tasks):
+        if task not in params.tasks:
+            yield f"{where}.tasks[{index}]: unknown task {task!r}; {closest(task, list(params.tasks))}"
+    yield from _duplicates(f"{where}.tasks", experiment.tasks)
+    if (experiment.variants is None) == (experiment.vary is None):
+        yield f"{where}: give exactly one of variants (named settings) and vary (one key and its values)"
+    if experiment.variants is not None and not experiment.variants:
+        yield f"{where}.variants: found none; name at least one, for example `dac: {{}}`"
+    if experiment.vary is not None:
+        yield from _check_vary(f"{where}.vary", experiment.vary)
+
+
+def _check_vary(where: str, vary: dict[str, tuple[Any, ...]]) -> Any:
+    if len(vary) != 1:
+        yield f"{where}: found {len(vary)} keys ({', '.join(vary)}); vary exactly one"
+    for key, values in vary.items():
+        if key == "action_samples":
+            yield f"{where}.{key}: N_a needs no training; list its values in this experiment's evaluation.action_samples"
+        elif key not in Overrides.model_fields:
+            yield f"{where}.{key}: no such setting; {closest(key, sorted(Overrides.model_fields))}"
+        else:
+            yield from _duplicates(f"{where}.{key}", values)
+            for index, value in enumerate(values):
+                try:
+                    Overrides.model_validate_json(json.dumps({key: value}))
+                except ValidationError as error:
+                    yield f"{where}.{key}[{index}]: found {value!r}; {error.errors()[0]['msg']}"
+
+
+def _check_study(where: str, name: str, study: Study, params: Params) -> Any:
+    if name in RESERVED_STUDY_NAMES or name.endswith(RESERVED_STUDY_SUFFIXES):
+        taken = ", ".join([*sorted(RESERVED_STUDY_NAMES), *(f"*{end}" for end in RESERVED_STUDY_SUFFIXES)])
+        yield f"{where}: a study may not take the name of a rule of the workflow ({taken}); choose another name"
+    for index, experiment in enumerate(study.experiments):
+        if experiment not in params.experiments:
+            names = list(params.experiments)
+            yield f"{where}.experiments[{index}]: unknown experiment {experiment!r}; {closest(experiment, names)}"
+    yield from _duplicates(f"{where}.experiments", study.experiments)
+    yield from _duplicates(f"{where}.seeds", study.seeds)
+
+
+def _duplicates(where: str, values: tuple[Any, ...]) -> Any:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            yield f"{where}[{index}]: {value!r} stands twice; each may stand once"

@@ -1,0 +1,387 @@
+"""From params.yaml to runs: which runs, evaluations and datasets a study consists of, and their fingerprints.
+
+A *run* is (task, settings, seed). Everything that can change its numbers is in its fingerprint, and the fingerprint
+is in its path, so that two experiments or studies share the runs they have in common, and a changed setting is a
+different folder. This module imports no torch and touches no network: the Snakefile imports it at every start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dac import versions
+from dac.datasets.catalog import d4rl_file, reference_returns
+from dac.datasets.lock import locked_sha256
+from dac.errors import UserError
+from dac.params import (
+    AgentSettings,
+    EvaluationSettings,
+    Experiment,
+    Params,
+    Task,
+    TrainingSettings,
+    closest,
+)
+
+FINGERPRINT_DIGITS = 12
+
+# Settings added after runs were published: left out of the fingerprint while at this neutral value, at which the
+# numbers are the same as before the setting existed, so that older runs stay valid.
+NEUTRAL_SETTINGS: dict[str, Any] = {}
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and one spelling for every value: equal settings give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def fingerprint(value: Any) -> str:
+    """The first 12 hex digits of the sha256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:FINGERPRINT_DIGITS]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset of transitions, named by what determines its contents.
+
+    Attributes:
+        source: `d4rl`, `file` or `collect`.
+        name: the rest of its id in params.yaml: a D4RL id, a path, or `<env>/<level>`.
+        identity: canonical JSON of what determines the contents: a sha256, or the recipe of a collection.
+    """
+
+    source: str
+    name: str
+    identity: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(json.loads(self.identity))
+
+    @property
+    def id(self) -> str:
+        return f"{self.source}:{self.name}"
+
+    @property
+    def path(self) -> Path:
+        """Where its data lie: a file for `d4rl` and `file`, a folder for `collect`."""
+        if self.source == "file":
+            return Path(self.name)
+        if self.source == "d4rl":
+            return Path("data/d4rl") / f"{self.name}.hdf5"
+        return Path("results/datasets") / f"{self.name.replace('/', '-')}-{self.fingerprint}"
+
+    @property
+    def collection(self) -> str:
+        """Fingerprint of the SAC training that it is taken from; datasets that share it are collected in one go."""
+        recipe = json.loads(self.identity)
+        return fingerprint({key: recipe[key] for key in ("env", "seed", "sac", "version")})
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one task at one setting of the agent: they differ in their seeds alone, and are trained in packs.
+
+    Attributes:
+        task: name of the task in params.yaml.
+        settings: canonical JSON of the resolved agent and training settings, all of them.
+        identity: canonical JSON of what can change the runs' numbers, the seed aside.
+    """
+
+    task: str
+    env: str
+    dataset: Dataset
+    reward_scaling: str
+    settings: str
+    identity: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(json.loads(self.identity))
+
+    @cached_property
+    def label(self) -> str:
+        """A short name for people, made of settings alone so that renaming a variant moves no run."""
+        values = json.loads(self.settings)
+        target = f"{values['q_target']}{values['lcb_coefficient']:g}" if values["q_target"] != "min" else "min"
+        return f"{values['guidance']}-H{values['ensemble_size']}-{target}"
+
+    @property
+    def name(self) -> str:
+        """Name of the group's folder: `<label>-<fingerprint>`."""
+        return f"{self.label}-{self.fingerprint}"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The resolved agent and training settings."""
+        result: dict[str, Any] = json.loads(self.settings)
+        return result
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of the agent: a group and a seed."""
+
+    group: Group
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.group.task}/{self.group.name}/seed-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Roll-outs of a run's kept policies with N_a action samples.
+
+    Attributes:
+        action_samples: N_a, candidate actions per state.
+        episodes: episodes per kept policy.
+        reference: returns that are scores 0 and 100.
+    """
+
+    action_samples: int
+    episodes: int
+    reference: tuple[float, float]
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "action_samples": self.action_samples,
+            "episodes": self.episodes,
+            "reference_returns": list(self.reference),
+            "version": versions.EVALUATION,
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self.identity)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task × variant of an experiment: the unit of its tables."""
+
+    experiment: str
+    task: str
+    variant: str
+    group: Group
+    evaluations: tuple[Evaluation, ...]
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """All that a study consists of, in the order of params.yaml."""
+
+    name: str
+    params: Params
+    cells: tuple[Cell, ...]
+    seeds: tuple[int, ...]
+
+    def runs(self) -> list[Run]:
+        """Every run of the study, each once."""
+        groups = dict.fromkeys(cell.group for cell in self.cells)
+        return [Run(group, seed) for group in groups for seed in self.seeds]
+
+    def evaluations(self) -> dict[Group, tuple[Evaluation, ...]]:
+        """The evaluations that the study asks of each group, over all its experiments."""
+        wanted: dict[Group, dict[Evaluation, None]] = {}
+        for cell in self.cells:
+            wanted.setdefault(cell.group, {}).update(dict.fromkeys(cell.evaluations))
+        return {group: tuple(evaluations) for group, evaluations in wanted.items()}
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What the study's page is made of, contents of the inputs aside."""
+        study = self.params.studies[self.name]
+        experiments = {name: self.params.experiments[name] for name in study.experiments}
+        shown = {"title", "description", "show", "published"}
+        return {
+            "version": versions.REPORT,
+            "study": {"name": self.name, "description": study.description, "seeds": list(self.seeds)},
+            "report": self.params.report.model_dump(mode="json"),
+            "experiments": {name: item.model_dump(mode="json", include=shown) for name, item in experiments.items()},
+            "cells": [
+                [cell.experiment, cell.task, cell.variant, cell.group.name]
+                + [evaluation.fingerprint for evaluation in cell.evaluations]
+                for cell in self.cells
+            ],
+            "references": {cell.task: list(references(self.params.tasks[cell.task], cell.task)) for cell in self.cells},
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self.identity)
+
+
+def study_plan(params: Params, name: str) -> StudyPlan:
+    """Resolve a study into its cells.
+
+    Raises:
+        UserError: no study of that name, or settings that do not go together.
+    """
+    if name not in params.studies:
+        raise UserError(f"params.yaml: no study {name!r}; {closest(name, list(params.studies))}")
+    study = params.studies[name]
+    cells = tuple(
+        cell for experiment in study.experiments for cell in _cells(params, name, experiment, params.experiments[experiment])
+    )
+    _check_window(params, name, cells)
+    return StudyPlan(name, params, cells, study.seeds)
+
+
+def references(task: Task, name: str) -> tuple[float, float]:
+    """Returns that are scores 0 and 100: the task's own, or D4RL's for its dataset or its environment."""
+    if task.reference_returns is not None:
+        return task.reference_returns
+    source, _, rest = task.dataset.partition(":")
+    try:
+        return reference_returns(rest if source == "d4rl" else task.env)
+    except UserError as error:
+        raise UserError(f"params.yaml: tasks.{name}: {error} Or set reference_returns: [min, max].") from None
+
+
+def _check_window(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
+    for cell in cells:
+        values = cell.group.values
+        evaluations = 1 + -(-values["steps"] // values["eval_interval"])
+        if params.report.window > evaluations or values["kept_policies"] > evaluations:
+            raise UserError(
+                f"params.yaml: studies.{study}: {cell.task} is evaluated {evaluations} times in {values['steps']} steps, "
+                f"fewer than report.window ({params.report.window}) or kept_policies ({values['kept_policies']}); "
+                "lower eval_interval or those two."
+            )
+
+
+def _cells(params: Params, study: str, name: str, experiment: Experiment) -> Iterator[Cell]:
+    for task_name in experiment.tasks:
+        task = params.tasks[task_name]
+        evaluations = _evaluations(params, study, experiment, references(task, task_name))
+        for variant, overrides in _variants(experiment).items():
+            yield Cell(name, task_name, variant, _group(params, study, task_name, overrides), evaluations)
+
+
+def _variants(experiment: Experiment) -> dict[str, dict[str, Any]]:
+    """Variants by display name, with the settings in which they differ from the task's."""
+    if experiment.variants is not None:
+        return {name: overrides.model_dump(exclude_unset=True) for name, overrides in experiment.variants.items()}
+    assert experiment.vary is not None  # the schema lets one of the two be absent
+    ((key, values),) = experiment.vary.items()
+    return {str(value).lower() if isinstance(value, bool) else str(value): {key: value} for value in values}
+
+
+def _evaluations(
+    params: Params, study: str, experiment: Experiment, reference: tuple[float, float]
+) -> tuple[Evaluation, ...]:
+    chosen = params.evaluation.model_dump()
+    for layer in (experiment.evaluation, params.studies[study].evaluation):
+        chosen.update(layer.model_dump(exclude_none=True))
+    settings = EvaluationSettings(**chosen)
+    counts = dict.fromkeys(settings.action_samples)
+    return tuple(Evaluation(count, settings.episodes, reference) for count in counts)
+
+
+def _group(params: Params, study: str, task_name: str, overrides: dict[str, Any]) -> Group:
+    """The group of a task at one variant: defaults, overridden by the task, by the study, by the variant."""
+    task = params.tasks[task_name]
+    values: dict[str, Any] = {**params.agent.model_dump(mode="json"), **params.training.model_dump(mode="json")}
+    for layer in (task.settings, params.studies[study].settings):
+        values.update(layer.model_dump(mode="json", exclude_unset=True))
+    values.update(overrides)
+    agent = AgentSettings.model_validate_json(canonical(_subset(values, AgentSettings)))
+    training = TrainingSettings.model_validate_json(canonical(_subset(values, TrainingSettings)))
+    if agent.eta_min > agent.eta_max:
+        raise UserError(f"params.yaml: {task_name} in studies.{study}: eta_min {agent.eta_min} > eta_max {agent.eta_max}")
+    # Through the models once more, so that 2 and 2.0 of a float setting are one spelling.
+    values = {**agent.model_dump(mode="json"), **training.model_dump(mode="json")}
+    dataset = dataset_of(params, task_name)
+    identity = {
+        "env": task.env,
+        "dataset": json.loads(dataset.identity),
+        "reward_scaling": task.reward_scaling,
+        "settings": _that_matter(values),
+        "versions": {
+            "common": versions.COMMON,
+            "guidance": versions.GUIDANCE[agent.guidance],
+            "q_target": versions.Q_TARGET[agent.q_target],
+        },
+    }
+    return Group(task_name, task.env, dataset, task.reward_scaling, canonical(values), canonical(identity))
+
+
+def _subset(values: dict[str, Any], section: type[AgentSettings] | type[TrainingSettings]) -> dict[str, Any]:
+    return {key: values[key] for key in section.model_fields}
+
+
+def _that_matter(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings that can change this run's numbers: one that its other settings switch off is left out."""
+    unused: set[str] = set()
+    if values["q_target"] == "min":
+        unused.add("lcb_coefficient")
+    if values["guidance"] == "none":
+        unused |= {"eta_lr"}
+    if values["eta_lr"] == 0 or values["guidance"] == "none":
+        unused |= {"bc_threshold", "eta_min", "eta_max"}
+    neutral = {key for key, value in NEUTRAL_SETTINGS.items() if values.get(key) == value}
+    return {key: value for key, value in values.items() if key not in unused | neutral}
+
+
+def dataset_of(params: Params, task_name: str) -> Dataset:
+    """The dataset of a task, with its identity.
+
+    Raises:
+        UserError: an unknown D4RL id, or a file that is neither present nor in datasets.lock.
+    """
+    source, _, name = params.tasks[task_name].dataset.partition(":")
+    version = versions.DATASET[source]
+    if source == "collect":
+        env, _, level = name.rpartition("/")
+        recipe = params.collect[env]
+        identity: dict[str, Any] = {
+            "env": env,
+            "seed": recipe.seed,
+            "sac": recipe.sac.model_dump(mode="json"),
+            "level": level,
+            "taken": recipe.levels[level].model_dump(mode="json"),  # type: ignore[index]
+        }
+    elif source == "d4rl":
+        identity = {"sha256": d4rl_file(name).sha256 or locked_sha256(f"d4rl:{name}")}
+    else:
+        identity = {"sha256": locked_sha256(f"file:{name}", Path(name))}
+    return Dataset(source, name, canonical({"source": source, "version": version, **identity}))
+
+
+def find_group(params: Params, task: str, name: str) -> Group:
+    """The group that a job was started for, looked up in params.yaml as it is now.
+
+    Raises:
+        UserError: params.yaml no longer describes it, so it was edited after the job was planned.
+    """
+    for study in params.studies:
+        for cell in study_plan(params, study).cells:
+            if cell.task == task and cell.group.name == name:
+                return cell.group
+    raise UserError(
+        f"params.yaml (or dac/versions.py) changed since this job was planned: it no longer describes "
+        f"{task}/{name}. Nothing was written. Let the other jobs end, then start again: the new plan is used."
+    )
+
+
+def find_evaluations(params: Params, group: Group, wanted: list[str]) -> list[Evaluation]:
+    """The evaluations of a group by fingerprint, looked up like `find_group`."""
+    known: dict[str, Evaluation] = {}
+    for study in params.studies:
+        for evaluation in study_plan(params, study).evaluations().get(group, ()):
+            known[evaluation.fingerprint] = evaluation
+    gone = [name for name in wanted if name not in known]
+    if gone:
+        raise UserError(
+            f"params.yaml changed since this job was planned: it no longer asks for evaluation {', '.join(gone)} of "
+            f"{group.task}/{group.name}. Nothing was written. Start again: the new plan is used."
+        )
+    return [known[name] for name in wanted]

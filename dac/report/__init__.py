@@ -1,0 +1,89 @@
+"""Reports: from the rows that runs left behind to tables, figures and the page of a study."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dac.report.data import Experiment, ReportData, ReportSettings, refuse_mixed_datasets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dac.report.statistics import Summary
+
+__all__ = ["Experiment", "ReportData", "ReportSettings", "render"]
+
+
+def render(data: ReportData, directory: Path) -> list[Path]:
+    """Write the report of a study; the same input gives the same bytes.
+
+    Writes `tables/*.{csv,md,tex}`, `figures/*`, `README.md` (the page), `metrics.json` (experiment → task →
+    variant → mean score) and `curves.csv` (experiment, task, variant, step, mean, std over seeds) under
+    `directory`. Files of an earlier report that this one does not write are left where they are.
+
+    Returns: every path written.
+
+    Raises:
+        UserError: runs of one dataset were trained on different files, or an experiment asks for an unknown
+        published
+            method.
+    """
+    # Plotting libraries take a second to import, and the plan imports the dataclasses of this package.
+    from dac.report import figures, page, published, statistics, tables
+
+    refuse_mixed_datasets(data)
+    for experiment in data.experiments:
+        published.check_methods(experiment.published)
+    for folder in (directory / "tables", directory / "figures"):
+        folder.mkdir(parents=True, exist_ok=True)
+    summaries = [statistics.summarise(data, experiment) for experiment in data.experiments]
+    made = [tables.experiment_tables(data, summary) for summary in summaries]
+    paths: list[Path] = []
+    for summary, its_tables in zip(summaries, made, strict=True):
+        for table in its_tables:
+            paths += table.write(directory / "tables")
+        paths += figures.write_figures(data, summary, directory / "figures")
+    texts = {
+        "tables/provenance.csv": tables.csv_bytes(tables.provenance_frame(data.runs)),
+        "curves.csv": tables.csv_bytes(curve_frame(summaries)),
+        "metrics.json": (json.dumps(metrics(summaries), indent=2, ensure_ascii=False) + "\n").encode(),
+        "README.md": page.page(data, summaries, made).encode(),
+    }
+    for name, content in texts.items():
+        (directory / name).write_bytes(content)
+        paths.append(directory / name)
+    return paths
+
+
+def metrics(summaries: Sequence[Summary]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Experiment → task → variant → mean score over seeds with four decimals; None where it is not finite."""
+    return {
+        summary.experiment.name: {
+            task: {
+                variant: _rounded(summary.cells[task, variant].mean)
+                for variant in summary.experiment.variants
+            }
+            for task in summary.experiment.tasks
+        }
+        for summary in summaries
+    }
+
+
+def curve_frame(summaries: Sequence[Summary]) -> pd.DataFrame:
+    """The mean curves of all experiments: experiment, task, variant, step, mean, std over seeds."""
+    import pandas as pd
+
+    frames = [
+        summary.curves[["task", "variant", "step", "mean", "std"]].assign(experiment=summary.experiment.name)
+        for summary in summaries
+    ]
+    frame = pd.concat(frames, ignore_index=True)
+    return frame[["experiment", "task", "variant", "step", "mean", "std"]]
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None

@@ -1,0 +1,137 @@
+"""From a study's plan and the store to its page."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dac import store
+from dac.envs import normalised_score
+from dac.plan import Cell, Dataset, Run, StudyPlan, references
+from dac.report import render
+from dac.report.data import COLUMNS, Experiment, ReportData, ReportSettings
+
+# The paper's evaluation protocol (arXiv 2405.20555, section 5): published scores stand beside ours only under it.
+PAPER_SCALE = {"steps": 2_000_000, "eval_interval": 10_000, "eval_episodes": 10, "batch_size": 256}
+PAPER_WINDOW = 5
+
+
+def build(plan: StudyPlan) -> None:
+    """Write a study's page from its complete runs.
+
+    Raises:
+        UserError: a run is not complete, a file is damaged, or runs of one dataset were trained on different data.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        render(report_data(plan), Path(folder))
+        store.publish_page(plan, Path(folder))
+
+
+def report_data(plan: StudyPlan) -> ReportData:
+    """Everything a study's page is made of, read from the store; contents are compared with run.json."""
+    study = plan.params.studies[plan.name]
+    contents = {run: store.read_run(run) for run in plan.runs()}
+    curves = {run: pd.read_csv(store.verified_file(run, "curve.csv")) for run in contents}
+    return ReportData(
+        study=plan.name,
+        description=study.description,
+        experiments=tuple(_experiment(plan, name) for name in study.experiments),
+        settings=ReportSettings(**plan.params.report.model_dump()),
+        curves=_frame("curves", (_curve(cell, run, curves[run]) for cell, run in _cells(plan))),
+        evaluations=_frame("evaluations", _evaluations(plan)),
+        runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in _cells(plan)]),
+        tasks=pd.DataFrame(_tasks(plan, contents)),
+    )
+
+
+def _cells(plan: StudyPlan) -> Iterator[tuple[Cell, Run]]:
+    return ((cell, Run(cell.group, seed)) for cell in plan.cells for seed in plan.seeds)
+
+
+def _frame(name: str, frames: Iterator[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(frames, ignore_index=True)[list(COLUMNS[name])]
+
+
+def _experiment(plan: StudyPlan, name: str) -> Experiment:
+    settings = plan.params.experiments[name]
+    variants = dict.fromkeys(cell.variant for cell in plan.cells if cell.experiment == name)
+    return Experiment(
+        name=name,
+        title=settings.title,
+        description=settings.description,
+        tasks=settings.tasks,
+        variants=tuple(variants),
+        varied=next(iter(settings.vary)) if settings.vary else None,
+        show=settings.show,
+        published=settings.published,
+    )
+
+
+def _curve(cell: Cell, run: Run, curve: pd.DataFrame) -> pd.DataFrame:
+    score = normalised_score(curve["return"].to_numpy(), *cell.evaluations[0].reference)
+    return curve.assign(
+        experiment=cell.experiment, task=cell.task, variant=cell.variant, seed=run.seed, score=score
+    )
+
+
+def _evaluations(plan: StudyPlan) -> Iterator[pd.DataFrame]:
+    """The recorded episodes; an experiment's variant name takes the place of the settings' label in the file."""
+    for cell, run in _cells(plan):
+        for evaluation in cell.evaluations:
+            path = store.verified_evaluation(run, evaluation)
+            yield pd.read_parquet(path).assign(experiment=cell.experiment, variant=cell.variant)
+
+
+def _run(cell: Cell, run: Run, content: dict[str, Any]) -> dict[str, Any]:
+    made = store.read_json(store.run_directory(run) / "provenance.json") or {}
+    return {
+        "experiment": cell.experiment,
+        "task": cell.task,
+        "variant": cell.variant,
+        "seed": run.seed,
+        "run": run.group.name,
+        "status": content["status"],
+        "steps": content["steps"],
+        "dataset_sha256": content["dataset_sha256"],
+        "machine": made.get("machine", "not recorded"),
+        "device": made.get("device", "not recorded"),
+        "torch": made.get("versions", {}).get("torch", "not recorded"),
+        "finished": made.get("finished", ""),
+        "seconds": made.get("seconds", np.nan),
+    }
+
+
+def _tasks(plan: StudyPlan, contents: dict[Run, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    groups = {cell.task: cell.group for cell in plan.cells}
+    for name, group in groups.items():
+        reference = references(plan.params.tasks[name], name)
+        data = contents[Run(group, plan.seeds[0])]["data"]
+        returns = np.array([data["return"]["mean"], data["return"]["max"]])
+        score_mean, score_max = normalised_score(returns, *reference)
+        yield {
+            "task": name,
+            "dataset": group.dataset.id,
+            "env": group.env,
+            "comparable": _comparable(plan, group.dataset, group.values),
+            "episodes": data["episodes"],
+            "steps": data["steps"],
+            "data_return_mean": data["return"]["mean"],
+            "data_return_std": data["return"]["std"],
+            "data_return_max": data["return"]["max"],
+            "data_score_mean": score_mean,
+            "data_score_max": score_max,
+            "reference_min": reference[0],
+            "reference_max": reference[1],
+            "published_id": group.dataset.name if group.dataset.source == "d4rl" else None,
+        }
+
+
+def _comparable(plan: StudyPlan, dataset: Dataset, values: dict[str, Any]) -> bool:
+    """Whether published scores may stand beside a task's: D4RL's own data at the paper's scale and protocol."""
+    scale = all(values[key] == value for key, value in PAPER_SCALE.items())
+    return dataset.source == "d4rl" and scale and plan.params.report.window == PAPER_WINDOW

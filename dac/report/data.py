@@ -1,0 +1,161 @@
+"""What a report is made from: the experiments of a study and the rows its runs left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pandas as pd
+
+from dac.errors import UserError
+
+SHOW = ("scores", "curves", "comparison", "sweep", "action_samples")
+
+_KEY = ("experiment", "task", "variant", "seed")
+_EPISODE = ("episode", "return", "length", "score")
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "curves": (*_KEY, "step", *_EPISODE),
+    "evaluations": (*_KEY, "step", "action_samples", *_EPISODE),
+    "runs": (
+        *_KEY, "run", "status", "steps", "dataset_sha256", "machine", "device", "torch", "finished",
+        "seconds",
+    ),
+    "tasks": (
+        "task", "dataset", "env", "comparable", "episodes", "steps", "data_return_mean", "data_return_std",
+        "data_return_max", "data_score_mean", "data_score_max", "reference_min", "reference_max",
+        "published_id",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment of a study: tasks × variants, and what the page shows of them.
+
+    `tasks` and `variants` are in display order. `varied` names the setting on the x axis of a sweep and is
+    None where the variants are not values of one setting. `show` holds members of `SHOW`. `published` lists
+    the methods of `published_scores.csv` that stand beside this study's scores, on comparable tasks only.
+    """
+
+    name: str
+    title: str
+    description: str
+    tasks: tuple[str, ...]
+    variants: tuple[str, ...]
+    varied: str | None
+    show: tuple[str, ...]
+    published: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown = [item for item in self.show if item not in SHOW]
+        if unknown:
+            raise ValueError(f"experiment {self.name!r}: cannot show {unknown}; allowed: {', '.join(SHOW)}")
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """How raw episodes become numbers and pictures; none of it changes a run.
+
+    `window` is the number of last evaluations that make a run's score, `confidence` the level of every
+    interval, and `curve_band` what surrounds a mean curve: the standard deviation over seeds or a confidence
+    interval.
+    """
+
+    confidence: float = 0.95
+    bootstrap_samples: int = 2000
+    bootstrap_seed: int = 0
+    window: int = 5
+    curve_band: Literal["sd", "ci"] = "sd"
+    figure_formats: tuple[str, ...] = ("png", "pdf")
+    dpi: int = 150
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All inputs of a report. The columns of the frames are in `COLUMNS`.
+
+    `curves`: one row per episode of the evaluations during training. `evaluations`: one row per episode of
+    the kept policies, for every number of action samples. `runs`: one row per experiment and run. `tasks`:
+    one row per task; `comparable` says that it is trained on the published dataset and evaluated under the
+    paper's protocol, so that published scores may stand beside it; `published_id` is its dataset in
+    `published_scores.csv`, or None. `score` is the normalised score 100 (return - reference_min) /
+    (reference_max - reference_min).
+    """
+
+    study: str
+    description: str
+    experiments: tuple[Experiment, ...]
+    settings: ReportSettings
+    curves: pd.DataFrame
+    evaluations: pd.DataFrame
+    runs: pd.DataFrame
+    tasks: pd.DataFrame
+    task_rows: Mapping[str, Mapping[str, object]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name, columns in COLUMNS.items():
+            missing = [column for column in columns if column not in getattr(self, name).columns]
+            if missing:
+                raise ValueError(f"report data: frame {name!r} lacks the columns {missing}")
+        rows = {str(row["task"]): row for row in self.tasks.to_dict("records")}
+        object.__setattr__(self, "task_rows", rows)
+
+    def task_number(self, task: str, column: str) -> float:
+        """A number of the `tasks` frame; NaN where it is unknown."""
+        value = self.task_rows[task][column]
+        return float("nan") if value is None or value is pd.NA else float(value)  # type: ignore[arg-type]
+
+    def published_id(self, task: str) -> str | None:
+        """The dataset whose published scores may stand beside `task`; None where they are not comparable."""
+        row = self.task_rows[task]
+        identity = row["published_id"]
+        return identity if bool(row["comparable"]) and isinstance(identity, str) and identity else None
+
+    def diverged(self, experiment: str, task: str, variant: str) -> int:
+        """How many runs of a cell diverged."""
+        runs = select(self.runs, experiment, task, variant)
+        return int((runs["status"] == "diverged").sum())
+
+
+def select(
+    frame: pd.DataFrame, experiment: str, task: str | None = None, variant: str | None = None
+) -> pd.DataFrame:
+    """The rows of one experiment, and of one task or variant of it where given."""
+    keep = frame["experiment"] == experiment
+    if task is not None:
+        keep &= frame["task"] == task
+    if variant is not None:
+        keep &= frame["variant"] == variant
+    return frame[keep]
+
+
+def refuse_mixed_datasets(data: ReportData) -> None:
+    """Stop where runs of one dataset were trained on different bytes: their scores must not be averaged.
+
+    Raises:
+        UserError: names the dataset, every hash with its runs, and the runs to make again (all but those of
+        the most
+            common hash; of equally common ones, the one whose runs finished last stays).
+    """
+    dataset_of = {task: str(row["dataset"]) for task, row in data.task_rows.items()}
+    runs = data.runs.drop_duplicates(["task", "run", "seed"])
+    for dataset, group in runs.groupby(runs["task"].map(dataset_of), sort=True):
+        if group["dataset_sha256"].nunique(dropna=False) > 1:
+            raise UserError(_mixed_message(str(dataset), group))
+
+
+def _mixed_message(dataset: str, runs: pd.DataFrame) -> str:
+    groups = {str(sha): group for sha, group in runs.groupby("dataset_sha256", dropna=False)}
+    kept = max(groups, key=lambda sha: (len(groups[sha]), str(groups[sha]["finished"].max()), sha))
+    found = "".join(f"\n  {sha[:12]}…: {_run_paths(group)}" for sha, group in sorted(groups.items()))
+    remake = pd.concat([group for sha, group in groups.items() if sha != kept])
+    return (
+        f"dataset {dataset!r}: its runs were trained on different files (sha256 of the data):{found}\n"
+        f"A report averages only runs of one file. Re-make: {_run_paths(remake)} "
+        f"(delete these folders under results/runs and run the study again), or re-make the others."
+    )
+
+
+def _run_paths(runs: pd.DataFrame) -> str:
+    return ", ".join(sorted(f"{row.task}/{row.run}/seed-{row.seed}" for row in runs.itertuples()))

@@ -1,0 +1,209 @@
+"""The page a person reads: `README.md` of a study, with its tables inline and its figures as images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from dac.report import figures, tables
+from dac.report.data import Experiment, ReportData, select
+from dac.report.statistics import Summary
+from dac.report.tables import Table
+
+_IMAGE_FORMATS = ("png", "svg")
+
+
+def page(data: ReportData, summaries: Sequence[Summary], made: Sequence[Sequence[Table]]) -> str:
+    """The whole page as Markdown; `made` holds the tables of every summary."""
+    parts = [
+        f"# {data.study}",
+        data.description.strip(),
+        _contents(data.experiments),
+        protocol(data, summaries),
+    ]
+    for summary, its_tables in zip(summaries, made, strict=True):
+        parts.append(_experiment(data, summary, its_tables))
+    parts.append(_provenance(data))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def protocol(data: ReportData, summaries: Sequence[Summary]) -> str:
+    """How the numbers of this page were made, in sentences."""
+    settings = data.settings
+    percent = f"{100 * settings.confidence:g} %"
+    band = (
+        "one sample standard deviation"
+        if settings.curve_band == "sd"
+        else f"the {percent} bootstrap interval"
+    )
+    sentences = [
+        "- **Score.** Normalised score 100 (return − reference minimum) / (reference maximum − reference "
+        "minimum).",
+        f"- **Paper's protocol.** A run's score is the mean of its last {_window(data, summaries)} "
+        f"evaluations during training, each the mean of {_episodes(data)} episodes. A cell is the "
+        "mean ± sample standard deviation over seeds (ddof = 1).",
+        "- **Robust protocol.** Interquartile mean over runs with a "
+        f"{percent} percentile interval of the stratified bootstrap (Agarwal et al. 2021; "
+        f"{settings.bootstrap_samples} resamples of seeds within every task, random seed "
+        f"{settings.bootstrap_seed}).",
+        f"- **Figures.** Lines are means over seeds; the band of a curve is {band} over seeds.",
+        "- **Published scores** stand only beside tasks that are trained on the published dataset and "
+        "evaluated under the paper's protocol. They are quoted, not measured here.",
+        _divergence(data.runs),
+    ]
+    return "\n".join(["## Protocol", "", *sentences])
+
+
+def figure_caption(data: ReportData, summary: Summary, kind: str) -> str:
+    """What a figure shows."""
+    dashed = "Dashed grey: mean score of the data."
+    band = {
+        "sd": "one sample standard deviation",
+        "ci": f"{100 * data.settings.confidence:g} % bootstrap interval",
+    }
+    around = f"Lines: mean over seeds; band: {band[data.settings.curve_band]} over seeds."
+    comparable = any(data.published_id(task) for task in summary.experiment.tasks)
+    quoted = " Thin black dashes: the published curve of DAC." if comparable else ""
+    what = {
+        "curves": f"Score during training. {around} {dashed} Dotted: its best episode.{quoted}",
+        "comparison": f"Score of the variants: mean ± sample standard deviation, small dots: seeds. {dashed}",
+        "sweep": f"Score against {summary.experiment.varied}. Line: mean over seeds; band: one sample "
+        f"standard deviation; small dots: seeds. {dashed}",
+        "action_samples": f"Score of the kept policies against the number of action samples. {around} "
+        f"{dashed}",
+    }
+    return f"{summary.experiment.title}. {what[kind]}"
+
+
+def _contents(experiments: Sequence[Experiment]) -> str:
+    entries = [f"- [{experiment.title}](#{_anchor(experiment)})" for experiment in experiments]
+    return "\n".join([*entries, "- [Provenance](#provenance)"])
+
+
+def _anchor(experiment: Experiment) -> str:
+    return f"experiment-{tables.slug(experiment.name)}"
+
+
+def _experiment(data: ReportData, summary: Summary, its_tables: Sequence[Table]) -> str:
+    experiment = summary.experiment
+    parts = [f'<a id="{_anchor(experiment)}"></a>\n\n## {experiment.title}', experiment.description.strip()]
+    parts += [_table(table) for table in its_tables]
+    parts += [_figure(data, summary, kind) for kind in figures.figure_kinds(experiment)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _table(table: Table) -> str:
+    links = " · ".join(f"[{suffix}](tables/{table.name}.{suffix})" for suffix in ("csv", "md", "tex"))
+    return f"**{table.caption}** ({links})\n\n{table.markdown().rstrip()}"
+
+
+def _figure(data: ReportData, summary: Summary, kind: str) -> str:
+    name = figures.figure_name(summary.experiment, kind)
+    caption = figure_caption(data, summary, kind)
+    formats = data.settings.figure_formats
+    image = next((suffix for suffix in _IMAGE_FORMATS if suffix in formats), None)
+    shown = f"![{caption}](figures/{name}.{image})\n\n" if image else ""
+    links = " · ".join(f"[{suffix}](figures/{name}.{suffix})" for suffix in formats)
+    return f"{shown}*{caption}* ({links})"
+
+
+def _window(data: ReportData, summaries: Sequence[Summary]) -> str:
+    fewest = min(summary.window[0] for summary in summaries)
+    window = data.settings.window
+    return (
+        str(window)
+        if fewest >= window
+        else f"{window} (all of them where a run has fewer: at least {fewest})"
+    )
+
+
+def _episodes(data: ReportData) -> str:
+    key = ["experiment", "task", "variant", "seed", "step"]
+    counts = sorted(data.curves.groupby(key).size().unique())
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def _divergence(runs: pd.DataFrame) -> str:
+    once = runs.drop_duplicates(["task", "run", "seed"])
+    count = int((once["status"] == "diverged").sum())
+    if not count:
+        return f"- **Divergence.** None of the {len(once)} runs diverged."
+    return (
+        f"- **Divergence.** {count} of the {len(once)} runs diverged (a loss was not finite), marked † with "
+        "their number. Such a run stops learning and its evaluations continue with the frozen policy: it "
+        "counts in every mean and interval with the scores as recorded."
+    )
+
+
+def _provenance(data: ReportData) -> str:
+    once = tables.provenance_frame(data.runs)
+    dates = once["finished"].dropna().astype(str)
+    span = f" They finished between {dates.min()} and {dates.max()}." if len(dates) else ""
+    hours = float(once["seconds"].sum()) / 3600
+    parts = [
+        "## Provenance",
+        f"{len(once)} runs, {hours:.1f} hours of run time in all.{span} Every run, with machine, versions "
+        "and dates: [tables/provenance.csv](tables/provenance.csv). Averages: "
+        "[metrics.json](metrics.json), curves: [curves.csv](curves.csv).",
+        "### Data",
+        _data_table(data, once),
+        "### Machines",
+        _machine_table(once),
+        "### Runs",
+        *(_run_table(data, experiment) for experiment in data.experiments),
+    ]
+    return "\n\n".join(parts)
+
+
+def _data_table(data: ReportData, once: pd.DataFrame) -> str:
+    header = (
+        "Task",
+        "Dataset",
+        "Environment",
+        "Episodes",
+        "Steps",
+        "Return (mean ± std, max)",
+        "sha256",
+        "Comparable",
+    )
+    rows = []
+    for task in dict.fromkeys(task for experiment in data.experiments for task in experiment.tasks):
+        row = data.task_rows[task]
+        mean, std, top = (data.task_number(task, f"data_return_{part}") for part in ("mean", "std", "max"))
+        hashes = sorted({str(sha)[:12] for sha in once.loc[once["task"] == task, "dataset_sha256"]})
+        comparable = "yes" if data.published_id(task) else "no"
+        counts = [f"{data.task_number(task, column):.0f}" for column in ("episodes", "steps")]
+        spread = f"{tables.mean_std(mean, std)}, {tables.number(top)}"
+        rows.append(
+            (task, str(row["dataset"]), str(row["env"]), *counts, spread, ", ".join(hashes), comparable)
+        )
+    return _plain_table("data", header, rows)
+
+
+def _machine_table(once: pd.DataFrame) -> str:
+    groups = once.groupby(["machine", "device", "torch"], sort=True, dropna=False)
+    rows = [(*map(str, key), str(len(group))) for key, group in groups]
+    return _plain_table("machines", ("Machine", "Device", "torch", "Runs"), rows)
+
+
+def _run_table(data: ReportData, experiment: Experiment) -> str:
+    rows = []
+    runs = select(data.runs, experiment.name)
+    for task in experiment.tasks:
+        for variant in experiment.variants:
+            cell = runs[(runs["task"] == task) & (runs["variant"] == variant)]
+            for name, group in cell.groupby("run", sort=True):
+                seeds = ", ".join(str(seed) for seed in sorted(group["seed"]))
+                steps = ", ".join(str(step) for step in sorted(group["steps"].unique()))
+                diverged = ", ".join(
+                    str(seed) for seed in sorted(group.loc[group["status"] == "diverged", "seed"])
+                )
+                rows.append((task, variant, str(name), seeds, steps, diverged or tables.NONE))
+    header = ("Task", "Variant", "Run", "Seeds", "Steps", "Diverged seeds")
+    return f"{experiment.title}\n\n{_plain_table('runs', header, rows)}"
+
+
+def _plain_table(name: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    cells = tuple(tuple(tables.Text(text) for text in row) for row in rows)
+    return Table(name, "", header, cells, pd.DataFrame()).markdown().rstrip()

@@ -1,0 +1,228 @@
+"""From episodes to numbers: the paper's mean ± std protocol and the robust one of Agarwal et al. (2021).
+
+Paper's protocol (arXiv 2405.20555): a run's score is the mean of its last evaluations during training, a cell
+is the mean ± sample standard deviation over seeds. Robust protocol (arXiv 2108.13264): the interquartile mean
+over runs with a percentile interval of the stratified bootstrap, which resamples seeds within each task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rliable import metrics
+from scipy import stats
+
+from dac.report.data import Experiment, ReportData, ReportSettings, select
+
+Array = npt.NDArray[np.float64]
+RUN = ["task", "variant", "seed"]
+ALL_TASKS = "all tasks"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A point estimate with its interval; the bounds are NaN where one seed leaves nothing to resample."""
+
+    point: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Mean, sample standard deviation (NaN for one seed), seeds, and how many of the runs diverged."""
+
+    mean: float
+    std: float
+    seeds: int
+    diverged: int = 0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything the tables and figures of one experiment show.
+
+    run_scores: task, variant, seed, score. cells: (task, variant) → Cell. robust: (task or ALL_TASKS,
+    variant) → Estimate. curves: task, variant, step, mean, std, low, high (the band). action_samples: task,
+    variant, action_samples, seeds, mean, std, low, high. window: how many evaluations a score is the mean of,
+    smallest and largest.
+    """
+
+    experiment: Experiment
+    run_scores: pd.DataFrame
+    cells: dict[tuple[str, str], Cell]
+    robust: dict[tuple[str, str], Estimate]
+    curves: pd.DataFrame
+    action_samples: pd.DataFrame
+    window: tuple[int, int]
+
+
+def evaluation_means(curves: pd.DataFrame) -> pd.DataFrame:
+    """Mean score over the episodes of every evaluation: columns task, variant, seed, step, score."""
+    return _visible(curves).groupby([*RUN, "step"], sort=True, as_index=False).agg({"score": "mean"})
+
+
+def last_evaluations(curves: pd.DataFrame, window: int) -> pd.DataFrame:
+    """The evaluations at the last `window` distinct steps of every run (all where a run has fewer)."""
+    return evaluation_means(curves).groupby(RUN, sort=True).tail(window)
+
+
+def run_scores(curves: pd.DataFrame, window: int) -> pd.DataFrame:
+    """Mean over the last `window` evaluations of every run: columns task, variant, seed, score."""
+    return last_evaluations(curves, window).groupby(RUN, sort=True, as_index=False).agg({"score": "mean"})
+
+
+def action_sample_scores(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Mean score over kept policies and episodes. Columns task, variant, action_samples, seed, score."""
+    policy = ["task", "variant", "action_samples", "seed"]
+    per_policy = (
+        _visible(evaluations).groupby([*policy, "step"], sort=True, as_index=False).agg({"score": "mean"})
+    )
+    return per_policy.groupby(policy, sort=True, as_index=False).agg({"score": "mean"})
+
+
+def interquartile_mean(scores: Array) -> float:
+    """Mean of the middle half of all entries, 25 % cut from each end; NaN where an entry is not finite."""
+    return float(metrics.aggregate_iqm(scores)) if np.isfinite(scores).all() else float("nan")
+
+
+def iqm_interval(scores: Array, settings: ReportSettings) -> Estimate:
+    """Interquartile mean over seeds × tasks with its stratified bootstrap percentile interval.
+
+    Every resample draws, for each task by itself, as many seeds as there are, with replacement. The generator
+    is local: two calls agree, and numpy's global random state is neither read nor moved. The estimator is
+    that of `rliable.library.get_interval_estimates`; it is written out here because that module needs arch <
+    8, which fails to import with pandas 3, and because it draws from numpy's global state whatever seed it is
+    given.
+
+    Args:
+        scores: float[seeds, tasks].
+    """
+    point = interquartile_mean(scores)
+    seeds, tasks = scores.shape
+    if seeds < 2 or not np.isfinite(point):
+        return Estimate(point, float("nan"), float("nan"))
+    generator = np.random.default_rng(settings.bootstrap_seed)
+    drawn = generator.integers(seeds, size=(settings.bootstrap_samples, seeds, tasks))
+    resampled = scores[drawn, np.arange(tasks)].reshape(settings.bootstrap_samples, -1)
+    low, high = np.percentile(stats.trim_mean(resampled, 0.25, axis=1), _percentiles(settings))
+    return Estimate(point, float(low), float(high))
+
+
+def band(values: Array, settings: ReportSettings) -> tuple[Array, Array]:
+    """Lower and upper edge around the mean of float[seeds, points]; NaN for one seed.
+
+    `sd`: one sample standard deviation to each side. `ci`: percentile bootstrap of the mean, whole seeds
+    resampled.
+    """
+    seeds = len(values)
+    if seeds < 2:
+        nothing = np.full(values.shape[1], np.nan)
+        return nothing, nothing
+    mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
+    if settings.curve_band == "sd":
+        return mean - spread, mean + spread
+    generator = np.random.default_rng(settings.bootstrap_seed)
+    counts = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=settings.bootstrap_samples)
+    low, high = np.percentile(counts @ values / seeds, _percentiles(settings), axis=0)
+    return low, high
+
+
+def over_seeds(frame: pd.DataFrame, point: str, settings: ReportSettings) -> pd.DataFrame:
+    """Aggregate a `score` over seeds at every value of the column `point`.
+
+    Returns: columns task, variant, `point`, seeds, mean, std (sample, NaN for one seed), low, high.
+    """
+    parts = []
+    for (task, variant), group in frame.groupby(["task", "variant"], sort=True):
+        values = _matrix(group, point)
+        low, high = band(values.to_numpy(), settings)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "task": task,
+                    "variant": variant,
+                    point: values.columns,
+                    "seeds": len(values),
+                    "mean": values.mean(axis=0).to_numpy(),
+                    "std": values.std(axis=0, ddof=1).to_numpy(),
+                    "low": low,
+                    "high": high,
+                }
+            )
+        )
+    columns = ["task", "variant", point, "seeds", "mean", "std", "low", "high"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def summarise(data: ReportData, experiment: Experiment) -> Summary:
+    """All statistics of one experiment.
+
+    Raises:
+        ValueError: a task or variant of the experiment has no rows, or a seed is missing from some of its
+        tasks.
+    """
+    curves = select(data.curves, experiment.name)
+    settings = data.settings
+    scores = run_scores(curves, settings.window)
+    evaluations = last_evaluations(curves, settings.window).groupby(RUN).size()
+    kept = select(data.evaluations, experiment.name)
+    return Summary(
+        experiment=experiment,
+        run_scores=scores,
+        cells=_cells(data, experiment, scores),
+        robust=_robust(experiment, scores, settings),
+        curves=over_seeds(evaluation_means(curves), "step", settings),
+        action_samples=over_seeds(action_sample_scores(kept), "action_samples", settings),
+        window=(int(evaluations.min()), int(evaluations.max())),
+    )
+
+
+def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> dict[tuple[str, str], Cell]:
+    groups = {key: group["score"] for key, group in scores.groupby(["task", "variant"])}
+    cells = {}
+    for task in experiment.tasks:
+        for variant in experiment.variants:
+            if (task, variant) not in groups:
+                raise ValueError(
+                    f"experiment {experiment.name!r}: no evaluations of {task!r}, variant {variant!r}"
+                )
+            values = groups[task, variant]
+            diverged = data.diverged(experiment.name, task, variant)
+            cells[task, variant] = Cell(
+                float(values.mean()), float(values.std(ddof=1)), len(values), diverged
+            )
+    return cells
+
+
+def _robust(
+    experiment: Experiment, scores: pd.DataFrame, settings: ReportSettings
+) -> dict[tuple[str, str], Estimate]:
+    estimates = {}
+    for variant in experiment.variants:
+        matrix = _matrix(scores[scores["variant"] == variant], "task")[list(experiment.tasks)]
+        for task in experiment.tasks:
+            estimates[task, variant] = iqm_interval(matrix[[task]].to_numpy(), settings)
+        estimates[ALL_TASKS, variant] = iqm_interval(matrix.to_numpy(), settings)
+    return estimates
+
+
+def _matrix(frame: pd.DataFrame, point: str) -> pd.DataFrame:
+    """`score` as seeds × `point`; a ragged table is an error: a mean over it would mix sets of seeds."""
+    matrix = frame.set_index(["seed", point])["score"].unstack(point)
+    if len(frame) != matrix.size:
+        raise ValueError(f"scores are missing for some seeds at some values of {point!r}:\n{matrix}")
+    return matrix
+
+
+def _visible(episodes: pd.DataFrame) -> pd.DataFrame:
+    """NaN scores as infinity: pandas leaves NaN out of a mean, which would hide an episode that blew up."""
+    return episodes.assign(score=episodes["score"].fillna(np.inf))
+
+
+def _percentiles(settings: ReportSettings) -> tuple[float, float]:
+    tail = 50 * (1 - settings.confidence)
+    return tail, 100 - tail

@@ -1,0 +1,423 @@
+"""Tables of a report: the same cells as Markdown and LaTeX, and their numbers as CSV."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from tabulate import tabulate
+
+from dac.report import published
+from dac.report.data import Experiment, ReportData
+from dac.report.statistics import ALL_TASKS, Cell, Estimate, Summary
+
+NUMBER_FORMAT = "%.4f"
+NONE = "–"
+MEAN_STD = "Mean ± sample standard deviation (ddof = 1) over seeds; – where there is none (one seed)."
+BOLD = "Bold: the highest mean among this study's variants (equal to one decimal counts as equal)."
+_WIDE = 7
+_SUITES = (
+    (r"antmaze", "AntMaze"),
+    (r"kitchen", "Kitchen"),
+    (r"halfcheetah|hopper|walker2d", "Locomotion"),
+    (r"adroit|\b(pen|door|hammer|relocate)\b", "Adroit"),
+)
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
+    "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "–": "--", "—": "---", "…": r"\ldots{}",
+    "†": r"\dag{}", "·": r"$\cdot$", "×": r"$\times$", "≥": r"$\geq$", "η": r"$\eta$", "ρ": r"$\rho$",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Text:
+    """One cell as it is shown."""
+
+    text: str
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: what is shown (`header`, `rows`, `notes` below it) and the numbers behind it (`frame`)."""
+
+    name: str
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Text, ...], ...]
+    frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+    def markdown(self) -> str:
+        """The table and its notes in GitHub's Markdown."""
+        body = [[_bold_markdown(cell) for cell in row] for row in self.rows]
+        align = ("left", *("right" for _ in self.header[1:]))
+        header = [_escape_markdown(title) for title in self.header]
+        table = tabulate(body, headers=header, tablefmt="pipe", colalign=align, disable_numparse=True)
+        notes = ["", *(f"- {_escape_markdown(note)}" for note in self.notes)] if self.notes else []
+        return "\n".join([table, *notes]) + "\n"
+
+    def latex(self) -> str:
+        """A booktabs table environment; a wide one is scaled to the text width, which needs graphicx."""
+        lines = [r"\begin{tabular}{l" + "r" * (len(self.header) - 1) + "}", r"\toprule"]
+        lines += [" & ".join(map(escape_latex, self.header)) + r" \\", r"\midrule"]
+        lines += [" & ".join(map(_bold_latex, row)) + r" \\" for row in self.rows]
+        lines += [r"\bottomrule", r"\end{tabular}"]
+        if wide := len(self.header) > _WIDE:
+            lines = [r"\resizebox{\textwidth}{!}{%", *lines, "}"]
+        notes = [rf"\par\footnotesize {escape_latex(note)}" for note in self.notes]
+        packages = "booktabs, graphicx" if wide else "booktabs"
+        head = [f"% packages: {packages}", r"\begin{table}[t]", r"\centering", r"\small"]
+        head += [rf"\caption{{{escape_latex(self.caption)}}}", rf"\label{{tab:{self.name}}}"]
+        return "\n".join([*head, *lines, *notes, r"\end{table}"]) + "\n"
+
+    def write(self, directory: Path) -> list[Path]:
+        """Write `<name>.csv`, `.md` and `.tex`; returns their paths."""
+        paths = [directory / f"{self.name}.{suffix}" for suffix in ("csv", "md", "tex")]
+        paths[0].write_bytes(csv_bytes(self.frame))
+        paths[1].write_bytes(f"{self.caption}\n\n{self.markdown()}".encode())
+        paths[2].write_bytes(self.latex().encode())
+        return paths
+
+
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """The frame as CSV, every float with four decimals and Unix line ends."""
+    text: str = frame.to_csv(index=False, float_format=NUMBER_FORMAT, lineterminator="\n")
+    return text.encode()
+
+
+def escape_latex(text: str) -> str:
+    """Text with LaTeX's special characters, and the symbols these tables use, as commands."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def slug(name: str) -> str:
+    """A name as a file name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+
+
+def number(value: float) -> str:
+    """A score with one decimal; "–" where it is unknown or infinite; no negative zero."""
+    return f"{round(value, 1) + 0.0:.1f}" if math.isfinite(value) else NONE
+
+
+def mean_std(mean: float, std: float | None) -> str:
+    """Such as 95.8 ± 3.9; the deviation is "–" for one seed (NaN), absent where a source gives none."""
+    return number(mean) if std is None or not math.isfinite(mean) else f"{number(mean)} ± {number(std)}"
+
+
+def experiment_tables(data: ReportData, summary: Summary) -> list[Table]:
+    """The tables an experiment asks for with `show`, and always the robust one."""
+    show = summary.experiment.show
+    tables = [scores_table(data, summary)] if "scores" in show else []
+    tables += [sweep_table(summary)] if "sweep" in show else []
+    tables += [action_samples_table(summary)] if "action_samples" in show else []
+    return [*tables, robust_table(data, summary)]
+
+
+def scores_table(data: ReportData, summary: Summary) -> Table:
+    """Task × variant, mean ± std over seeds, with the data's mean and, where comparable, published scores."""
+    experiment = summary.experiment
+    published.check_methods(experiment.published)
+    comparable = any(data.published_id(task) for task in experiment.tasks)
+    methods = experiment.published if comparable else ()
+    rows = [_score_row(data, summary, task, methods) for task in experiment.tasks]
+    averages = [
+        _average_row(data, summary, suite, tasks, methods)
+        for suite, tasks in suites(data, experiment.tasks)
+        if len(tasks) > 1
+    ]
+    return Table(
+        name=f"{slug(experiment.name)}-scores",
+        caption=f"{experiment.title}: normalised score, mean ± standard deviation over seeds.",
+        header=(
+            "Task",
+            "Seeds",
+            "Dataset",
+            *experiment.variants,
+            *(f"{method} (published)" for method in methods),
+        ),
+        rows=(*rows, *averages),
+        frame=_scores_frame(data, summary, methods),
+        notes=_score_notes(data, summary, methods, averages=bool(averages)),
+    )
+
+
+def suites(data: ReportData, tasks: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Tasks by benchmark suite ("Locomotion", ...), in order of appearance; others are left out."""
+    groups: dict[str, list[str]] = {}
+    for task in tasks:
+        name = " ".join(str(data.task_rows[task][key]) for key in ("dataset", "env")).lower()
+        suite = next((title for pattern, title in _SUITES if re.search(pattern, name)), None)
+        if suite is not None:
+            groups.setdefault(suite, []).append(task)
+    return list(groups.items())
+
+
+def _score_row(data: ReportData, summary: Summary, task: str, methods: Sequence[str]) -> tuple[Text, ...]:
+    variants = summary.experiment.variants
+    cells = [summary.cells[task, variant] for variant in variants]
+    best = _best([cell.mean for cell in cells])
+    shown = [Text(_cell_text(cell), bold) for cell, bold in zip(cells, best, strict=True)]
+    theirs = [_published(data, task, method) for method in methods]
+    return (
+        Text(task),
+        Text(_seeds(cells)),
+        Text(number(data.task_number(task, "data_score_mean"))),
+        *shown,
+        *(Text(NONE if score is None else mean_std(score.mean, score.std)) for score in theirs),
+    )
+
+
+def _average_row(
+    data: ReportData, summary: Summary, suite: str, tasks: Sequence[str], methods: Sequence[str]
+) -> tuple[Text, ...]:
+    """Means over the tasks of a suite; empty for a published method that lacks one of them."""
+    variants = summary.experiment.variants
+    means = [_mean(summary.cells[task, variant].mean for task in tasks) for variant in variants]
+    cells = [summary.cells[task, variant] for task in tasks for variant in variants]
+    theirs = [_mean(_published_mean(data, task, method) for task in tasks) for method in methods]
+    return (
+        Text(f"{suite} average"),
+        Text(_seeds(cells)),
+        Text(number(_mean(data.task_number(task, "data_score_mean") for task in tasks))),
+        *(Text(number(mean), bold) for mean, bold in zip(means, _best(means), strict=True)),
+        *(Text(number(mean)) for mean in theirs),
+    )
+
+
+def _scores_frame(data: ReportData, summary: Summary, methods: Sequence[str]) -> pd.DataFrame:
+    rows: list[dict[str, object]] = []
+    for task in summary.experiment.tasks:
+        dataset_mean = data.task_number(task, "data_score_mean")
+        rows.append({"task": task, "method": "dataset", "source": "dataset", "mean": dataset_mean})
+        for variant in summary.experiment.variants:
+            cell = summary.cells[task, variant]
+            numbers = {"mean": cell.mean, "std": cell.std, "seeds": cell.seeds, "diverged": cell.diverged}
+            rows.append({"task": task, "method": variant, "source": "this study", **numbers})
+        for method in methods:
+            if score := _published(data, task, method):
+                numbers = {"mean": score.mean, "std": math.nan if score.std is None else score.std}
+                rows.append({"task": task, "method": method, "source": score.source, **numbers})
+    frame = pd.DataFrame(rows, columns=["task", "method", "mean", "std", "seeds", "diverged", "source"])
+    return frame.astype({"seeds": "Int64", "diverged": "Int64"})
+
+
+def _score_notes(
+    data: ReportData, summary: Summary, methods: Sequence[str], averages: bool
+) -> tuple[str, ...]:
+    experiment = summary.experiment
+    notes = [MEAN_STD, "Dataset: mean score of the episodes trained on."]
+    notes += [BOLD] if len(experiment.variants) > 1 else []
+    notes += ["Averages: mean of the tasks' means."] if averages else []
+    notes += diverged_notes(summary)
+    notes += _source_notes(data, experiment.tasks, methods)
+    if experiment.published:
+        notes += incomparable_notes(data, experiment.tasks)
+    return tuple(notes)
+
+
+def _source_notes(data: ReportData, tasks: Sequence[str], methods: Sequence[str]) -> list[str]:
+    """Where the published scores come from, one note per source."""
+    sources: dict[str, list[str]] = {}
+    for method in methods:
+        scores = [score for task in tasks if (score := _published(data, task, method))]
+        for source in dict.fromkeys(score.source for score in scores):
+            sources.setdefault(source, []).append(method)
+    return [f"Published {', '.join(names)}: {source}." for source, names in sources.items()]
+
+
+def incomparable_notes(data: ReportData, tasks: Iterable[str]) -> list[str]:
+    """Why no published number stands beside some tasks; empty where all are comparable."""
+    others = [task for task in tasks if data.published_id(task) is None]
+    if not others:
+        return []
+    return [
+        f"Not comparable with published scores: {', '.join(others)}. These tasks are trained on other data "
+        "than the published datasets, or at another scale or evaluation protocol than the paper's, so no "
+        "published number stands beside them."
+    ]
+
+
+def diverged_notes(summary: Summary) -> list[str]:
+    """What † means; empty where no run diverged."""
+    counts = sorted({cell.diverged for cell in summary.cells.values()} - {0})
+    marks = ", ".join(f"†{count}" for count in counts)
+    return (
+        [f"{marks} diverged: that many of the cell's runs; they count with their recorded scores."]
+        if counts
+        else []
+    )
+
+
+def robust_table(data: ReportData, summary: Summary) -> Table:
+    """Interquartile mean over runs with its bootstrap interval, per task and over all tasks × seeds."""
+    experiment = summary.experiment
+    tasks = [*experiment.tasks, ALL_TASKS] if len(experiment.tasks) > 1 else list(experiment.tasks)
+    rows, records = [], []
+    for task in tasks:
+        estimates = [summary.robust[task, variant] for variant in experiment.variants]
+        best = _best([estimate.point for estimate in estimates])
+        texts = [Text(_interval_text(estimate), bold) for estimate, bold in zip(estimates, best, strict=True)]
+        rows.append((Text("All tasks" if task == ALL_TASKS else task), *texts))
+        for variant, estimate in zip(experiment.variants, estimates, strict=True):
+            bounds = {"iqm": estimate.point, "low": estimate.low, "high": estimate.high}
+            records.append({"task": task, "variant": variant, **bounds})
+    percent = f"{100 * data.settings.confidence:g} %"
+    note = (
+        f"Interquartile mean over runs [{percent} stratified bootstrap interval, "
+        f"{data.settings.bootstrap_samples} resamples of seeds within tasks]; no interval for one seed."
+    )
+    notes = [note, *([BOLD.replace("mean", "interquartile mean")] if len(experiment.variants) > 1 else [])]
+    return Table(
+        name=f"{slug(experiment.name)}-robust",
+        caption=f"{experiment.title}: interquartile mean of the normalised score over runs.",
+        header=("Task", *experiment.variants),
+        rows=tuple(rows),
+        frame=pd.DataFrame(records),
+        notes=tuple(notes),
+    )
+
+
+def action_samples_table(summary: Summary) -> Table:
+    """Task × variant × number of action samples N_a: the kept policies evaluated again, without training."""
+    experiment, points = summary.experiment, summary.action_samples
+    counts = sorted(points["action_samples"].unique())
+    ordered = _in_order(points, experiment).sort_values(["task", "variant", "action_samples"])
+    rows = []
+    for (task, variant), group in ordered.groupby(["task", "variant"], sort=False, observed=True):
+        found = group.set_index("action_samples").reindex(counts)
+        means, stds = found["mean"].tolist(), found["std"].tolist()
+        texts = [Text(mean_std(m, s), bold) for m, s, bold in zip(means, stds, _best(means), strict=True)]
+        label = str(variant) + _mark(summary.cells[str(task), str(variant)])
+        rows.append((Text(str(task)), Text(label), Text(str(int(group["seeds"].iloc[0]))), *texts))
+    notes = (
+        f"Mean over kept policies and episodes per run; then {MEAN_STD[0].lower()}{MEAN_STD[1:]}",
+        "Bold: the highest mean of a row.",
+        *diverged_notes(summary),
+    )
+    return Table(
+        name=f"{slug(experiment.name)}-action-samples",
+        caption=f"{experiment.title}: normalised score against the number of action samples N_a.",
+        header=("Task", "Variant", "Seeds", *(f"N_a = {count}" for count in counts)),
+        rows=tuple(rows),
+        frame=ordered[["task", "variant", "action_samples", "mean", "std", "seeds"]],
+        notes=notes,
+    )
+
+
+def sweep_table(summary: Summary) -> Table:
+    """Value of the varied setting × task, mean ± std over seeds."""
+    experiment = summary.experiment
+    best = {
+        task: _best([summary.cells[task, v].mean for v in experiment.variants]) for task in experiment.tasks
+    }
+    rows, records = [], []
+    for index, variant in enumerate(experiment.variants):
+        cells = [summary.cells[task, variant] for task in experiment.tasks]
+        texts = [
+            Text(_cell_text(cell), best[task][index])
+            for task, cell in zip(experiment.tasks, cells, strict=True)
+        ]
+        rows.append((Text(variant), Text(_seeds(cells)), *texts))
+        for task, cell in zip(experiment.tasks, cells, strict=True):
+            numbers = {"mean": cell.mean, "std": cell.std, "seeds": cell.seeds, "diverged": cell.diverged}
+            records.append({"value": variant, "task": task, **numbers})
+    varied = experiment.varied or "variant"
+    return Table(
+        name=f"{slug(experiment.name)}-sweep",
+        caption=f"{experiment.title}: normalised score against {varied}.",
+        header=(varied, "Seeds", *experiment.tasks),
+        rows=tuple(rows),
+        frame=pd.DataFrame(records),
+        notes=(MEAN_STD, "Bold: the highest mean of a column.", *diverged_notes(summary)),
+    )
+
+
+def provenance_frame(runs: pd.DataFrame) -> pd.DataFrame:
+    """Every run once, with the experiments that use it: what was trained, on which bytes, where and when."""
+    key = ["task", "run", "seed"]
+    shared = runs.groupby(key, sort=True)["experiment"].agg(lambda names: ";".join(dict.fromkeys(names)))
+    once = runs.sort_values([*key, "experiment"]).drop_duplicates(key).drop(columns=["experiment", "variant"])
+    frame = once.merge(shared.rename("experiments").reset_index(), on=key, how="left", validate="one_to_one")
+    columns = [
+        "task",
+        "run",
+        "seed",
+        "status",
+        "steps",
+        "dataset_sha256",
+        "machine",
+        "device",
+        "torch",
+        "finished",
+    ]
+    return frame[[*columns, "seconds", "experiments"]]
+
+
+def _published(data: ReportData, task: str, method: str) -> published.PublishedScore | None:
+    identity = data.published_id(task)
+    return published.score(identity, method) if identity else None
+
+
+def _published_mean(data: ReportData, task: str, method: str) -> float:
+    score = _published(data, task, method)
+    return score.mean if score else math.nan
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return math.fsum(listed) / len(listed)
+
+
+def _best(means: Sequence[float]) -> list[bool]:
+    shown = [number(mean) for mean in means]
+    finite = [float(text) for text in shown if text != NONE]
+    if len(means) < 2 or not finite:
+        return [False] * len(means)
+    return [text == number(max(finite)) for text in shown]
+
+
+def _cell_text(cell: Cell) -> str:
+    return mean_std(cell.mean, cell.std) + _mark(cell)
+
+
+def _mark(cell: Cell) -> str:
+    return f" †{cell.diverged}" if cell.diverged else ""
+
+
+def _interval_text(estimate: Estimate) -> str:
+    if not math.isfinite(estimate.low):
+        return number(estimate.point)
+    return f"{number(estimate.point)} [{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def _seeds(cells: Iterable[Cell]) -> str:
+    counts = sorted({cell.seeds for cell in cells})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+
+
+def _in_order(points: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
+    return points.assign(
+        task=pd.Categorical(points["task"], experiment.tasks, ordered=True),
+        variant=pd.Categorical(points["variant"], experiment.variants, ordered=True),
+    )
+
+
+def _escape_markdown(text: str) -> str:
+    return text.replace("|", r"\|").replace("_", r"\_").replace("*", r"\*")
+
+
+def _bold_markdown(cell: Text) -> str:
+    text = _escape_markdown(cell.text)
+    return f"**{text}**" if cell.bold else text
+
+
+def _bold_latex(cell: Text) -> str:
+    text = escape_latex(cell.text)
+    return rf"\textbf{{{text}}}" if cell.bold else text

@@ -1,0 +1,92 @@
+"""Episodes of a pack of policies in a Gymnasium vector environment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from dac import envs
+from dac.agent import ActingNoise, Policy
+
+
+def episode_seed(seed: int, purpose: str, step: int, episode: int) -> int:
+    """Seed of one episode's environment: a function of the run, what the episode is for, the step and its number."""
+    digest = hashlib.sha256(f"{seed}/{purpose}/{step}/{episode}/environment".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+class Rollouts:
+    """Environments for R policies × E episodes, kept open between evaluations.
+
+    Args:
+        env_id: Gymnasium id.
+        runs: R, policies in the pack.
+        episodes: E, episodes per policy; they run at the same time, one environment each.
+        device: where the policies are.
+    """
+
+    def __init__(self, env_id: str, runs: int, episodes: int, device: torch.device) -> None:
+        self.runs = runs
+        self.episodes = episodes
+        self.device = device
+        self._envs = envs.episode_vector(env_id, runs * episodes)
+        self.action_dim: int = self._envs.single_action_space.shape[0]  # type: ignore[index]
+
+    def evaluate(
+        self, policy: Policy, seeds: Sequence[int], purpose: str, step: int, action_samples: int
+    ) -> pd.DataFrame:
+        """One episode in every environment.
+
+        All policies of the pack act in one batch. The random numbers are those of (seed, purpose, step): the same in
+        any pack and after a resumption.
+
+        Args:
+            policy: the pack's R policies.
+            seeds: the seeds of its runs.
+            purpose: what the episodes are for; another purpose draws other numbers.
+            step: gradient steps that the policies were trained for.
+            action_samples: N_a.
+
+        Returns:
+            R·E rows: seed, step, episode, return, length.
+        """
+        noise = ActingNoise(
+            seeds,
+            f"{purpose}/{action_samples}",
+            step,
+            policy.config,
+            self.episodes,
+            action_samples,
+            self.action_dim,
+            device=self.device,
+        )
+        time = 0
+
+        def act(observations: np.ndarray) -> np.ndarray:
+            nonlocal time
+            states = torch.as_tensor(observations, device=self.device, dtype=torch.float32)
+            draws = noise.draws(time)
+            actions = policy.act(states.view(self.runs, self.episodes, -1), action_samples, draws.prior, draws.z)
+            time += 1
+            return actions.flatten(0, 1).cpu().numpy().astype(np.float32)
+
+        episodes = [(seed, episode) for seed in seeds for episode in range(self.episodes)]
+        env_seeds = [episode_seed(seed, purpose, step, episode) for seed, episode in episodes]
+        returns, lengths = envs.rollout(self._envs, act, env_seeds)
+        return pd.DataFrame(
+            {
+                "seed": [seed for seed, _ in episodes],
+                "step": step,
+                "episode": [episode for _, episode in episodes],
+                "return": returns,
+                "length": lengths,
+            }
+        )
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._envs.close()

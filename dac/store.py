@@ -1,0 +1,335 @@
+"""The store: where runs, datasets and pages live, what of them is complete, and how files get there.
+
+    results/runs/<task>/<label>-<fp>/seed-<k>/   run.json curve.csv policy-<step>.safetensors evaluation-<efp>.parquet
+    results/datasets/<env>-<level>-<fp>/         dataset.json and a local Minari dataset
+    results/<study>/                             report.json README.md tables/ figures/
+    work/<fp>/seed-<k>/                          resumable state of a run in training
+
+`run.json` is written last and lists the run's files with size and sha256, so a run is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dac.datasets.lock import sha256_of
+from dac.errors import UserError
+from dac.plan import Dataset, Evaluation, Group, Run, StudyPlan
+
+RUNS = Path("results/runs")
+DATASETS = Path("results/datasets")
+WORK = Path("work")
+JOURNAL = WORK / "journal.jsonl"
+
+
+def group_directory(group: Group) -> Path:
+    """Folder of a group of runs."""
+    return RUNS / group.task / group.name
+
+
+def run_directory(run: Run) -> Path:
+    """Folder of a published run."""
+    return group_directory(run.group) / f"seed-{run.seed}"
+
+
+def work_directory(run: Run) -> Path:
+    """Folder of a run's resumable state while it trains."""
+    return WORK / run.group.fingerprint / f"seed-{run.seed}"
+
+
+def page_directory(study: str) -> Path:
+    """Folder of a study's tables, figures and page."""
+    return Path("results") / study
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place, synced to the disk, when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file atomically."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None if there is no such file or it holds something else."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def file_entry(path: Path) -> dict[str, Any]:
+    """Size in bytes and sha256 of a file."""
+    return {"size": path.stat().st_size, "sha256": sha256_of(path)}
+
+
+def _has_size(path: Path, entry: Any) -> bool:
+    try:
+        return path.stat().st_size == entry["size"]
+    except (OSError, KeyError, TypeError):
+        return False
+
+
+@contextlib.contextmanager
+def lock(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold an exclusive lock (flock) on a file; the kernel releases it however the process ends.
+
+    Args:
+        path: the lock file, made if missing.
+        waiting: called with a sentence if another process holds the lock, before waiting for it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            waiting(f"waiting for process {stream.read().strip() or '?'}, which holds {path}")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def journal(event: str, **facts: Any) -> None:
+    """Append one line to work/journal.jsonl: what was made, when. For people and tests; nothing depends on it."""
+    JOURNAL.parent.mkdir(parents=True, exist_ok=True)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    with JOURNAL.open("a") as stream:
+        stream.write(json.dumps({"time": now, "event": event, **facts}) + "\n")
+
+
+# Runs
+
+
+def run_problem(run: Run) -> str | None:
+    """Why a run is not complete in the store, by a look at sizes alone; None if it is complete."""
+    directory = run_directory(run)
+    content = read_json(directory / "run.json")
+    if content is None:
+        return "corrupt: run.json is not readable" if (directory / "run.json").exists() else "missing"
+    if content.get("fingerprint") != run.group.fingerprint or content.get("seed") != run.seed:
+        return "corrupt: run.json is of another run"
+    for name, entry in sorted(content.get("files", {}).items()):
+        if not _has_size(directory / name, entry):
+            state = "has another size" if (directory / name).exists() else "is missing"
+            return f"incomplete: {name} {state}"
+    return None
+
+
+def corrupt_files(run: Run) -> list[str]:
+    """Names of a run's files, evaluations included, whose contents differ from the sha256 in run.json."""
+    directory = run_directory(run)
+    content = read_json(directory / "run.json") or {}
+    entries = {**content.get("files", {}), **{e["file"]: e for e in content.get("evaluations", {}).values()}}
+    return [
+        name
+        for name, entry in sorted(entries.items())
+        if not _has_size(directory / name, entry) or sha256_of(directory / name) != entry["sha256"]
+    ]
+
+
+def publish_run(run: Run, files: dict[str, Path], facts: dict[str, Any], provenance: dict[str, Any]) -> None:
+    """Move a finished run into the store; run.json, written last, makes it count.
+
+    Args:
+        files: by name in the store, where each file lies now; they are copied.
+        facts: status, steps, dataset_sha256 and what else belongs to run.json.
+        provenance: versions, machine and times; kept beside, outside of every identity.
+    """
+    directory = run_directory(run)
+    (directory / "run.json").unlink(missing_ok=True)
+    for stale in directory.glob("*"):
+        stale.unlink()
+    for name, source in files.items():
+        with atomic_path(directory / name) as temporary:
+            shutil.copyfile(source, temporary)
+    write_json(directory / "provenance.json", provenance)
+    write_json(
+        directory / "run.json",
+        {
+            "task": run.group.task,
+            "label": run.group.label,
+            "fingerprint": run.group.fingerprint,
+            "seed": run.seed,
+            "identity": json.loads(run.group.identity),
+            "files": {name: file_entry(directory / name) for name in sorted(files)},
+            "evaluations": {},
+            **facts,
+        },
+    )
+
+
+def read_run(run: Run) -> dict[str, Any]:
+    """The run.json of a complete run.
+
+    Raises:
+        UserError: the run is not complete.
+    """
+    problem = run_problem(run)
+    if problem:
+        raise UserError(f"{run_directory(run)}: {problem}. Start snakemake again: it re-makes this run.")
+    content = read_json(run_directory(run) / "run.json")
+    assert content is not None  # run_problem has just read it
+    return content
+
+
+def verified_file(run: Run, name: str) -> Path:
+    """Path of a file of a complete run, its contents compared with run.json.
+
+    Raises:
+        UserError: the contents differ.
+    """
+    path = run_directory(run) / name
+    entry = read_run(run)["files"][name]
+    if sha256_of(path) != entry["sha256"]:
+        raise UserError(
+            f"{path}: its contents are not what run.json records (sha256 {entry['sha256'][:12]}…): the file was damaged. "
+            f"Delete {path} and start again: this run alone is re-made; or `dvc checkout` brings it back."
+        )
+    return path
+
+
+# Evaluations
+
+
+def verified_evaluation(run: Run, evaluation: Evaluation) -> Path:
+    """Path of a recorded evaluation, its contents compared with run.json.
+
+    Raises:
+        UserError: it is not recorded, or the contents differ.
+    """
+    entry = read_run(run)["evaluations"].get(evaluation.fingerprint)
+    path = run_directory(run) / f"evaluation-{evaluation.fingerprint}.parquet"
+    if entry is None or not _has_size(path, entry) or sha256_of(path) != entry["sha256"]:
+        raise UserError(
+            f"{path}: missing, or its contents are not what run.json records. Delete it if it is there and start again: "
+            "this evaluation alone is re-made; or `dvc checkout` brings it back."
+        )
+    return path
+
+
+def has_evaluation(run: Run, evaluation: Evaluation) -> bool:
+    """Whether a run's evaluation is recorded and its file there, by size."""
+    content = read_json(run_directory(run) / "run.json") or {}
+    entry = content.get("evaluations", {}).get(evaluation.fingerprint)
+    return entry is not None and _has_size(run_directory(run) / entry["file"], entry)
+
+
+def publish_evaluation(run: Run, evaluation: Evaluation, source: Path) -> None:
+    """Copy an evaluation's file into the run's folder and record it in run.json."""
+    directory = run_directory(run)
+    name = f"evaluation-{evaluation.fingerprint}.parquet"
+    # Two jobs may evaluate one run at different N_a at the same time.
+    with lock(WORK / "locks" / f"{run.group.task}-{run.group.name}-{run.seed}", waiting=lambda _: None):
+        with atomic_path(directory / name) as temporary:
+            shutil.copyfile(source, temporary)
+        content = read_run(run)
+        content["evaluations"][evaluation.fingerprint] = {
+            "file": name,
+            "settings": evaluation.identity,
+            **file_entry(directory / name),
+        }
+        write_json(directory / "run.json", content)
+
+
+# Datasets
+
+
+def dataset_problem(dataset: Dataset) -> str | None:
+    """Why a dataset is not there for training, by a look at sizes alone; None if it is.
+
+    A file with a `.sha256` note beside it was checked when it was fetched; the trainer checks contents again.
+    """
+    if dataset.source == "collect":
+        content = read_json(dataset.path / "dataset.json")
+        if content is None:
+            return "missing"
+        for name, entry in content.get("files", {}).items():
+            if not _has_size(dataset.path / name, entry):
+                return f"incomplete: {name}"
+        return None
+    return None if dataset.path.is_file() else "missing"
+
+
+# Pages
+
+
+def page_inputs(plan: StudyPlan) -> dict[str, str]:
+    """The sha256 of every file that a study's page is made of, as its runs record them."""
+    inputs = {}
+    for group, evaluations in plan.evaluations().items():
+        for seed in plan.seeds:
+            run = Run(group, seed)
+            content = read_json(run_directory(run) / "run.json") or {}
+            inputs[f"{run}/curve.csv"] = content.get("files", {}).get("curve.csv", {}).get("sha256", "")
+            inputs[f"{run}/dataset"] = content.get("dataset_sha256", "")
+            for evaluation in evaluations:
+                entry = content.get("evaluations", {}).get(evaluation.fingerprint, {})
+                inputs[f"{run}/{evaluation.fingerprint}"] = entry.get("sha256", "")
+    return inputs
+
+
+def page_key(plan: StudyPlan) -> str:
+    """sha256 over all that a study's page depends on."""
+    text = json.dumps({"plan": plan.identity, "inputs": page_inputs(plan)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def page_problem(plan: StudyPlan) -> str | None:
+    """Why a study's page is not what its runs and settings say; None if it is."""
+    directory = page_directory(plan.name)
+    content = read_json(directory / "report.json")
+    if content is None:
+        return "missing"
+    if content.get("key") != page_key(plan):
+        return "its runs, their results or the report's settings changed"
+    for name, entry in sorted(content.get("files", {}).items()):
+        path = directory / name
+        if not _has_size(path, entry) or sha256_of(path) != entry["sha256"]:
+            return f"{name} {'was changed' if path.exists() else 'is missing'}"
+    return None
+
+
+def publish_page(plan: StudyPlan, rendered: Path) -> None:
+    """Put a rendered page in the place of the study's present one; files that it no longer has are removed."""
+    directory = page_directory(plan.name)
+    (directory / "report.json").unlink(missing_ok=True)
+    files = sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file())
+    for name in files:
+        with atomic_path(directory / name) as temporary:
+            shutil.copyfile(rendered / name, temporary)
+    for stale in [path for path in directory.rglob("*") if path.is_file()]:
+        # DVC and git keep notes of their own beside the files they track.
+        if stale.relative_to(directory) not in files and stale.name != ".gitignore":
+            stale.unlink()
+    entries = {str(name): file_entry(directory / name) for name in files}
+    write_json(directory / "report.json", {"key": page_key(plan), "study": plan.name, "files": entries})

@@ -1,0 +1,333 @@
+"""The training loop: batches, gradient steps, evaluations and checkpoints of a pack of runs.
+
+A checkpoint belongs to one run and is one file, so packs may re-form after an interruption. Random streams and
+batches are functions of the run's seed and the step, so the checkpoint needs none of their state, and a resumed run
+computes what an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import FrameType
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from dac import devices, envs, provenance, store
+from dac.agent import Agent, AgentConfig, Batch, Policy, ShuffledScan, UpdateNoise
+from dac.datasets.loading import load
+from dac.datasets.transitions import statistics, to_transitions
+from dac.errors import UserError
+from dac.params import ComputeSettings
+from dac.plan import Group, Run
+from dac.rollouts import Rollouts
+
+LOG = logging.getLogger(__name__)
+
+CURVE_COLUMNS = ["step", "episode", "return", "length"]
+
+
+class Interrupted(Exception):
+    """A signal asked the process to end; every run's state is on the disk."""
+
+
+@dataclass
+class RunState:
+    """What a run needs to go on: the agent's state after `step` gradient steps, and its learning curve so far."""
+
+    run: Run
+    step: int
+    agent: dict[str, Tensor] | None
+    curve: pd.DataFrame
+
+
+def agent_config(group: Group) -> AgentConfig:
+    """The agent's settings from the resolved settings of a group."""
+    values = group.values
+    known = {field.name for field in fields(AgentConfig)}
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in known}
+    decay = values["steps"] if values["lr_decay"] == "cosine" else None
+    return AgentConfig(**settings, lr_decay_steps=decay)
+
+
+def evaluation_steps(steps: int, interval: int) -> list[int]:
+    """Steps at which policies are evaluated: 0, every multiple of the interval, and the end."""
+    return sorted({*range(0, steps, interval), steps})
+
+
+def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int) -> None:
+    """Train the seeds of a group that the store lacks, in one pack, and publish them.
+
+    Raises:
+        UserError: the dataset is missing, damaged or does not fit the environment.
+        Interrupted: SIGTERM or SIGINT came; everything is saved and the same call goes on from there.
+    """
+    torch.set_num_threads(threads)
+    with contextlib.ExitStack() as held:
+        for seed in sorted(seeds):
+            held.enter_context(store.lock(store.work_directory(Run(group, seed)) / "lock", LOG.info))
+        # Another process may have finished them while this one waited for the lock.
+        runs = [Run(group, seed) for seed in seeds if store.run_problem(Run(group, seed))]
+        for seed in seeds:
+            if Run(group, seed) not in runs:
+                LOG.info("%s is complete", Run(group, seed))
+        if not runs:
+            return
+        device = held.enter_context(devices.claimed(compute.device))
+        LOG.info("%s %s: %d runs on %s", group.task, group.name, len(runs), devices.name(device))
+        _Trainer(group, compute, device).train(runs)
+
+
+class _Trainer:
+    """Advances runs of one group; holds what they share."""
+
+    def __init__(self, group: Group, compute: ComputeSettings, device: torch.device) -> None:
+        self.group = group
+        self.values = group.values
+        self.config = agent_config(group)
+        self.compute = compute
+        self.device = device
+        raw, self.dataset_sha256 = load(group.dataset)
+        self.data_statistics = statistics(raw)
+        self.transitions = to_transitions(raw, group.reward_scaling)
+        self.observation_dim = self.transitions.observations.shape[1]
+        self.action_dim = self.transitions.actions.shape[1]
+        self._check_dimensions()
+        self.evaluated = evaluation_steps(self.values["steps"], self.values["eval_interval"])
+        self.kept = set(self.evaluated[-self.values["kept_policies"] :])
+        self.stop = False
+        self.checkpointed = time.monotonic()
+
+    def _check_dimensions(self) -> None:
+        env = envs.make(self.group.env)
+        expected = (env.observation_space.shape, env.action_space.shape)
+        env.close()
+        found = ((self.observation_dim,), (self.action_dim,))
+        if expected != found:
+            raise UserError(
+                f"params.yaml: tasks.{self.group.task}: the dataset {self.group.dataset.id} has observations and actions "
+                f"of shapes {found[0]} and {found[1]}, the environment {self.group.env} {expected[0]} and {expected[1]}. "
+                "Give the environment that the data come from."
+            )
+        if len(self.transitions.rewards) < self.values["batch_size"]:
+            raise UserError(
+                f"{self.group.dataset.id}: {len(self.transitions.rewards)} transitions, fewer than batch_size "
+                f"({self.values['batch_size']}); lower batch_size or collect more."
+            )
+
+    def train(self, runs: list[Run]) -> None:
+        """Advance all runs to the end and publish them. Runs that lag behind are brought level first."""
+        started = time.monotonic()
+        states = [self._load(run) for run in runs]
+        resumed = {state.run: state.step for state in states}
+        with self._signals():
+            while True:
+                step = min(state.step for state in states)
+                behind = [state for state in states if state.step == step]
+                ahead = [state.step for state in states if state.step > step]
+                self._advance(behind, min(ahead, default=self.values["steps"]))
+                if not ahead:
+                    break
+        for state in states:
+            self._publish(state, time.monotonic() - started, resumed[state.run], len(runs))
+
+    # One stretch of steps of a pack
+
+    def _advance(self, states: list[RunState], until: int) -> None:
+        """Take runs that are at one step to the step `until`, evaluating on the way."""
+        agent = self._agent(states)
+        seeds = [state.run.seed for state in states]
+        noise = UpdateNoise(seeds, self.config, self.values["batch_size"], self.action_dim, self.device)
+        scan = ShuffledScan(seeds, len(self.transitions.rewards), self.values["batch_size"], self.device)
+        data = self._device_data()
+        rollouts = Rollouts(self.group.env, len(states), self.values["eval_episodes"], self.device)
+        writers = [self._writer(state) for state in states]
+        log_interval = max(1, min(1000, self.values["eval_interval"] // 2))
+        started, first = time.monotonic(), agent.step
+        progress = tqdm(
+            total=self.values["steps"], initial=agent.step, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True
+        )
+        with contextlib.closing(rollouts), progress:
+            while True:
+                step = agent.step
+                if step in self.evaluated and any(step not in set(state.curve["step"]) for state in states):
+                    self._evaluate(agent, states, rollouts, writers)
+                if step >= until:
+                    break
+                if self.stop or time.monotonic() - self.checkpointed > self.compute.checkpoint_seconds:
+                    self._checkpoint(agent, states)
+                if self.stop:
+                    raise Interrupted(f"{self.group.task}/{self.group.name}: stopped by a signal at step {step}; state saved")
+                metrics = agent.update(_batch(data, scan.batch_indices(step)), noise.draws(step))
+                progress.update()
+                if (step + 1) % log_interval == 0:
+                    self._log(step + 1, metrics, states, writers, (step + 1 - first) / (time.monotonic() - started))
+        self._checkpoint(agent, states)
+        for writer in writers:
+            writer.close()
+
+    def _agent(self, states: list[RunState]) -> Agent:
+        step = states[0].step
+        saved = [state.agent for state in states if state.agent is not None]
+        if not saved:
+            return Agent(
+                self.config, [state.run.seed for state in states], self.observation_dim, self.action_dim, self.device
+            )
+        return Agent.from_run_states(self.config, saved, step, self.device)
+
+    def _device_data(self) -> Batch:
+        to = {"device": self.device, "dtype": torch.float32}
+        data = self.transitions
+        return Batch(
+            observations=torch.as_tensor(data.observations).to(**to),
+            actions=torch.as_tensor(data.actions).to(**to),
+            rewards=torch.as_tensor(data.rewards).to(**to),
+            dones=torch.as_tensor(data.dones).to(**to),
+            next_observations=torch.as_tensor(data.next_observations).to(**to),
+        )
+
+    def _evaluate(
+        self, agent: Agent, states: list[RunState], rollouts: Rollouts, writers: list[SummaryWriter]
+    ) -> None:
+        step = agent.step
+        seeds = [state.run.seed for state in states]
+        episodes = rollouts.evaluate(agent.policy, seeds, "curve", step, self.values["eval_action_samples"])
+        for index, (state, writer) in enumerate(zip(states, writers, strict=True)):
+            rows = episodes[episodes["seed"] == state.run.seed]
+            if step not in set(state.curve["step"]):
+                state.curve = pd.concat([state.curve, rows[CURVE_COLUMNS]], ignore_index=True)
+            writer.add_scalar("evaluation/return", rows["return"].mean(), step)
+            writer.add_scalar("evaluation/length", rows["length"].mean(), step)
+            if step in self.kept:
+                save_policy(agent.policy_state(index), store.work_directory(state.run) / policy_name(step))
+        means = episodes.groupby("seed")["return"].mean()
+        LOG.info("step %d: return %s", step, " ".join(f"{means[seed]:.1f}" for seed in seeds))
+
+    def _log(
+        self, step: int, metrics: dict[str, Tensor], states: list[RunState], writers: list[SummaryWriter], speed: float
+    ) -> None:
+        """Scalars to TensorBoard and one line to the log: the only place where the loop waits for the device."""
+        values = {name: value.tolist() for name, value in metrics.items()}
+        for index, writer in enumerate(writers):
+            for name, per_run in values.items():
+                writer.add_scalar(f"train/{name}", per_run[index], step)
+        shown = " ".join(f"{name} {sum(values[name]) / len(states):.4g}" for name in ("critic_loss", "bc_loss", "eta", "q_mean"))
+        LOG.info("step %d of %d: %.1f steps/s, %s", step, self.values["steps"], speed, shown)
+
+    def _writer(self, state: RunState) -> SummaryWriter:
+        folder = Path("logs/tensorboard") / self.group.task / self.group.name / f"seed-{state.run.seed}"
+        return SummaryWriter(str(folder), purge_step=state.step)
+
+    # Files
+
+    def _load(self, run: Run) -> RunState:
+        """A run's checkpoint, or its beginning."""
+        path = store.work_directory(run) / "state.safetensors"
+        if not path.exists():
+            return RunState(run, 0, None, pd.DataFrame(columns=CURVE_COLUMNS))
+        with safe_open(path, framework="pt") as stream:
+            metadata = stream.metadata()
+            agent = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a dict
+        if metadata["dataset_sha256"] != self.dataset_sha256:
+            LOG.info("%s: its state was made from other data; it starts anew", run)
+            path.unlink()
+            return RunState(run, 0, None, pd.DataFrame(columns=CURVE_COLUMNS))
+        curve = pd.DataFrame(json.loads(metadata["curve"]), columns=CURVE_COLUMNS)
+        LOG.info("%s goes on from step %s", run, metadata["step"])
+        return RunState(run, int(metadata["step"]), agent, curve)
+
+    def _checkpoint(self, agent: Agent, states: list[RunState]) -> None:
+        """Save every run's state, each in one file and atomically."""
+        for index, state in enumerate(states):
+            state.step, state.agent = agent.step, agent.run_state(index)
+            metadata = {
+                "step": str(state.step),
+                "curve": json.dumps(state.curve.values.tolist()),
+                "dataset_sha256": self.dataset_sha256,
+            }
+            with store.atomic_path(store.work_directory(state.run) / "state.safetensors") as temporary:
+                save_file(state.agent, temporary, metadata)
+        self.checkpointed = time.monotonic()
+
+    def _publish(self, state: RunState, seconds: float, resumed_from: int, pack: int) -> None:
+        work = store.work_directory(state.run)
+        store.write_text(work / "curve.csv", _curve_csv(state.curve))
+        names = ["curve.csv", *(policy_name(step) for step in sorted(self.kept))]
+        assert state.agent is not None  # the last stretch ended with a checkpoint
+        status = "complete" if bool(state.agent["active"]) else "diverged"
+        facts = {
+            "status": status,
+            "steps": state.step,
+            "dataset_sha256": self.dataset_sha256,
+            "data": self.data_statistics,
+        }
+        made = provenance.provenance(devices.name(self.device), seconds, pack=pack, resumed_from_step=resumed_from)
+        store.publish_run(state.run, {name: work / name for name in names}, facts, made)
+        store.journal("train", run=str(state.run))
+        for path in work.iterdir():
+            if path.name != "lock":
+                path.unlink()
+        LOG.info("%s is published (%s)", state.run, status)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Within the block SIGTERM and SIGINT ask the loop to save and end, instead of ending it."""
+
+        def request(signum: int, frame: FrameType | None) -> None:
+            LOG.info("signal %s: saving", signal.Signals(signum).name)
+            self.stop = True
+
+        before = {number: signal.signal(number, request) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _batch(data: Batch, indices: Tensor) -> Batch:
+    """The transitions at `indices` (R, B), from tensors with one row per transition."""
+    return Batch(*(getattr(data, field.name)[indices] for field in fields(Batch)))
+
+
+def _curve_csv(curve: pd.DataFrame) -> str:
+    curve = curve.astype({"step": int, "episode": int, "length": int})
+    return str(curve.sort_values(["step", "episode"], kind="stable").to_csv(index=False, float_format="%.6f"))
+
+
+def policy_name(step: int) -> str:
+    """File name of the policy after `step` gradient steps."""
+    return f"policy-{step}.safetensors"
+
+
+def save_policy(state: dict[str, Tensor], path: Path) -> None:
+    """Write a policy's tensors; equal tensors give equal bytes."""
+    with store.atomic_path(path) as temporary:
+        save_file(state, temporary)
+
+
+def load_policies(group: Group, runs: list[Run], step: int, device: torch.device) -> Policy:
+    """The kept policies of several runs at one step, as a pack; their contents are checked.
+
+    Raises:
+        UserError: a run is not complete, or a file is damaged.
+    """
+    states = []
+    for run in runs:
+        with safe_open(store.verified_file(run, policy_name(step)), framework="pt") as stream:
+            states.append({name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118 - not a dict
+    return Policy.from_states(agent_config(group), states, device)
+

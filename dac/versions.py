@@ -1,0 +1,13 @@
+"""Numerics versions: bump one by hand when a change of its component's code changes numbers.
+
+Each constant is part of the fingerprint of every run (or evaluation, dataset, page) that uses the component, so a
+bump re-makes exactly those. Code that only reads better, or is only faster at the same numbers, needs no bump.
+The file holds plain literals alone because DVC reads it as a parameter file, by value.
+"""
+
+COMMON = 1  # networks, critic, optimiser, random streams, batches, in-training evaluation
+GUIDANCE = {"soft": 1, "hard": 1, "denoised": 1, "none": 1}
+Q_TARGET = {"lcb": 1, "min": 1, "convex": 1}
+DATASET = {"d4rl": 1, "file": 1, "collect": 1}
+EVALUATION = 1
+REPORT = 1

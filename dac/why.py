@@ -1,0 +1,115 @@
+"""Why something would run: the difference between what params.yaml asks for and what the store has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dac import store
+from dac.params import Params
+from dac.plan import Group, Run, study_plan
+
+
+def explain_study(params: Params, study: str) -> list[str]:
+    """One line for each thing that the study would run; a single line if there is nothing to do."""
+    plan = study_plan(params, study)
+    lines = [
+        f"collect or fetch {dataset.id}: {problem}"
+        for dataset in dict.fromkeys(run.group.dataset for run in plan.runs() if store.run_problem(run))
+        if (problem := store.dataset_problem(dataset))
+    ]
+    lines += [f"train {run}: {reason}" for run in plan.runs() if (reason := explain_run(run))]
+    for group, evaluations in plan.evaluations().items():
+        for seed in plan.seeds:
+            run = Run(group, seed)
+            lacking = [evaluation for evaluation in evaluations if not store.has_evaluation(run, evaluation)]
+            if lacking and not store.run_problem(run):
+                counts = ", ".join(f"N_a {item.action_samples} × {item.episodes} episodes" for item in lacking)
+                lines.append(f"evaluate {run}: {_evaluation_reason(run, lacking[0].identity)} ({counts})")
+    page = store.page_problem(plan)
+    if lines or page:
+        lines.append(f"report {study}: {page or 'its runs change'}")
+    return lines or [f"{study}: complete, nothing to do"]
+
+
+def explain_run(run: Run) -> str | None:
+    """Why a run is not complete: the settings that differ from its nearest relative in the store, or what is broken."""
+    problem = store.run_problem(run)
+    if problem != "missing":
+        return problem
+    identity = json.loads(run.group.identity)
+    relatives = [_differences(found, identity) for found in _relatives(run.group, run.seed)]
+    if relatives:
+        nearest = min(relatives, key=len)
+        return "new setting " + "; ".join(nearest)
+    if any(not store.run_problem(Run(run.group, seed)) for seed in _seeds(run.group)):
+        return "missing: a new seed, or its files were deleted"
+    return "missing: no run of this task and seed is in the store"
+
+
+def _relatives(group: Group, seed: int) -> list[dict[str, Any]]:
+    """Identities of the runs of this task and seed at other settings."""
+    found = []
+    for path in sorted((store.RUNS / group.task).glob(f"*/seed-{seed}/run.json")):
+        content = store.read_json(path)
+        if content and path.parent.parent.name != group.name:
+            found.append(content["identity"])
+    return found
+
+
+def _seeds(group: Group) -> list[int]:
+    return [int(path.name.removeprefix("seed-")) for path in store.group_directory(group).glob("seed-*")]
+
+
+def _differences(old: Any, new: Any, where: str = "") -> list[str]:
+    """`name: old → new` for every leaf that differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = dict.fromkeys([*old, *new])
+        nested = [_differences(old.get(key), new.get(key), f"{where}.{key}" if where else key) for key in keys]
+        return [line for lines in nested for line in lines]
+    if old == new:
+        return []
+    return [f"{where.removeprefix('settings.')}: {_show(old)} → {_show(new)}"]
+
+
+def _show(value: Any) -> str:
+    return "not set" if value is None else json.dumps(value)
+
+
+def _evaluation_reason(run: Run, wanted: dict[str, Any]) -> str:
+    recorded = (store.read_json(store.run_directory(run) / "run.json") or {}).get("evaluations", {})
+    others = [_differences(entry["settings"], wanted) for entry in recorded.values()]
+    others = [difference for difference in others if difference]
+    return "new setting " + "; ".join(min(others, key=len)) if others else "missing"
+
+
+def list_runs(params: Params, verify: bool) -> list[dict[str, str]]:
+    """Every run in the store: where it is, its state, its size, and the studies that use it.
+
+    Args:
+        verify: compare contents with the recorded sha256 (reads every file), not sizes alone.
+    """
+    users: dict[Path, list[str]] = {}
+    runs: dict[Path, Run] = {}
+    for study in params.studies:
+        for run in study_plan(params, study).runs():
+            users.setdefault(store.run_directory(run), []).append(study)
+            runs[store.run_directory(run)] = run
+    rows = []
+    for path in sorted(store.RUNS.glob("*/*/seed-*")):
+        content = store.read_json(path / "run.json") or {}
+        run = runs.get(path)
+        problem = store.run_problem(run) if run else None if content else "incomplete"
+        damaged = store.corrupt_files(run) if verify and run and not problem else []
+        state = problem or (f"corrupt: {', '.join(damaged)}" if damaged else str(content.get("status")))
+        rows.append(
+            {
+                "run": str(path.relative_to(store.RUNS)),
+                "state": state,
+                "evaluations": str(len(content.get("evaluations", {}))),
+                "MB": f"{sum(file.stat().st_size for file in path.iterdir()) / 1e6:.1f}",
+                "used by": ", ".join(users.get(path, [])) or "no study of params.yaml",
+            }
+        )
+    return rows

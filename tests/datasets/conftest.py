@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dac.datasets.transitions import RawDataset
+
+
+@pytest.fixture
+def zoo() -> Path:
+    """The folder of recorded locomotion data that the tests of real files read."""
+    shared = Path(os.environ.get("DAC_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+    folder = shared / "data" / "zoo"
+    if not folder.is_dir():
+        pytest.skip(f"no development data at {folder}; set DAC_SHARED to the folder that holds them")
+    return folder
+
+
+@pytest.fixture
+def raw() -> RawDataset:
+    """Nine rows: an episode that times out (3), one that terminates (2), one that does both (2), a partial one (2)."""
+    rows = np.arange(9, dtype=np.float32)
+    return RawDataset(
+        observations=np.stack([rows, 10 * rows], axis=1),
+        actions=np.array([[-1.0], [0.5], [1.0], [0.0], [0.0], [0.0], [0.0], [0.0], [0.0]], dtype=np.float32),
+        rewards=np.array([1, 1, 2, 0, 1, -3, 0, 5, 2], dtype=np.float32),
+        terminals=np.isin(rows, [4, 6]),
+        timeouts=np.isin(rows, [2, 6]),
+    )

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dac.datasets import collect, load_collected
+from dac.datasets.transitions import content_hash, episode_returns, statistics
+from dac.errors import UserError
+
+SAC = {"steps": 300, "learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "learning_rate": 1e-3}
+RECIPE: dict[str, Any] = {
+    "seed": 3,
+    "sac": {**SAC, "eval_interval": 100, "eval_episodes": 2},
+    "levels": {
+        "medium-replay": {"at_step": 250, "at_return": None, "transitions": None},
+        "medium": {"at_step": 200, "transitions": 120},
+        "expert": {"at_return": 1.0, "transitions": 50},
+    },
+}
+
+
+def run(
+    directory: Path, *levels: str, env_id: str = "InvertedPendulum-v5", recipe: dict[str, Any] = RECIPE
+) -> list[str]:
+    """Collect `levels` into folders of their names; returns the lines logged."""
+    lines: list[str] = []
+    collect.collect(env_id, recipe, {level: directory / level for level in levels}, lines.append)
+    return lines
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All three levels, taken from one training."""
+    directory = tmp_path_factory.mktemp("collected")
+    run(directory, "medium-replay", "medium", "expert")
+    return directory
+
+
+def test_each_level_has_its_number_of_steps(collected: Path) -> None:
+    assert {name: len(load_collected(collected / name)) for name in RECIPE["levels"]} == {
+        "medium-replay": 250,
+        "medium": 120,
+        "expert": 50,
+    }
+
+
+def test_a_level_does_not_depend_on_the_others_asked_for(collected: Path, tmp_path: Path) -> None:
+    """The recipe is the identity of a dataset, so the same recipe must give the same data in any company."""
+    for level in RECIPE["levels"]:
+        run(tmp_path, level)
+        assert content_hash(load_collected(tmp_path / level)) == content_hash(load_collected(collected / level)), level
+
+
+def test_another_seed_gives_other_data(collected: Path, tmp_path: Path) -> None:
+    run(tmp_path, "medium", recipe={**RECIPE, "seed": 4})
+    assert content_hash(load_collected(tmp_path / "medium")) != content_hash(load_collected(collected / "medium"))
+
+
+def test_global_random_state_and_threads_are_as_before(tmp_path: Path) -> None:
+    """Evaluations and rollouts in mid-training must leave the training's own stream alone."""
+    threads = torch.get_num_threads()
+    torch.manual_seed(0)
+    with collect._random_state(0, "test") as first:
+        inside = (random.random(), np.random.random(), torch.rand(1).item())
+    after = torch.rand(1).item()
+    torch.manual_seed(0)
+    assert torch.rand(1).item() == after
+    with collect._random_state(0, "test") as second:
+        assert (random.random(), np.random.random(), torch.rand(1).item()) == inside
+    assert first == second
+    run(tmp_path, "medium")
+    assert torch.get_num_threads() == threads
+
+
+def test_rollouts_in_the_training_leave_it_unchanged(collected: Path, tmp_path: Path) -> None:
+    """medium-replay ends 50 steps after `medium` was rolled out, and equals one with no rollout before it."""
+    run(tmp_path, "medium-replay")
+    alone, in_company = load_collected(tmp_path / "medium-replay"), load_collected(collected / "medium-replay")
+    assert (alone.actions == in_company.actions).all()
+
+
+def test_the_description_tells_what_the_data_are(collected: Path) -> None:
+    content = json.loads((collected / "medium" / "dataset.json").read_text())
+    raw = load_collected(collected / "medium")
+    assert content["env_id"] == "InvertedPendulum-v5"
+    assert content["level"] == "medium"
+    assert content["recipe"] == {**RECIPE, "levels": {"medium": RECIPE["levels"]["medium"]}}
+    assert content["taken_at_step"] == 200
+    assert content["sha256"] == content_hash(raw)
+    assert content["episode_returns"] == episode_returns(raw).tolist()
+    assert {key: content[key] for key in ("episodes", "steps", "return", "length")} == statistics(raw)
+    assert content["versions"]["torch"] == importlib.metadata.version("torch")
+    assert content["seconds"] > 0
+
+
+def test_actions_are_in_the_unit_box_and_bite(collected: Path, tmp_path: Path) -> None:
+    """InvertedPendulum takes actions in [-3, 3]; what is stored must be the agent's [-1, 1]."""
+    actions = load_collected(collected / "medium-replay").actions
+    assert np.abs(actions).max() <= 1.0
+    assert np.abs(actions[:100]).max() > 0.9, "the warm-up draws from the whole box"
+
+
+def test_the_recorder_keeps_what_the_environment_said(collected: Path) -> None:
+    raw = load_collected(collected / "medium-replay")
+    ends = np.flatnonzero(raw.terminals | raw.timeouts)
+    assert ends[-1] == 249
+    # A pendulum beyond 0.2 rad is down: no row but one that follows such a state may start an episode elsewhere.
+    assert (np.abs(raw.observations[:, 1]) <= 0.2).all()
+    starts = raw.observations[ends[:-1] + 1]
+    assert (np.abs(starts) <= 0.01 + 1e-6).all(), "episodes start within 0.01 of upright"
+
+
+def test_an_unreached_return_names_the_best_one(tmp_path: Path) -> None:
+    recipe = {**RECIPE, "levels": {"medium": {"at_return": 900.0, "transitions": 10}}}
+    with pytest.raises(UserError, match=r"sac.steps = 300 without reaching medium \(at_return 900\).*best .* was \d"):
+        run(tmp_path, "medium", recipe=recipe)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unreached_step(tmp_path: Path) -> None:
+    recipe = {**RECIPE, "levels": {"medium-replay": {"at_step": 301}}}
+    with pytest.raises(UserError, match=r"without reaching medium-replay \(at_step 301\)\. Raise sac.steps"):
+        run(tmp_path, "medium-replay", recipe=recipe)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "level", "message"),
+    [
+        (RECIPE, "easy", r"'easy' is not in the recipe; allowed: medium-replay, medium, expert"),
+        ({**RECIPE, "sac": {"step": 5}}, "medium", r"unknown key 'step'; allowed: steps,"),
+        ({**RECIPE, "sac": {}}, "medium", r"'steps' is missing"),
+        ({**RECIPE, "levels": {"medium": {"transitions": 5}}}, "medium", r"give one of at_step and at_return"),
+        ({**RECIPE, "levels": {"medium": {"at_step": 5}}}, "medium", r"transitions None; it is required"),
+    ],
+)
+def test_wrong_recipes(tmp_path: Path, recipe: dict[str, Any], level: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        run(tmp_path, level, recipe=recipe)
+
+
+def test_an_older_dataset_is_replaced_whole(tmp_path: Path) -> None:
+    (tmp_path / "medium").mkdir()
+    (tmp_path / "medium" / "stale").write_text("")
+    run(tmp_path, "medium")
+    assert sorted(path.name for path in (tmp_path / "medium").iterdir()) == ["data", "dataset.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["medium"], "no temporary folder stays behind"
+
+
+def test_changed_data_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, "medium")
+    path = tmp_path / "medium" / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "sha256": "0" * 64}))
+    with pytest.raises(UserError, match="changed or damaged"):
+        load_collected(tmp_path / "medium")
+
+
+def test_a_folder_without_description_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"dataset\.json: not readable"):
+        load_collected(tmp_path)
+
+
+def test_progress_is_logged(tmp_path: Path) -> None:
+    lines = run(tmp_path, "expert")
+    assert any("evaluation at step 100: return" in line for line in lines)
+    assert any("expert taken at step 100" in line for line in lines)

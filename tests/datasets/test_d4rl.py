@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from dac.datasets import d4rl, load_d4rl
+from dac.datasets.catalog import D4RLFile, reference_returns
+from dac.datasets.transitions import RawDataset, content_hash, episode_returns, to_transitions
+from dac.envs import normalised_score
+from dac.errors import UserError
+
+
+def write(path: Path, raw: RawDataset, **changes: np.ndarray | None) -> Path:
+    """Write `raw` as HDF5 with some arrays replaced, or left out where the replacement is None."""
+    with h5py.File(path, "w") as file:
+        for key in d4rl.KEYS:
+            array = changes.get(key, getattr(raw, key))
+            if array is not None:
+                file[key] = array
+        file["metadata/env_id"] = "Hopper-v4"
+    return path
+
+
+def test_reading_gives_the_arrays_back(tmp_path: Path, raw: RawDataset) -> None:
+    read = load_d4rl(write(tmp_path / "a.hdf5", raw))
+    assert content_hash(read) == content_hash(raw)
+
+
+def test_double_precision_and_columns_are_brought_to_the_layout(tmp_path: Path, raw: RawDataset) -> None:
+    path = write(
+        tmp_path / "a.hdf5",
+        raw,
+        observations=raw.observations.astype(np.float64),
+        rewards=raw.rewards[:, None],
+        terminals=raw.terminals.astype(np.uint8)[:, None],
+    )
+    assert content_hash(d4rl.read(path)) == content_hash(raw)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.hdf5: no such file.*dac fetch"):
+        d4rl.read(tmp_path / "none.hdf5")
+
+
+def test_not_hdf5(tmp_path: Path) -> None:
+    path = tmp_path / "page.hdf5"
+    path.write_text("<html>404</html>")
+    with pytest.raises(UserError, match="not readable as HDF5"):
+        d4rl.read(path)
+
+
+def test_missing_key_names_those_found(tmp_path: Path, raw: RawDataset) -> None:
+    path = write(tmp_path / "a.hdf5", raw, timeouts=None)
+    with pytest.raises(UserError, match=r"'timeouts' is missing; found actions, metadata, observations, rewards"):
+        d4rl.read(path)
+
+
+def test_disagreeing_lengths(tmp_path: Path, raw: RawDataset) -> None:
+    path = write(tmp_path / "a.hdf5", raw, rewards=raw.rewards[:-1])
+    with pytest.raises(UserError, match=r"actions 9, rewards 8"):
+        d4rl.read(path)
+
+
+def test_wrong_number_of_axes(tmp_path: Path, raw: RawDataset) -> None:
+    path = write(tmp_path / "a.hdf5", raw, actions=raw.actions[:, 0])
+    with pytest.raises(UserError, match=r"actions has shape \(9,\); 2 axes"):
+        d4rl.read(path)
+
+
+def test_nan_names_the_first_row(tmp_path: Path, raw: RawDataset) -> None:
+    observations = raw.observations.copy()
+    observations[[3, 7], 1] = np.nan
+    path = write(tmp_path / "a.hdf5", raw, observations=observations)
+    with pytest.raises(UserError, match=r"observations has NaN or infinity in 2 rows, the first is row 3"):
+        d4rl.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "env_id", "expected"),
+    [
+        ("hopper_medium_expert", "Hopper-v4", (201_330, 347, 66.5, 33.9, 117.3)),
+        ("halfcheetah_medium", "HalfCheetah-v4", (200_000, 200, 45.2, 9.9, 49.3)),
+        ("halfcheetah_medium_replay", "HalfCheetah-v4", (200_000, 200, 24.8, 12.9, 49.1)),
+        ("walker2d_medium_expert", "Walker2d-v4", (201_077, 223, 91.3, 22.7, 124.7)),
+    ],
+)
+def test_statistics_of_recorded_data(
+    zoo: Path, name: str, env_id: str, expected: tuple[int, int, float, float, float]
+) -> None:
+    """Steps, episodes, and mean, std and max of the scores, as published with the files."""
+    raw = d4rl.read(zoo / f"{name}-zoo-v0.hdf5")
+    scores = normalised_score(episode_returns(raw), *reference_returns(env_id))
+    found = (len(raw), len(scores), *(round(float(value), 1) for value in (scores.mean(), scores.std(), scores.max())))
+    assert found == expected
+
+
+def test_transitions_of_recorded_data(zoo: Path) -> None:
+    raw = d4rl.read(zoo / "hopper_medium-zoo-v0.hdf5")
+    transitions = to_transitions(raw, "locomotion")
+    timeouts = int((raw.timeouts & ~raw.terminals)[:-1].sum())
+    assert len(transitions) == len(raw) - 1 - timeouts
+    assert transitions.dones.sum() == raw.terminals[:-1].sum()
+    spread = np.ptp(episode_returns(raw))
+    assert transitions.rewards[0] == pytest.approx(raw.rewards[0] * 1000 / spread, rel=1e-6)
+    # Within an episode, the next observation of a row is the observation of the row after it.
+    inside = np.flatnonzero(transitions.dones[:1000] == 0)[:-1]
+    consecutive = (transitions.next_observations[inside] == transitions.observations[inside + 1]).all(axis=1)
+    assert consecutive.mean() > 0.99
+
+
+CONTENT = np.random.default_rng(0).bytes(3 << 20)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """A web server on this machine that serves CONTENT as data.hdf5; yields its address."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "data.hdf5").write_bytes(CONTENT)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    handler = functools.partial(Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        thread = threading.Thread(target=web.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{web.server_address[1]}/data.hdf5"
+        web.shutdown()
+        thread.join()
+
+
+def test_fetch_puts_the_checked_file_in_place(server: str, tmp_path: Path) -> None:
+    destination = tmp_path / "data" / "a.hdf5"
+    assert d4rl.fetch(D4RLFile("a-v0", server, len(CONTENT), SHA256), destination) == SHA256
+    assert destination.read_bytes() == CONTENT
+    assert [path.name for path in destination.parent.iterdir()] == ["a.hdf5"]
+
+
+def test_fetch_without_a_known_checksum_returns_the_one_found(server: str, tmp_path: Path) -> None:
+    assert d4rl.fetch(D4RLFile("a-v0", server, None, None), tmp_path / "a.hdf5") == SHA256
+
+
+def test_fetch_keeps_a_file_that_is_there_already(tmp_path: Path) -> None:
+    destination = tmp_path / "a.hdf5"
+    destination.write_bytes(CONTENT)
+    file = D4RLFile("a-v0", "http://127.0.0.1:9/never-asked", len(CONTENT), SHA256)
+    assert d4rl.fetch(file, destination) == SHA256
+
+
+@pytest.mark.parametrize(
+    ("size", "sha256", "problem"),
+    [(len(CONTENT), "0" * 64, "its sha256 is"), (len(CONTENT) + 1, SHA256, f"it has {len(CONTENT)} bytes")],
+)
+def test_fetch_sets_a_wrong_file_aside(server: str, tmp_path: Path, size: int, sha256: str, problem: str) -> None:
+    destination = tmp_path / "data" / "a.hdf5"
+    with pytest.raises(UserError, match=problem):
+        d4rl.fetch(D4RLFile("a-v0", server, size, sha256), destination)
+    assert [path.name for path in destination.parent.iterdir()] == ["a.hdf5.bad"]
+    assert (destination.parent / "a.hdf5.bad").read_bytes() == CONTENT
+
+
+def test_fetch_sets_a_wrong_existing_file_aside(tmp_path: Path) -> None:
+    destination = tmp_path / "a.hdf5"
+    destination.write_bytes(b"half of it")
+    with pytest.raises(UserError, match="it has 10 bytes"):
+        d4rl.fetch(D4RLFile("a-v0", "http://127.0.0.1:9/never-asked", len(CONTENT), SHA256), destination)
+    assert not destination.exists()
+    assert (tmp_path / "a.hdf5.bad").read_bytes() == b"half of it"
+
+
+def test_fetch_names_an_address_that_does_not_answer(server: str, tmp_path: Path) -> None:
+    missing = server.replace("data.hdf5", "gone.hdf5")
+    with pytest.raises(UserError, match=r"downloading .*gone\.hdf5 .*404"):
+        d4rl.fetch(D4RLFile("a-v0", missing, None, None), tmp_path / "data" / "a.hdf5")
+    assert list((tmp_path / "data").iterdir()) == []

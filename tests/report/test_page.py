@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dac.errors import UserError
+from dac.report import Experiment, ReportData, ReportSettings, render
+
+Build = Callable[..., ReportData]
+Make = Callable[..., Experiment]
+SMALL = ReportSettings(window=2, bootstrap_samples=50, dpi=40, figure_formats=("png", "pdf", "svg"))
+
+
+@pytest.fixture
+def study(build: Build, experiment: Make) -> ReportData:
+    sweep = experiment(
+        name="ensemble", title="Ensemble size", variants=("2", "10"), varied="ensemble_size", show=("sweep",)
+    )
+    return build([experiment(), sweep], settings=SMALL, diverged=[("own_hopper", "soft", 1)])
+
+
+def test_two_renders_have_the_same_bytes(study: ReportData, tmp_path: Path) -> None:
+    first, second = (render(study, tmp_path / name) for name in ("first", "second"))
+    assert len(first) == len(set(first))
+    assert set(first) == {path for path in (tmp_path / "first").rglob("*") if path.is_file()}
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+    frames = ("curves", "evaluations", "runs", "tasks")
+    shuffled = {name: getattr(study, name).sample(frac=1, random_state=0) for name in frames}
+    for one, other in zip(first, render(replace(study, **shuffled), tmp_path / "shuffled"), strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_every_link_of_the_page_resolves(study: ReportData, tmp_path: Path) -> None:
+    written = render(study, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert len(links) > 20
+    assert [link for link in links if not (tmp_path / link).is_file()] == []
+    anchors = re.findall(r"\]\(#([^)]+)\)", text)
+    assert all(f'id="{anchor}"' in text or anchor == "provenance" for anchor in anchors)
+    linked = {tmp_path / link for link in links}
+    assert [path for path in written if path not in linked and path.name != "README.md"] == []
+
+
+def test_the_page_says_what_was_done(study: ReportData, tmp_path: Path) -> None:
+    render(study, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "mean of its last 2 evaluations during training, each the mean of 2 episodes" in text
+    assert "50 resamples of seeds within every task" in text
+    assert "1 of the 32 runs diverged" in text
+    assert "frozen policy" in text
+    assert "finished between 2026-01-01 and 2026-01-04" in text
+    assert "| box" in text
+    assert "a" * 12 in text
+    assert "soft-ab12cd34ef56" in text
+    assert "Not comparable with published scores: own" in text
+
+
+def test_metrics_and_curves(study: ReportData, tmp_path: Path) -> None:
+    render(study, tmp_path)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics == {
+        "guidance": {
+            "hopper-medium-v2": {"soft": 64.25, "bc_only": 70.25},
+            "own_hopper": {"soft": 68.25, "bc_only": 74.25},
+        },
+        "ensemble": {
+            "hopper-medium-v2": {"2": 58.25, "10": 60.25},
+            "own_hopper": {"2": 62.25, "10": 64.25},
+        },
+    }
+    curves = pd.read_csv(tmp_path / "curves.csv")
+    assert list(curves.columns) == ["experiment", "task", "variant", "step", "mean", "std"]
+    assert len(curves) == 2 * 2 * 2 * 4
+    last = curves.query(
+        "experiment == 'guidance' and task == 'own_hopper' and variant == 'soft' and step == 3000"
+    )
+    assert last[["mean", "std"]].to_numpy().tolist() == [[68.75, 4.0415]]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in subtract")
+@pytest.mark.parametrize("lost", [float("inf"), float("nan")])
+def test_one_episode_that_is_not_finite_is_not_averaged_away(
+    lost: float, build: Build, tmp_path: Path
+) -> None:
+    data = build(settings=SMALL)
+    last = data.curves.query("task == 'own_hopper' and variant == 'soft'").index[-1]
+    data.curves.loc[last, "score"] = lost
+    render(data, tmp_path)
+    text = (tmp_path / "metrics.json").read_text()
+    assert json.loads(text)["guidance"]["own_hopper"]["soft"] is None
+    assert "NaN" not in text
+    row = next(line for line in (tmp_path / "README.md").read_text().splitlines() if line.startswith("| own"))
+    assert [cell.strip() for cell in row.split("|")][4:6] == ["–", "**74.2 ± 4.0**"]
+
+
+def test_a_single_seed_renders(build: Build, tmp_path: Path) -> None:
+    render(build(seeds=1, settings=SMALL), tmp_path)
+    assert "60.8 ± –" in (tmp_path / "README.md").read_text()
+
+
+def test_no_published_number_reaches_the_page_of_other_tasks(
+    build: Build, experiment: Make, tmp_path: Path
+) -> None:
+    render(build([experiment(tasks=("own_hopper",))], settings=SMALL), tmp_path)
+    for path in tmp_path.rglob("*"):
+        if path.suffix in {".md", ".csv", ".tex", ".json"}:
+            assert "101.2" not in path.read_text(), path
+    assert "(published)" not in (tmp_path / "README.md").read_text()
+
+
+def test_without_png_the_page_still_links_its_figures(build: Build, tmp_path: Path) -> None:
+    render(build(settings=ReportSettings(window=2, bootstrap_samples=20, figure_formats=("pdf",))), tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "![" not in text
+    assert "[pdf](figures/guidance-curves.pdf)" in text
+
+
+def test_mixed_data_write_nothing(build: Build, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="own_hopper"):
+        render(build(sha={("own_hopper", 0): "d" * 64}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_dataclasses_import_without_plotting_libraries() -> None:
+    heavy = ("matplotlib", "seaborn", "rliable", "torch")
+    code = f"import sys, dac.report; print([name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import trim_mean
+
+from dac.report.data import ReportData, ReportSettings
+from dac.report.statistics import (
+    ALL_TASKS,
+    band,
+    evaluation_means,
+    interquartile_mean,
+    iqm_interval,
+    last_evaluations,
+    run_scores,
+    summarise,
+)
+
+SETTINGS = ReportSettings(bootstrap_samples=500)
+SCORES = np.random.default_rng(7).normal(60, 15, size=(8, 9))
+
+
+def _curves(rows: list[tuple[int, int, float]]) -> pd.DataFrame:
+    """Rows of (seed, step, score) as one run's curve frame."""
+    frame = pd.DataFrame(rows, columns=["seed", "step", "score"])
+    return frame.assign(task="t", variant="v")
+
+
+def test_a_score_is_the_mean_of_the_last_distinct_steps_whatever_the_row_order() -> None:
+    curves = _curves([(0, 30, 9.0), (0, 10, 1.0), (0, 20, 4.0), (0, 30, 11.0), (0, 20, 8.0), (0, 0, -50.0)])
+    assert last_evaluations(curves, 2)["step"].tolist() == [20, 30]
+    assert run_scores(curves, 2)["score"].tolist() == [(6.0 + 10.0) / 2]
+
+
+def test_every_evaluation_weighs_the_same_however_many_episodes_it_has() -> None:
+    curves = _curves([(0, 10, 2.0), (0, 20, 4.0), (0, 20, 6.0), (0, 20, 8.0)])
+    assert evaluation_means(curves)["score"].tolist() == [2.0, 6.0]
+    assert run_scores(curves, 5)["score"].tolist() == [4.0]
+
+
+def test_a_cell_is_mean_and_sample_deviation_over_seeds(data: ReportData) -> None:
+    # Last two steps, 2000 and 3000, two episodes: 50 + 2 * 4 + seed² + 2.5 + 0.25.
+    values = [60.75, 61.75, 64.75, 69.75]
+    summary = summarise(data, data.experiments[0])
+    cell = summary.cells["hopper-medium-v2", "soft"]
+    assert cell.mean == 64.25
+    assert cell.std == pytest.approx(math.sqrt(sum((value - 64.25) ** 2 for value in values) / 3))
+    assert (cell.seeds, cell.diverged, summary.window) == (4, 0, (2, 2))
+
+
+def test_one_seed_has_neither_deviation_nor_interval(build: Callable[..., ReportData]) -> None:
+    data = build(seeds=1)
+    summary = summarise(data, data.experiments[0])
+    assert math.isnan(summary.cells["hopper-medium-v2", "soft"].std)
+    assert math.isnan(summary.robust[ALL_TASKS, "soft"].low)
+    assert summary.curves["low"].isna().all()
+
+
+def test_a_run_with_fewer_evaluations_than_the_window_uses_all(build: Callable[..., ReportData]) -> None:
+    data = build(settings=ReportSettings(window=9, bootstrap_samples=50))
+    assert summarise(data, data.experiments[0]).window == (4, 4)
+
+
+def test_interquartile_mean_is_the_trimmed_mean_of_all_runs() -> None:
+    assert interquartile_mean(SCORES) == pytest.approx(trim_mean(SCORES, 0.25, axis=None), abs=1e-12)
+    assert interquartile_mean(np.array([[0.0], [1.0], [3.0], [100.0]])) == 2.0
+    assert math.isnan(interquartile_mean(np.array([[0.0], [np.nan], [3.0], [100.0]])))
+
+
+def test_the_interval_repeats_contains_the_point_and_leaves_the_global_state_alone() -> None:
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()  # type: ignore[index]
+    first = iqm_interval(SCORES, SETTINGS)
+    np.random.seed(4)
+    assert iqm_interval(SCORES, SETTINGS) == first
+    assert first.low < first.point < first.high
+    np.random.seed(3)
+    iqm_interval(SCORES, SETTINGS)
+    assert np.array_equal(np.random.get_state()[1], before)  # type: ignore[index]
+
+
+def test_the_bootstrap_seed_and_the_confidence_matter() -> None:
+    base = iqm_interval(SCORES, SETTINGS)
+    other = iqm_interval(SCORES, ReportSettings(bootstrap_samples=500, bootstrap_seed=1))
+    narrow = iqm_interval(SCORES, ReportSettings(bootstrap_samples=500, confidence=0.5))
+    assert other.low != base.low
+    assert base.low < narrow.low < narrow.high < base.high
+
+
+def test_resampling_stays_within_tasks() -> None:
+    # Seeds agree on every task, so every stratified resample equals the data, whatever the tasks' distances.
+    scores = np.tile([0.0, 50.0, 100.0, 1000.0], (5, 1))
+    estimate = iqm_interval(scores, SETTINGS)
+    assert (estimate.low, estimate.point, estimate.high) == (75.0, 75.0, 75.0)
+
+
+def test_the_interval_agrees_with_rliable() -> None:
+    try:
+        from rliable import library, metrics
+    except TypeError as error:
+        pytest.skip(f"rliable.library does not import with pandas {pd.__version__}: {error}")
+    np.random.seed(0)
+    _, theirs = library.get_interval_estimates(
+        {"dac": SCORES}, lambda scores: np.array([metrics.aggregate_iqm(scores)]), reps=5000
+    )
+    ours = iqm_interval(SCORES, ReportSettings(bootstrap_samples=5000))
+    spread = ours.high - ours.low
+    assert [ours.low, ours.high] == pytest.approx(theirs["dac"].ravel().tolist(), abs=0.05 * spread)
+
+
+def test_bands() -> None:
+    values = np.array([[1.0, 10.0], [3.0, 10.0], [5.0, 10.0]])
+    low, high = band(values, ReportSettings(curve_band="sd"))
+    assert low.tolist() == [1.0, 10.0]
+    assert high.tolist() == [5.0, 10.0]
+    low, high = band(values, ReportSettings(curve_band="ci"))
+    assert 1.0 <= low[0] < 3.0 < high[0] <= 5.0
+    assert low[1] == high[1] == pytest.approx(10.0)
+
+
+def test_action_samples_average_policies_and_episodes_then_seeds(data: ReportData) -> None:
+    points = summarise(data, data.experiments[0]).action_samples
+    cell = points[(points["task"] == "hopper-medium-v2") & (points["variant"] == "soft")]
+    assert cell["action_samples"].tolist() == [1, 4]
+    assert cell["mean"].tolist() == [64.25, 66.25]
+    assert cell["seeds"].tolist() == [4, 4]
+
+
+def test_ragged_seeds_are_refused(data: ReportData) -> None:
+    gone = (data.curves["task"] == "own_hopper") & (data.curves["seed"] == 2)
+    short = replace(data, curves=data.curves[~gone])
+    with pytest.raises(ValueError, match="missing for some seeds"):
+        summarise(short, data.experiments[0])

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dac.report.data import Experiment, ReportData
+from dac.report.statistics import summarise
+from dac.report.tables import (
+    Table,
+    Text,
+    action_samples_table,
+    csv_bytes,
+    escape_latex,
+    mean_std,
+    number,
+    provenance_frame,
+    robust_table,
+    scores_table,
+    suites,
+    sweep_table,
+)
+
+
+def _cells(table: Table, task: str) -> list[Text]:
+    return next(list(row) for row in table.rows if row[0].text == task)
+
+
+def _scores(data: ReportData) -> Table:
+    return scores_table(data, summarise(data, data.experiments[0]))
+
+
+def test_numbers() -> None:
+    assert [number(value) for value in (1.25, -0.04, float("nan"), float("inf"))] == ["1.2", "0.0", "–", "–"]
+    assert mean_std(95.77, 3.87) == "95.8 ± 3.9"
+    assert mean_std(95.77, float("nan")) == "95.8 ± –"
+    assert mean_std(95.77, None) == "95.8"
+
+
+def test_scores_hold_mean_deviation_seeds_and_the_data(data: ReportData) -> None:
+    table = _scores(data)
+    assert table.header == (
+        "Task",
+        "Seeds",
+        "Dataset",
+        "soft",
+        "bc_only",
+        "DAC (published)",
+        "IQL (published)",
+    )
+    cells = _cells(table, "hopper-medium-v2")
+    assert [cell.text for cell in cells[:5]] == ["hopper-medium-v2", "4", "44.3", "64.2 ± 4.0", "70.2 ± 4.0"]
+    assert [cell.bold for cell in cells] == [False] * 4 + [True] + [False] * 2
+
+
+def test_published_numbers_stand_beside_comparable_tasks_only(
+    build: Callable[..., ReportData], experiment: Callable[..., Experiment]
+) -> None:
+    mixed = _scores(build())
+    assert [cell.text for cell in _cells(mixed, "hopper-medium-v2")[5:]] == ["101.2", "66.3"]
+    assert [cell.text for cell in _cells(mixed, "own_hopper")[5:]] == ["–", "–"]
+    assert any("own_hopper" in note and "Not comparable" in note for note in mixed.notes)
+    alone = _scores(build([experiment(tasks=("own_hopper",))]))
+    assert alone.header == ("Task", "Seeds", "Dataset", "soft", "bc_only")
+    text = alone.markdown() + alone.latex() + csv_bytes(alone.frame).decode()
+    assert "101.2" not in text
+    assert "66.3" not in text
+    assert "Not comparable with published scores: own" in text
+
+
+def test_a_suite_of_several_tasks_has_an_average(
+    build: Callable[..., ReportData], experiment: Callable[..., Experiment]
+) -> None:
+    two = _scores(build([experiment(tasks=("hopper-medium-v2", "walker2d-medium-v2"))]))
+    average = [cell.text for cell in _cells(two, "Locomotion average")]
+    assert average == ["Locomotion average", "4", "44.3", "64.2", "70.2", "99.0", "72.3"]
+    one = _scores(build([experiment(tasks=("hopper-medium-v2",))]))
+    assert [row[0].text for row in one.rows] == ["hopper-medium-v2"]
+    mixed = _scores(build())
+    assert [cell.text for cell in _cells(mixed, "Locomotion average")[3:]] == ["66.2", "72.2", "–", "–"]
+
+
+def test_suites_are_told_apart(data: ReportData) -> None:
+    rows = {
+        "a": {"dataset": "antmaze-umaze-v0", "env": "AntMaze_UMaze-v5"},
+        "p": {"dataset": "D4RL/pen/human-v2", "env": "AdroitHandPen-v1"},
+        "o": {"dataset": "open-field", "env": "OpenField-v0"},
+        "w": {"dataset": "mine", "env": "Walker2d-v5"},
+    }
+    object.__setattr__(data, "task_rows", rows)
+    assert suites(data, list(rows)) == [("AntMaze", ["a"]), ("Adroit", ["p"]), ("Locomotion", ["w"])]
+
+
+def test_one_seed_shows_a_dash(build: Callable[..., ReportData]) -> None:
+    data = build(seeds=1)
+    cells = _cells(_scores(data), "hopper-medium-v2")
+    assert [cell.text for cell in cells[1:4]] == ["1", "44.3", "60.8 ± –"]
+    robust = robust_table(data, summarise(data, data.experiments[0]))
+    assert _cells(robust, "hopper-medium-v2")[1].text == "60.8"
+
+
+def test_diverged_runs_are_counted_and_explained(build: Callable[..., ReportData]) -> None:
+    table = _scores(build(diverged=[("own_hopper", "soft", 1), ("own_hopper", "soft", 3)]))
+    assert _cells(table, "own_hopper")[3].text.endswith(" †2")
+    assert "†" not in _cells(table, "hopper-medium-v2")[3].text
+    assert any(note.startswith("†2 diverged") for note in table.notes)
+    assert table.frame.query("task == 'own_hopper' and method == 'soft'")["diverged"].tolist() == [2]
+    assert not any("†" in note for note in _scores(build()).notes)
+
+
+def test_equal_means_are_both_bold_and_a_single_variant_is_not(
+    build: Callable[..., ReportData], experiment: Callable[..., Experiment]
+) -> None:
+    tied = _scores(build([experiment(variants=("soft", "hard"))]))
+    assert [cell.bold for cell in _cells(tied, "hopper-medium-v2")[3:5]] == [True, True]
+    single = _scores(build([experiment(variants=("soft",))]))
+    assert not any(cell.bold for row in single.rows for cell in row)
+
+
+def test_robust_table_ends_with_all_tasks(data: ReportData) -> None:
+    summary = summarise(data, data.experiments[0])
+    table = robust_table(data, summary)
+    # Seeds 60.75, 61.75, 64.75, 69.75: the middle two.
+    assert _cells(table, "hopper-medium-v2")[1].text.startswith("63.2 [")
+    assert table.rows[-1][0].text == "All tasks"
+    low, high = (
+        float(bound) for bound in re.findall(r"[\d.]+", _cells(table, "hopper-medium-v2")[1].text)[1:]
+    )
+    assert 60.7 <= low < 63.25 < high <= 69.8
+
+
+def test_action_samples_and_sweep(
+    build: Callable[..., ReportData], experiment: Callable[..., Experiment]
+) -> None:
+    swept = experiment(variants=("2", "10"), varied="ensemble_size", show=("sweep", "action_samples"))
+    data = build([swept], diverged=[("own_hopper", "10", 0)])
+    summary = summarise(data, swept)
+    table = sweep_table(summary)
+    assert table.header == ("ensemble_size", "Seeds", "hopper-medium-v2", "own_hopper")
+    assert [cell.text for cell in table.rows[1]] == ["10", "4", "60.2 ± 4.0", "64.2 ± 4.0 †1"]
+    samples = action_samples_table(summary)
+    assert samples.header == ("Task", "Variant", "Seeds", "N_a = 1", "N_a = 4")
+    assert [[cell.text for cell in row[:2]] for row in samples.rows] == [
+        ["hopper-medium-v2", "2"], ["hopper-medium-v2", "10"], ["own_hopper", "2"], ["own_hopper", "10 †1"],
+    ]  # fmt: skip
+    assert [cell.text for cell in samples.rows[0][3:]] == ["58.2 ± 4.0", "60.2 ± 4.0"]
+
+
+def test_latex_escapes() -> None:
+    assert escape_latex("bc_only 95 % & $x$ #1 {a} ~^\\") == (
+        r"bc\_only 95 \% \& \$x\$ \#1 \{a\} \textasciitilde{}\textasciicircum{}\textbackslash{}"
+    )
+    assert escape_latex("1 ± – †") == r"1 $\pm$ -- \dag{}"
+
+
+@pytest.mark.parametrize(
+    "variants", [("soft", "bc_only"), ("a_1", "b%2", "c&3", "d{4}", "e#5", "f$6", "g~7")]
+)
+def test_latex_is_shaped_to_compile(
+    variants: tuple[str, ...], build: Callable[..., ReportData], experiment: Callable[..., Experiment]
+) -> None:
+    source = _scores(build([experiment(variants=variants)])).latex()
+    columns = re.search(r"\\begin\{tabular\}\{(l r*|lr*)\}", source)
+    assert columns is not None
+    width = len(columns.group(1))
+    body = source.split(r"\toprule")[1].split(r"\bottomrule")[0]
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 4
+    assert {len(re.split(r"(?<!\\)&", row)) for row in rows} == {width}
+    assert source.count(r"\begin{") == source.count(r"\end{")
+    bare = re.sub(r"\\[\\{}$%&#_]", "", source)
+    assert bare.count("{") == bare.count("}")
+    assert bare.count("$") % 2 == 0
+    assert not re.search(
+        r"[_#&](?![^\n]*\\\\)", re.sub(r"(?m)^%.*$|\\label\{.*\}", "", bare).replace("&", "")
+    )
+    assert (r"\resizebox" in source) == (width > 7)
+    assert r"\textbf{" in source
+
+
+def test_written_files_hold_the_same_table(data: ReportData, tmp_path: Path) -> None:
+    table = _scores(data)
+    paths = table.write(tmp_path)
+    assert [path.name for path in paths] == [f"guidance-scores.{suffix}" for suffix in ("csv", "md", "tex")]
+    frame = pd.read_csv(io.BytesIO(paths[0].read_bytes()))
+    ours = frame[(frame["task"] == "hopper-medium-v2") & (frame["method"] == "soft")]
+    assert ours[["mean", "std", "seeds"]].to_numpy().tolist() == [[64.25, 4.0415, 4.0]]
+    assert r"**70.2 ± 4.0**" in paths[1].read_text()
+    assert r"bc\_only" in paths[1].read_text()
+    assert r"\textbf{70.2 $\pm$ 4.0}" in paths[2].read_text()
+
+
+def test_provenance_lists_a_shared_run_once(
+    build: Callable[..., ReportData], experiment: Callable[..., Experiment]
+) -> None:
+    data = build([experiment(), experiment(name="again", variants=("soft",))], seeds=2)
+    frame = provenance_frame(data.runs)
+    assert len(frame) == 2 * 2 * 2
+    soft = frame[frame["run"].str.startswith("soft")]
+    assert set(soft["experiments"]) == {"guidance;again"}
+    assert set(frame.loc[~frame.index.isin(soft.index), "experiments"]) == {"guidance"}

@@ -1,0 +1,74 @@
+"""What the other rule files share: the parameters, the plan, and the functions that ask for missing work."""
+
+import sys
+
+# The code beside this Snakefile, wherever a `dac` may be installed.
+sys.path.insert(0, str(workflow.basedir))
+
+from snakemake.exceptions import WorkflowError
+
+from dac import estimate, params, pending, plan, record
+from dac.errors import UserError
+
+# A target rule needs an input that always exists: a rule without one always runs.
+ROOT_FILE = "params.yaml"
+DAC = f"{sys.executable} -m dac"
+
+
+def or_explain(function, *arguments):
+    """The function's value; a user's mistake as an error that Snakemake prints without a traceback."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+PARAMS = or_explain(params.load)
+PENDING = pending.Pending(PARAMS)
+
+
+def pending_report(study):
+    """Input function: the marker of a study's page, if the page is not what params.yaml and the store say."""
+    return lambda wildcards: or_explain(PENDING.report, study)
+
+
+def pending_runs(study):
+    """Input function: the markers of the trainings and evaluations that a study lacks."""
+    return lambda wildcards: or_explain(PENDING.runs, study)
+
+
+def pending_datasets(study):
+    """Input function: the markers of the datasets that a study's missing trainings need."""
+    return lambda wildcards: or_explain(PENDING.datasets, study)
+
+
+def group_of(wildcards):
+    """The group of runs that a training or evaluation job is about."""
+    return or_explain(plan.find_group, PARAMS, wildcards.task, wildcards.group)
+
+
+def seeds_of(wildcards):
+    """The seeds of a job's pack."""
+    return [int(seed) for seed in wildcards.seeds.split("-")]
+
+
+def minutes(estimate):
+    """Resource function: an estimate of a job's minutes, for clusters, with room to spare."""
+    return lambda wildcards, attempt: int(30 + 2 * attempt * estimate(wildcards))
+
+
+wildcard_constraints:
+    study=r"[A-Za-z][A-Za-z0-9_]*",
+    task=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    group=r"[a-z]+-H\d+-[a-z]+[0-9.e+-]*-[0-9a-f]{12}",
+    seeds=r"\d+(-\d+)*",
+    evaluations=r"[0-9a-f]{12}(-[0-9a-f]{12})*",
+    key=r"[0-9a-f]{12}",
+    env=r"[A-Za-z0-9_.-]+",
+    datasets=r"[0-9a-f]{12}(-[0-9a-f]{12})*",
+    d4rl_id=r"[a-z0-9-]+",
+
+
+# DVC's record of the store is brought up to date whenever a run of Snakemake leaves its study complete.
+onsuccess:
+    or_explain(record.record_in_dvc, PARAMS)

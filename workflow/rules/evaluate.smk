@@ -1,0 +1,23 @@
+rule evaluate:
+    input:
+        lambda wildcards: or_explain(PENDING.trainings, group_of(wildcards), seeds_of(wildcards)),
+    output:
+        touch("work/todo/evaluate/{task}/{group}/{seeds}/{evaluations}"),
+    params:
+        dac=DAC,
+    log:
+        "logs/evaluate/{task}/{group}/{seeds}/{evaluations}.log",
+    benchmark:
+        "logs/benchmarks/evaluate/{task}/{group}/{seeds}/{evaluations}.tsv"
+    threads: PARAMS.compute.threads_per_job
+    resources:
+        mem_mb=lambda wildcards: 4000 + 500 * len(seeds_of(wildcards)),
+        gpu=1,
+        runtime=240,
+    conda:
+        "../envs/dac.yaml"
+    message:
+        "Evaluate {wildcards.task} {wildcards.group}, seeds {wildcards.seeds}"
+    shell:
+        "{params.dac} evaluate {wildcards.task} {wildcards.group} --seeds {wildcards.seeds}"
+        " --evaluations {wildcards.evaluations} --threads {threads} >> {log:q} 2> >(tee -a {log:q} >&2)"

@@ -1,0 +1,21 @@
+rule report:
+    input:
+        lambda wildcards: or_explain(PENDING.runs, wildcards.study),
+    output:
+        touch("work/todo/report/{study}/{key}"),
+    params:
+        dac=DAC,
+    log:
+        "logs/report/{study}-{key}.log",
+    benchmark:
+        "logs/benchmarks/report/{study}-{key}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    conda:
+        "../envs/dac.yaml"
+    message:
+        "Write the tables, figures and page of the study {wildcards.study}"
+    shell:
+        "{params.dac} report {wildcards.study} --plan {wildcards.key} >> {log:q} 2> >(tee -a {log:q} >&2)"
