@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dac", description="Diffusion Actor-Critic: the steps of the reproduction.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, function: object, help: str) -> argparse.ArgumentParser:  # noqa: A002 - argparse's own word
+    def add(name: str, function: object, help: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help, description=help)
         command.set_defaults(command=function)
         return command
@@ -49,7 +49,6 @@ def _parser() -> argparse.ArgumentParser:
     command = add("collect", _collect, "collect datasets: train SAC in an environment and record it")
     command.add_argument("env")
     command.add_argument("--datasets", required=True, help="fingerprints joined by '-'")
-    command.add_argument("--threads", type=int, default=1)
     command = add("train", _train, "train a pack of runs of one group")
     _add_pack(command)
     command = add("evaluate", _evaluate, "evaluate a pack of runs of one group")
@@ -74,10 +73,12 @@ def _add_pack(command: argparse.ArgumentParser) -> None:
 
 
 def _seeds(options: argparse.Namespace) -> list[int]:
-    try:
-        return [int(seed) for seed in options.seeds.split("-")]
-    except ValueError:
-        raise UserError(f"--seeds: found {options.seeds!r}; numbers joined by '-' are allowed, for example 0-1-2") from None
+    names = options.seeds.split("-")
+    if not all(name.isdecimal() for name in names) or len(set(map(int, names))) < len(names):
+        raise UserError(
+            f"--seeds: found {options.seeds!r}; allowed are different numbers joined by '-', for example 0-1-2"
+        )
+    return [int(name) for name in names]
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -129,7 +130,7 @@ def _fetch(options: argparse.Namespace) -> None:
 def _collect(options: argparse.Namespace) -> None:
     from dac.datasets import loading
 
-    loading.collect(parameters.load(), options.env, options.datasets.split("-"), options.threads)
+    loading.collect(parameters.load(), options.env, options.datasets.split("-"))
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -141,7 +142,7 @@ def _train(options: argparse.Namespace) -> None:
         training.train(group, _seeds(options), params.compute, options.threads)
     except training.Interrupted as interrupted:
         print(f"dac: {interrupted}", file=sys.stderr)
-        sys.exit(143)
+        sys.exit(128 + interrupted.signal)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -12,6 +14,9 @@ from typing import TextIO
 import torch
 
 from dac.errors import UserError
+
+LOG = logging.getLogger(__name__)
+POLL_SECONDS = 2.0
 
 
 @contextlib.contextmanager
@@ -42,19 +47,21 @@ def claimed(setting: str) -> Iterator[torch.device]:
 
 
 def _free_gpu() -> tuple[int, TextIO]:
-    """Index of a GPU whose lock was free; where all are held, the first, shared."""
+    """Index of a GPU and its held lock; waits while other jobs hold them all."""
     folder = Path(tempfile.gettempdir()) / "dac-gpu-locks"
     folder.mkdir(mode=0o777, exist_ok=True)
-    for index in range(torch.cuda.device_count()):
-        name = torch.cuda.get_device_properties(index).uuid
-        stream = (folder / str(name)).open("a")
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.close()
-            continue
-        return index, stream
-    return 0, (folder / "shared").open("a")
+    names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
+    LOG.info("looking for a free GPU among %d", len(names))
+    while True:
+        for index, gpu in enumerate(names):
+            stream = (folder / gpu).open("a")
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                stream.close()
+                continue
+            return index, stream
+        time.sleep(POLL_SECONDS)
 
 
 def name(device: torch.device) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def dimensions(env: str) -> tuple[int, int]:
 
 def _mlp_flops(inputs: int, hidden: list[int], outputs: int) -> int:
     sizes = [inputs, *hidden, outputs]
-    return 2 * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    return 2 * sum(a * b for a, b in pairwise(sizes))
 
 
 def step_flops(values: dict[str, Any], observation: int, action: int) -> float:
@@ -114,9 +115,11 @@ def training_seconds(group: Group, runs: int, speed: Calibration) -> float:
     observation, action = dimensions(group.env)
     gradient = values["steps"] * step_flops(values, observation, action) / speed.flops
     actor = _mlp_flops(observation + action + TIME_FEATURES, values["hidden_sizes"], action)
-    act = values["eval_action_samples"] * values["diffusion_steps"] * actor / speed.flops
+    critic = _mlp_flops(observation + action, values["hidden_sizes"], 1)
+    candidate = values["diffusion_steps"] * actor + values["ensemble_size"] * critic
+    act = values["eval_action_samples"] * candidate / speed.flops
     rollout = evaluations(values) * values["eval_episodes"] * EPISODE_STEPS * (act + 1 / speed.environment_steps)
-    return runs * (gradient + rollout)
+    return float(runs * (gradient + rollout))
 
 
 def training_minutes(group: Group, runs: int) -> float:
@@ -130,7 +133,8 @@ def run_bytes(group: Group) -> float:
     observation, action = dimensions(group.env)
     actor = _mlp_flops(observation + action + TIME_FEATURES, values["hidden_sizes"], action) / 2
     critic = values["ensemble_size"] * _mlp_flops(observation + action, values["hidden_sizes"], 1) / 2
-    return 4 * values["kept_policies"] * (actor + critic) + 40.0 * evaluations(values) * values["eval_episodes"]
+    policies = 4 * values["kept_policies"] * (actor + critic)
+    return float(policies + 40 * evaluations(values) * values["eval_episodes"])
 
 
 def packs(runs: int, compute: ComputeSettings) -> int:

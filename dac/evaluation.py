@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
 import time
@@ -22,7 +23,9 @@ LOG = logging.getLogger(__name__)
 COLUMNS = ["task", "variant", "seed", "step", "action_samples", "episode", "return", "length", "score"]
 
 
-def evaluate(group: Group, seeds: list[int], evaluations: list[Evaluation], compute: ComputeSettings, threads: int) -> None:
+def evaluate(
+    group: Group, seeds: list[int], evaluations: list[Evaluation], compute: ComputeSettings, threads: int
+) -> None:
     """Roll out the kept policies of a pack of runs; writes one Parquet file per run and evaluation.
 
     Evaluations that the store has already are left alone.
@@ -43,12 +46,11 @@ def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device) -> 
     started = time.monotonic()
     values = group.values
     kept = evaluation_steps(values["steps"], values["eval_interval"])[-values["kept_policies"] :]
-    rollouts = Rollouts(group.env, len(runs), evaluation.episodes, device)
     frames = []
-    for step in kept:
-        policy = load_policies(group, runs, step, device)
-        frames.append(rollouts.evaluate(policy, seeds, "evaluate", step, evaluation.action_samples))
-    rollouts.close()
+    with contextlib.closing(Rollouts(group.env, len(runs), evaluation.episodes, device)) as rollouts:
+        for step in kept:
+            policy = load_policies(group, runs, step, device)
+            frames.append(rollouts.evaluate(policy, seeds, "evaluate", step, evaluation.action_samples))
     episodes = pd.concat(frames, ignore_index=True)
     episodes["score"] = normalised_score(episodes["return"].to_numpy(), *evaluation.reference)
     episodes["task"], episodes["variant"] = group.task, group.label

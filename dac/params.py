@@ -6,8 +6,11 @@ Every section forbids unknown keys and every value has a type and a range. A mis
 
 from __future__ import annotations
 
+import csv
 import difflib
 import json
+import math
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,16 +22,20 @@ from dac.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
 
-# A task or study name becomes a folder name and, for studies, the name of a Snakemake rule.
+# A name becomes a folder (task, study), the beginning of file names (experiment) and a Snakemake rule (study).
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+ExperimentName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
 StudyName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
-# Rules of the workflow that are not studies; a study of the same name could not be asked for.
-RESERVED_STUDY_NAMES = frozenset({"all", "collect", "fetch", "train", "evaluate", "report"})
+# Rules of the workflow and folders of the store under results/: a study of that name could not be asked for, and its
+# page would take the place of the store.
+RESERVED_STUDY_NAMES = frozenset({"all", "collect", "fetch", "train", "evaluate", "report", "runs", "datasets"})
 RESERVED_STUDY_SUFFIXES = ("_datasets", "_runs")
+
+PUBLISHED_SCORES = Path(__file__).resolve().parent / "reference" / "published_scores.csv"
 
 
 class Section(BaseModel):
@@ -155,7 +162,7 @@ class Task(Section):
     env: str
     reward_scaling: Literal["locomotion", "antmaze-shift", "none"] = "locomotion"
     reference_returns: tuple[float, float] | None = None
-    settings: Overrides = Overrides()  # type: ignore[valid-type]
+    settings: Overrides = Overrides()
 
 
 class PartialEvaluation(Section):
@@ -171,7 +178,7 @@ class Experiment(Section):
     title: str
     description: str = ""
     tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)]
-    variants: dict[str, Overrides] | None = None  # type: ignore[valid-type]
+    variants: dict[str, Overrides] | None = None
     vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] | None = None
     evaluation: PartialEvaluation = PartialEvaluation()
     show: tuple[Literal["scores", "curves", "comparison", "sweep", "action_samples"], ...] = ("scores", "curves")
@@ -184,7 +191,7 @@ class Study(Section):
     description: str = ""
     experiments: Annotated[tuple[str, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
-    settings: Overrides = Overrides()  # type: ignore[valid-type]
+    settings: Overrides = Overrides()
     evaluation: PartialEvaluation = PartialEvaluation()
 
 
@@ -199,23 +206,25 @@ class Params(Section):
     compute: ComputeSettings = ComputeSettings()
     collect: dict[str, CollectRecipe]
     tasks: dict[TaskName, Task]
-    experiments: dict[str, Experiment]
+    experiments: dict[ExperimentName, Experiment]
     studies: dict[StudyName, Study]
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
     """PyYAML's safe loader, which by itself lets the last of two equal keys win in silence."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # Before `<<` is resolved: a key that overrides a merged one does not stand twice.
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)  # type: ignore[no-untyped-call]
+        seen: set[str] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-            if key in seen:
+            if key_node.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice in one mapping", key_node.start_mark
+                    None, None, f"the key {key_node.value!r} stands twice in one mapping", key_node.start_mark
                 )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+            if isinstance(key_node, yaml.ScalarNode):
+                seen.add(key_node.value)
+        return node
 
 
 def load(path: Path = PARAMS_FILE) -> Params:
@@ -228,14 +237,15 @@ def load(path: Path = PARAMS_FILE) -> Params:
         raise UserError(f"{path}: no such file in {Path.cwd()}. Run this from the project's root folder.")
     try:
         data = yaml.load(path.read_text(), Loader=_UniqueKeyLoader)
-        encoded = json.dumps(data)
+        # A value of another type than JSON's, such as a date, becomes text: the schema then names its place.
+        encoded = json.dumps(data, default=str)
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not readable as YAML: {error}") from None
     try:
         # JSON mode: a list may become a tuple, while "1e-4" (text to YAML 1.1) stays an error.
         params = Params.model_validate_json(encoded)
     except ValidationError as error:
-        raise UserError(_explain(path, data, error)) from None
+        raise UserError(_explain(path, error)) from None
     problems = list(_cross_check(params))
     if problems:
         raise UserError(_listing(path, problems))
@@ -276,15 +286,15 @@ def _child(schema: Any, part: int | str, definitions: Any) -> Any:
     schema = _dereference(schema, definitions)
     if part in schema.get("properties", {}):
         return schema["properties"][part]
-    child = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), {})
+    child: Any = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), {})
     return child if isinstance(child, dict) else {}
 
 
-def _explain(path: Path, data: Any, error: ValidationError) -> str:
-    return _listing(path, [_explain_one(data, detail) for detail in error.errors()])
+def _explain(path: Path, error: ValidationError) -> str:
+    return _listing(path, [_explain_one(detail) for detail in error.errors()])
 
 
-def _explain_one(data: Any, detail: ErrorDetails) -> str:
+def _explain_one(detail: ErrorDetails) -> str:
     location = tuple(part for part in detail["loc"] if part != "[key]")
     where = ".".join(str(part) for part in location) or "the file"
     found = detail["input"]
@@ -292,29 +302,33 @@ def _explain_one(data: Any, detail: ErrorDetails) -> str:
         return f"{where}: unknown key; {closest(str(location[-1]), _section_at(location))}"
     if detail["type"] == "missing":
         return f"{where}: this key is required and missing"
+    if isinstance(found, str) and detail["type"] == "literal_error":
+        allowed = [part.strip(" '") for part in detail["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return f"{where}: found {found!r}; {closest(found, allowed)}"
     if "[key]" in detail["loc"]:
         return f"{where}: this name is not allowed: {detail['msg']}"
     message = f"{where}: found {found!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
-    if isinstance(found, str):
-        if detail["type"] == "literal_error":
-            allowed = [part.strip(" '") for part in detail["ctx"]["expected"].replace(" or ", ", ").split(",")]
-            return f"{where}: found {found!r}; {closest(found, allowed)}"
-        if _is_number(found):
-            # YAML 1.1 reads 1e-4 as text; DVC's reader takes it for a number: only this spelling suits both.
-            message += f". YAML reads {found} as text; write it with a point and a sign: {_with_point(found)}"
-    return message
+    return f"{message}{_spelling_hint(found, detail['type'])}"
 
 
-def _is_number(text: str) -> bool:
+def _spelling_hint(found: Any, error: str) -> str:
+    """How to write a number that YAML took for text, or a whole number that it took for a float; else nothing."""
+    if not isinstance(found, str | float) or not error.startswith(("int_", "float_")):
+        return ""
     try:
-        float(text)
+        value = float(found)
     except ValueError:
-        return False
-    return True
+        return ""
+    if error.startswith("int_") and value.is_integer():
+        return f". Write it without point, exponent and quotes: {value:.0f}"
+    if isinstance(found, str) and math.isfinite(value):
+        # YAML 1.1 reads 1e-4 as text; DVC's reader takes it for a number: only this spelling suits both.
+        return f". YAML reads {found} as text; write it without quotes, with a point and a sign: {_with_point(found)}"
+    return ""
 
 
 def _with_point(text: str) -> str:
-    mantissa, _, exponent = text.lower().partition("e")
+    mantissa, _, exponent = text.strip().lower().partition("e")
     if not exponent:
         return mantissa
     sign = "" if exponent[0] in "+-" else "+"
@@ -374,6 +388,15 @@ def _check_experiment(where: str, experiment: Experiment, params: Params) -> Any
         yield f"{where}.variants: found none; name at least one, for example `dac: {{}}`"
     if experiment.vary is not None:
         yield from _check_vary(f"{where}.vary", experiment.vary)
+    for index, method in enumerate(experiment.published):
+        if method not in _published_methods():
+            yield f"{where}.published[{index}]: found {method!r}; {closest(method, _published_methods())}"
+
+
+@cache
+def _published_methods() -> list[str]:
+    with PUBLISHED_SCORES.open(newline="") as stream:
+        return sorted({row["method"] for row in csv.DictReader(stream)})
 
 
 def _check_vary(where: str, vary: dict[str, tuple[Any, ...]]) -> Any:
@@ -381,7 +404,7 @@ def _check_vary(where: str, vary: dict[str, tuple[Any, ...]]) -> Any:
         yield f"{where}: found {len(vary)} keys ({', '.join(vary)}); vary exactly one"
     for key, values in vary.items():
         if key == "action_samples":
-            yield f"{where}.{key}: N_a needs no training; list its values in this experiment's evaluation.action_samples"
+            yield f"{where}.{key}: N_a needs no training; list its values in the experiment's evaluation.action_samples"
         elif key not in Overrides.model_fields:
             yield f"{where}.{key}: no such setting; {closest(key, sorted(Overrides.model_fields))}"
         else:
@@ -390,13 +413,15 @@ def _check_vary(where: str, vary: dict[str, tuple[Any, ...]]) -> Any:
                 try:
                     Overrides.model_validate_json(json.dumps({key: value}))
                 except ValidationError as error:
-                    yield f"{where}.{key}[{index}]: found {value!r}; {error.errors()[0]['msg']}"
+                    for detail in error.errors():
+                        explained = _explain_one(detail).removeprefix(key)
+                        yield f"{where}.{key}[{index}]{explained}"
 
 
 def _check_study(where: str, name: str, study: Study, params: Params) -> Any:
     if name in RESERVED_STUDY_NAMES or name.endswith(RESERVED_STUDY_SUFFIXES):
         taken = ", ".join([*sorted(RESERVED_STUDY_NAMES), *(f"*{end}" for end in RESERVED_STUDY_SUFFIXES)])
-        yield f"{where}: a study may not take the name of a rule of the workflow ({taken}); choose another name"
+        yield f"{where}: a study may not take the name of a rule or a folder ({taken}); choose another name"
     for index, experiment in enumerate(study.experiments):
         if experiment not in params.experiments:
             names = list(params.experiments)

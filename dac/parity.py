@@ -129,9 +129,8 @@ class _Deviations:
         deviation = float(np.abs(found - expected).max())
         if quantity not in ABSOLUTE_TOLERANCES:
             deviation /= max(float(np.abs(expected).max()), TINY)
-        # `not <=` keeps a NaN, which `max` would drop.
-        if quantity not in self.worst or not deviation <= self.worst[quantity]:
-            self.worst[quantity] = deviation
+        # np.maximum keeps a NaN, which max may drop.
+        self.worst[quantity] = float(np.maximum(deviation, self.worst.get(quantity, 0.0)))
 
 
 class _Recording:

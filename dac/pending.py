@@ -21,8 +21,10 @@ from dac.plan import Dataset, Evaluation, Group, Run, StudyPlan, study_plan
 
 TODO = Path("work/todo")
 
-# A marker's path carries the evaluations' fingerprints: as many as fit a file name.
+# A marker's path carries the evaluations' fingerprints and the pack's seeds: as many as fit a file name, whose limit is
+# 255 characters with the suffixes of logs.
 EVALUATIONS_PER_JOB = 12
+SEEDS_NAME_LENGTH = 200
 
 Item = TypeVar("Item")
 
@@ -31,6 +33,22 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
     """Consecutive tuples of at most `size` items."""
     items = tuple(items)
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def packs(runs: Iterable[Run], size: int) -> Iterator[tuple[Run, ...]]:
+    """Consecutive tuples of at most `size` runs; fewer where the seeds would not fit a file name."""
+    pack: list[Run] = []
+    for run in runs:
+        if len(pack) == size or (pack and len(_seeds_name([*pack, run])) > SEEDS_NAME_LENGTH):
+            yield tuple(pack)
+            pack = []
+        pack.append(run)
+    if pack:
+        yield tuple(pack)
+
+
+def _seeds_name(runs: Iterable[Run]) -> str:
+    return "-".join(str(run.seed) for run in runs)
 
 
 class Pending:
@@ -77,7 +95,8 @@ class Pending:
             return []
         if dataset.source == "file":
             raise UserError(
-                f"params.yaml: tasks.{group.task}.dataset: there is no file {dataset.path}. Put it there or correct the path."
+                f"params.yaml: tasks.{group.task}.dataset: there is no file {dataset.path}. "
+                "Put it there or correct the path."
             )
         if dataset not in self._datasets:
             if dataset.source == "d4rl":
@@ -111,10 +130,9 @@ class Pending:
 
     def _form_packs(self, runs: list[Run]) -> None:
         missing = [run for run in runs if run not in self._train and store.run_problem(run)]
-        for pack in chunks(missing, self.params.compute.pack_size):
+        for pack in packs(missing, self.params.compute.pack_size):
             group = pack[0].group
-            seeds = "-".join(str(run.seed) for run in pack)
-            marker = self._marker(f"train/{group.task}/{group.name}/{seeds}")
+            marker = self._marker(f"train/{group.task}/{group.name}/{_seeds_name(pack)}")
             self._train.update(dict.fromkeys(pack, marker))
 
     def _evaluations(self, group: Group, evaluations: tuple[Evaluation, ...], seeds: tuple[int, ...]) -> list[str]:
@@ -131,16 +149,15 @@ class Pending:
             if lacking:
                 alike.setdefault(lacking, []).append(run)
         for lacking, runs in alike.items():
-            for pack in chunks(runs, self.params.compute.pack_size):
+            for pack in packs(runs, self.params.compute.pack_size):
                 for part in chunks(lacking, EVALUATIONS_PER_JOB):
                     self._form_evaluation(group, pack, part)
         wanted = ((Run(group, seed), evaluation) for seed in seeds for evaluation in evaluations)
         return [self._evaluate[key] for key in wanted if key in self._evaluate]
 
     def _form_evaluation(self, group: Group, pack: tuple[Run, ...], part: tuple[Evaluation, ...]) -> None:
-        seeds = "-".join(str(run.seed) for run in pack)
         names = "-".join(evaluation.fingerprint for evaluation in part)
-        marker = self._marker(f"evaluate/{group.task}/{group.name}/{seeds}/{names}")
+        marker = self._marker(f"evaluate/{group.task}/{group.name}/{_seeds_name(pack)}/{names}")
         self._evaluate.update({(run, evaluation): marker for run in pack for evaluation in part})
 
     def _marker(self, job: str) -> str:

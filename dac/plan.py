@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,8 @@ class Group:
 
     Attributes:
         task: name of the task in params.yaml.
-        settings: canonical JSON of the resolved agent and training settings, all of them.
+        settings: canonical JSON of the resolved agent and training settings, all of them. Groups that differ in a
+            setting that is switched off, and so is not in their identity, are equal: they are the same runs.
         identity: canonical JSON of what can change the runs' numbers, the seed aside.
     """
 
@@ -98,7 +99,7 @@ class Group:
     env: str
     dataset: Dataset
     reward_scaling: str
-    settings: str
+    settings: str = field(compare=False)
     identity: str
 
     @cached_property
@@ -200,7 +201,7 @@ class StudyPlan:
         """What the study's page is made of, contents of the inputs aside."""
         study = self.params.studies[self.name]
         experiments = {name: self.params.experiments[name] for name in study.experiments}
-        shown = {"title", "description", "show", "published"}
+        shown = {"title", "description", "vary", "show", "published"}
         return {
             "version": versions.REPORT,
             "study": {"name": self.name, "description": study.description, "seeds": list(self.seeds)},
@@ -211,6 +212,7 @@ class StudyPlan:
                 + [evaluation.fingerprint for evaluation in cell.evaluations]
                 for cell in self.cells
             ],
+            "datasets": {cell.task: cell.group.dataset.id for cell in self.cells},
             "references": {cell.task: list(references(self.params.tasks[cell.task], cell.task)) for cell in self.cells},
         }
 
@@ -229,7 +231,9 @@ def study_plan(params: Params, name: str) -> StudyPlan:
         raise UserError(f"params.yaml: no study {name!r}; {closest(name, list(params.studies))}")
     study = params.studies[name]
     cells = tuple(
-        cell for experiment in study.experiments for cell in _cells(params, name, experiment, params.experiments[experiment])
+        cell
+        for experiment in study.experiments
+        for cell in _cells(params, name, experiment, params.experiments[experiment].tasks)
     )
     _check_window(params, name, cells)
     return StudyPlan(name, params, cells, study.seeds)
@@ -252,14 +256,16 @@ def _check_window(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
         evaluations = 1 + -(-values["steps"] // values["eval_interval"])
         if params.report.window > evaluations or values["kept_policies"] > evaluations:
             raise UserError(
-                f"params.yaml: studies.{study}: {cell.task} is evaluated {evaluations} times in {values['steps']} steps, "
-                f"fewer than report.window ({params.report.window}) or kept_policies ({values['kept_policies']}); "
-                "lower eval_interval or those two."
+                f"params.yaml: studies.{study}: {cell.task} is evaluated {evaluations} times in {values['steps']} "
+                f"steps, fewer than report.window ({params.report.window}) or kept_policies "
+                f"({values['kept_policies']}); lower eval_interval or those two."
             )
 
 
-def _cells(params: Params, study: str, name: str, experiment: Experiment) -> Iterator[Cell]:
-    for task_name in experiment.tasks:
+def _cells(params: Params, study: str, name: str, tasks: Iterable[str]) -> Iterator[Cell]:
+    """The cells of some of an experiment's tasks."""
+    experiment = params.experiments[name]
+    for task_name in tasks:
         task = params.tasks[task_name]
         evaluations = _evaluations(params, study, experiment, references(task, task_name))
         for variant, overrides in _variants(experiment).items():
@@ -296,7 +302,10 @@ def _group(params: Params, study: str, task_name: str, overrides: dict[str, Any]
     agent = AgentSettings.model_validate_json(canonical(_subset(values, AgentSettings)))
     training = TrainingSettings.model_validate_json(canonical(_subset(values, TrainingSettings)))
     if agent.eta_min > agent.eta_max:
-        raise UserError(f"params.yaml: {task_name} in studies.{study}: eta_min {agent.eta_min} > eta_max {agent.eta_max}")
+        raise UserError(
+            f"params.yaml: {task_name} in studies.{study}: eta_min is {agent.eta_min}, more than eta_max, "
+            f"{agent.eta_max}. Lower eta_min or raise eta_max where they are set."
+        )
     # Through the models once more, so that 2 and 2.0 of a float setting are one spelling.
     values = {**agent.model_dump(mode="json"), **training.model_dump(mode="json")}
     dataset = dataset_of(params, task_name)
@@ -362,10 +371,9 @@ def find_group(params: Params, task: str, name: str) -> Group:
     Raises:
         UserError: params.yaml no longer describes it, so it was edited after the job was planned.
     """
-    for study in params.studies:
-        for cell in study_plan(params, study).cells:
-            if cell.task == task and cell.group.name == name:
-                return cell.group
+    for cell in _cells_of_task(params, task):
+        if cell.group.name == name:
+            return cell.group
     raise UserError(
         f"params.yaml (or dac/versions.py) changed since this job was planned: it no longer describes "
         f"{task}/{name}. Nothing was written. Let the other jobs end, then start again: the new plan is used."
@@ -374,10 +382,8 @@ def find_group(params: Params, task: str, name: str) -> Group:
 
 def find_evaluations(params: Params, group: Group, wanted: list[str]) -> list[Evaluation]:
     """The evaluations of a group by fingerprint, looked up like `find_group`."""
-    known: dict[str, Evaluation] = {}
-    for study in params.studies:
-        for evaluation in study_plan(params, study).evaluations().get(group, ()):
-            known[evaluation.fingerprint] = evaluation
+    cells = (cell for cell in _cells_of_task(params, group.task) if cell.group == group)
+    known = {evaluation.fingerprint: evaluation for cell in cells for evaluation in cell.evaluations}
     gone = [name for name in wanted if name not in known]
     if gone:
         raise UserError(
@@ -385,3 +391,11 @@ def find_evaluations(params: Params, group: Group, wanted: list[str]) -> list[Ev
             f"{group.task}/{group.name}. Nothing was written. Start again: the new plan is used."
         )
     return [known[name] for name in wanted]
+
+
+def _cells_of_task(params: Params, task: str) -> Iterator[Cell]:
+    """The cells of one task in every study: a job depends on no other task, whose data may be missing, say."""
+    for name, study in params.studies.items():
+        for experiment in study.experiments:
+            tasks = [other for other in params.experiments[experiment].tasks if other == task]
+            yield from _cells(params, name, experiment, tasks)

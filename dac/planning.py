@@ -24,10 +24,12 @@ def describe(params: Params, study: str) -> str:
     rows.append(_row("total", list(counted), list(counted), plan, speed))
     header = ("experiment", "runs", "own", "packs", "missing", "steps", "evaluations", "disk", "time")
     lines = [f"study {study}: {params.studies[study].description.strip()}", "", *_table([header, *rows]), ""]
-    lines.append(f"own: not already counted in a line above; the columns right of it count those. missing: not in {store.RUNS}.")
     lines.append(
-        f"time: {speed.flops / 1e9:.0f} GFLOP/s and {speed.environment_steps:.0f} environment steps/s, one job at a time, "
-        f"as {_measured(speed)}; an upper bound where episodes end early."
+        f"own: not already counted in a line above; the columns right of it count those. missing: not in {store.RUNS}."
+    )
+    lines.append(
+        f"time: {speed.flops / 1e9:.0f} GFLOP/s and {speed.environment_steps:.0f} environment steps/s, "
+        f"one job at a time, as {_measured(speed)}; an upper bound where episodes end early."
     )
     return "\n".join(lines) + "\n"
 

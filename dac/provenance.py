@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "gymnasium", "mujoco", "minari", "stable-baselines3", "numpy", "pandas", "snakemake", "dvc")
@@ -35,10 +36,10 @@ def provenance(device: str, seconds: float, **facts: Any) -> dict[str, Any]:
 def processor() -> str:
     """The processor's model name."""
     try:
-        with open("/proc/cpuinfo") as stream:
-            names = [line.partition(":")[2].strip() for line in stream if line.startswith("model name")]
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except FileNotFoundError:  # not Linux
-        names = []
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 

@@ -92,7 +92,7 @@ def file_entry(path: Path) -> dict[str, Any]:
 
 def _has_size(path: Path, entry: Any) -> bool:
     try:
-        return path.stat().st_size == entry["size"]
+        return bool(path.stat().st_size == entry["size"])
     except (OSError, KeyError, TypeError):
         return False
 
@@ -145,9 +145,8 @@ def run_problem(run: Run) -> str | None:
     return None
 
 
-def corrupt_files(run: Run) -> list[str]:
-    """Names of a run's files, evaluations included, whose contents differ from the sha256 in run.json."""
-    directory = run_directory(run)
+def corrupt_files(directory: Path) -> list[str]:
+    """Names of the files in a run's folder, evaluations included, whose contents differ from the sha256 in run.json."""
     content = read_json(directory / "run.json") or {}
     entries = {**content.get("files", {}), **{e["file"]: e for e in content.get("evaluations", {}).values()}}
     return [
@@ -212,8 +211,8 @@ def verified_file(run: Run, name: str) -> Path:
     entry = read_run(run)["files"][name]
     if sha256_of(path) != entry["sha256"]:
         raise UserError(
-            f"{path}: its contents are not what run.json records (sha256 {entry['sha256'][:12]}…): the file was damaged. "
-            f"Delete {path} and start again: this run alone is re-made; or `dvc checkout` brings it back."
+            f"{path}: its contents are not what run.json records (sha256 {entry['sha256'][:12]}…): the file was "
+            f"damaged. Delete {path} and start again: this run alone is re-made; or `dvc checkout` brings it back."
         )
     return path
 
@@ -231,8 +230,8 @@ def verified_evaluation(run: Run, evaluation: Evaluation) -> Path:
     path = run_directory(run) / f"evaluation-{evaluation.fingerprint}.parquet"
     if entry is None or not _has_size(path, entry) or sha256_of(path) != entry["sha256"]:
         raise UserError(
-            f"{path}: missing, or its contents are not what run.json records. Delete it if it is there and start again: "
-            "this evaluation alone is re-made; or `dvc checkout` brings it back."
+            f"{path}: missing, or its contents are not what run.json records. Delete it if it is there and start "
+            "again: this evaluation alone is re-made; or `dvc checkout` brings it back."
         )
     return path
 
@@ -265,10 +264,7 @@ def publish_evaluation(run: Run, evaluation: Evaluation, source: Path) -> None:
 
 
 def dataset_problem(dataset: Dataset) -> str | None:
-    """Why a dataset is not there for training, by a look at sizes alone; None if it is.
-
-    A file with a `.sha256` note beside it was checked when it was fetched; the trainer checks contents again.
-    """
+    """Why a dataset is not there for training, by a look at sizes alone; None if it is. The trainer checks contents."""
     if dataset.source == "collect":
         content = read_json(dataset.path / "dataset.json")
         if content is None:
@@ -284,7 +280,7 @@ def dataset_problem(dataset: Dataset) -> str | None:
 
 
 def page_inputs(plan: StudyPlan) -> dict[str, str]:
-    """The sha256 of every file that a study's page is made of, as its runs record them."""
+    """What a study's page is made of: the sha256 of files and data, as run.json records them, and of provenance."""
     inputs = {}
     for group, evaluations in plan.evaluations().items():
         for seed in plan.seeds:
@@ -292,10 +288,16 @@ def page_inputs(plan: StudyPlan) -> dict[str, str]:
             content = read_json(run_directory(run) / "run.json") or {}
             inputs[f"{run}/curve.csv"] = content.get("files", {}).get("curve.csv", {}).get("sha256", "")
             inputs[f"{run}/dataset"] = content.get("dataset_sha256", "")
+            inputs[f"{run}/status"] = content.get("status", "")
+            inputs[f"{run}/provenance.json"] = _sha256_if_there(run_directory(run) / "provenance.json")
             for evaluation in evaluations:
                 entry = content.get("evaluations", {}).get(evaluation.fingerprint, {})
                 inputs[f"{run}/{evaluation.fingerprint}"] = entry.get("sha256", "")
     return inputs
+
+
+def _sha256_if_there(path: Path) -> str:
+    return sha256_of(path) if path.is_file() else ""
 
 
 def page_key(plan: StudyPlan) -> str:
@@ -323,6 +325,9 @@ def publish_page(plan: StudyPlan, rendered: Path) -> None:
     """Put a rendered page in the place of the study's present one; files that it no longer has are removed."""
     directory = page_directory(plan.name)
     (directory / "report.json").unlink(missing_ok=True)
+    for folder in [path for path in rendered.rglob("*") if path.is_dir() and not any(path.iterdir())]:
+        # A page without figures: DVC fails on a folder that is missing, and git keeps no empty one.
+        (folder / ".gitkeep").touch()
     files = sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file())
     for name in files:
         with atomic_path(directory / name) as temporary:

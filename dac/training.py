@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pandas as pd
 import torch
@@ -27,7 +28,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from dac import devices, envs, provenance, store
-from dac.agent import Agent, AgentConfig, Batch, Policy, ShuffledScan, UpdateNoise
+from dac.agent import Agent, AgentConfig, Batch, Policy, ShuffledScan, UpdateNoise, initial_run_state
 from dac.datasets.loading import load
 from dac.datasets.transitions import statistics, to_transitions
 from dac.errors import UserError
@@ -40,8 +41,16 @@ LOG = logging.getLogger(__name__)
 CURVE_COLUMNS = ["step", "episode", "return", "length"]
 
 
-class Interrupted(Exception):
-    """A signal asked the process to end; every run's state is on the disk."""
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """A signal asked the process to end; every run's state is on the disk.
+
+    Attributes:
+        signal: its number.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 @dataclass
@@ -50,7 +59,7 @@ class RunState:
 
     run: Run
     step: int
-    agent: dict[str, Tensor] | None
+    agent: dict[str, Tensor]
     curve: pd.DataFrame
 
 
@@ -58,9 +67,10 @@ def agent_config(group: Group) -> AgentConfig:
     """The agent's settings from the resolved settings of a group."""
     values = group.values
     known = {field.name for field in fields(AgentConfig)}
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in known}
-    decay = values["steps"] if values["lr_decay"] == "cosine" else None
-    return AgentConfig(**settings, lr_decay_steps=decay)
+    settings: dict[str, Any] = {key: value for key, value in values.items() if key in known}
+    settings["hidden_sizes"] = tuple(settings["hidden_sizes"])
+    settings["lr_decay_steps"] = values["steps"] if values["lr_decay"] == "cosine" else None
+    return AgentConfig(**settings)
 
 
 def evaluation_steps(steps: int, interval: int) -> list[int]:
@@ -108,7 +118,7 @@ class _Trainer:
         self._check_dimensions()
         self.evaluated = evaluation_steps(self.values["steps"], self.values["eval_interval"])
         self.kept = set(self.evaluated[-self.values["kept_policies"] :])
-        self.stop = False
+        self.stop: int | None = None
         self.checkpointed = time.monotonic()
 
     def _check_dimensions(self) -> None:
@@ -118,9 +128,9 @@ class _Trainer:
         found = ((self.observation_dim,), (self.action_dim,))
         if expected != found:
             raise UserError(
-                f"params.yaml: tasks.{self.group.task}: the dataset {self.group.dataset.id} has observations and actions "
-                f"of shapes {found[0]} and {found[1]}, the environment {self.group.env} {expected[0]} and {expected[1]}. "
-                "Give the environment that the data come from."
+                f"params.yaml: tasks.{self.group.task}: the dataset {self.group.dataset.id} has observations and "
+                f"actions of shapes {found[0]} and {found[1]}, the environment {self.group.env} {expected[0]} and "
+                f"{expected[1]}. Give the environment that the data come from."
             )
         if len(self.transitions.rewards) < self.values["batch_size"]:
             raise UserError(
@@ -148,19 +158,23 @@ class _Trainer:
 
     def _advance(self, states: list[RunState], until: int) -> None:
         """Take runs that are at one step to the step `until`, evaluating on the way."""
-        agent = self._agent(states)
+        agent = Agent.from_run_states(self.config, [state.agent for state in states], states[0].step, self.device)
         seeds = [state.run.seed for state in states]
         noise = UpdateNoise(seeds, self.config, self.values["batch_size"], self.action_dim, self.device)
         scan = ShuffledScan(seeds, len(self.transitions.rewards), self.values["batch_size"], self.device)
         data = self._device_data()
         rollouts = Rollouts(self.group.env, len(states), self.values["eval_episodes"], self.device)
-        writers = [self._writer(state) for state in states]
         log_interval = max(1, min(1000, self.values["eval_interval"] // 2))
         started, first = time.monotonic(), agent.step
         progress = tqdm(
-            total=self.values["steps"], initial=agent.step, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True
+            total=self.values["steps"],
+            initial=agent.step,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
         )
-        with contextlib.closing(rollouts), progress:
+        with contextlib.closing(rollouts), progress, contextlib.ExitStack() as logs:
+            writers = [logs.enter_context(self._writer(state)) for state in states]
             while True:
                 step = agent.step
                 if step in self.evaluated and any(step not in set(state.curve["step"]) for state in states):
@@ -170,38 +184,23 @@ class _Trainer:
                 if self.stop or time.monotonic() - self.checkpointed > self.compute.checkpoint_seconds:
                     self._checkpoint(agent, states)
                 if self.stop:
-                    raise Interrupted(f"{self.group.task}/{self.group.name}: stopped by a signal at step {step}; state saved")
+                    where = f"{self.group.task}/{self.group.name}"
+                    raise Interrupted(f"{where}: stopped by a signal at step {step}; state saved", self.stop)
                 metrics = agent.update(_batch(data, scan.batch_indices(step)), noise.draws(step))
                 progress.update()
                 if (step + 1) % log_interval == 0:
                     self._log(step + 1, metrics, states, writers, (step + 1 - first) / (time.monotonic() - started))
         self._checkpoint(agent, states)
-        for writer in writers:
-            writer.close()
-
-    def _agent(self, states: list[RunState]) -> Agent:
-        step = states[0].step
-        saved = [state.agent for state in states if state.agent is not None]
-        if not saved:
-            return Agent(
-                self.config, [state.run.seed for state in states], self.observation_dim, self.action_dim, self.device
-            )
-        return Agent.from_run_states(self.config, saved, step, self.device)
 
     def _device_data(self) -> Batch:
-        to = {"device": self.device, "dtype": torch.float32}
-        data = self.transitions
         return Batch(
-            observations=torch.as_tensor(data.observations).to(**to),
-            actions=torch.as_tensor(data.actions).to(**to),
-            rewards=torch.as_tensor(data.rewards).to(**to),
-            dones=torch.as_tensor(data.dones).to(**to),
-            next_observations=torch.as_tensor(data.next_observations).to(**to),
+            **{
+                field.name: torch.as_tensor(getattr(self.transitions, field.name), device=self.device)
+                for field in fields(Batch)
+            }
         )
 
-    def _evaluate(
-        self, agent: Agent, states: list[RunState], rollouts: Rollouts, writers: list[SummaryWriter]
-    ) -> None:
+    def _evaluate(self, agent: Agent, states: list[RunState], rollouts: Rollouts, writers: list[SummaryWriter]) -> None:
         step = agent.step
         seeds = [state.run.seed for state in states]
         episodes = rollouts.evaluate(agent.policy, seeds, "curve", step, self.values["eval_action_samples"])
@@ -224,7 +223,8 @@ class _Trainer:
         for index, writer in enumerate(writers):
             for name, per_run in values.items():
                 writer.add_scalar(f"train/{name}", per_run[index], step)
-        shown = " ".join(f"{name} {sum(values[name]) / len(states):.4g}" for name in ("critic_loss", "bc_loss", "eta", "q_mean"))
+        names = ("critic_loss", "bc_loss", "eta", "q_mean")
+        shown = " ".join(f"{name} {sum(values[name]) / len(states):.4g}" for name in names)
         LOG.info("step %d of %d: %.1f steps/s, %s", step, self.values["steps"], speed, shown)
 
     def _writer(self, state: RunState) -> SummaryWriter:
@@ -237,17 +237,21 @@ class _Trainer:
         """A run's checkpoint, or its beginning."""
         path = store.work_directory(run) / "state.safetensors"
         if not path.exists():
-            return RunState(run, 0, None, pd.DataFrame(columns=CURVE_COLUMNS))
+            return self._begin(run)
         with safe_open(path, framework="pt") as stream:
             metadata = stream.metadata()
             agent = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a dict
         if metadata["dataset_sha256"] != self.dataset_sha256:
             LOG.info("%s: its state was made from other data; it starts anew", run)
             path.unlink()
-            return RunState(run, 0, None, pd.DataFrame(columns=CURVE_COLUMNS))
+            return self._begin(run)
         curve = pd.DataFrame(json.loads(metadata["curve"]), columns=CURVE_COLUMNS)
         LOG.info("%s goes on from step %s", run, metadata["step"])
         return RunState(run, int(metadata["step"]), agent, curve)
+
+    def _begin(self, run: Run) -> RunState:
+        agent = initial_run_state(self.config, run.seed, self.observation_dim, self.action_dim)
+        return RunState(run, 0, agent, pd.DataFrame(columns=CURVE_COLUMNS))
 
     def _checkpoint(self, agent: Agent, states: list[RunState]) -> None:
         """Save every run's state, each in one file and atomically."""
@@ -266,7 +270,6 @@ class _Trainer:
         work = store.work_directory(state.run)
         store.write_text(work / "curve.csv", _curve_csv(state.curve))
         names = ["curve.csv", *(policy_name(step) for step in sorted(self.kept))]
-        assert state.agent is not None  # the last stretch ended with a checkpoint
         status = "complete" if bool(state.agent["active"]) else "diverged"
         facts = {
             "status": status,
@@ -277,9 +280,9 @@ class _Trainer:
         made = provenance.provenance(devices.name(self.device), seconds, pack=pack, resumed_from_step=resumed_from)
         store.publish_run(state.run, {name: work / name for name in names}, facts, made)
         store.journal("train", run=str(state.run))
-        for path in work.iterdir():
-            if path.name != "lock":
-                path.unlink()
+        # The state first: what is left of an interrupted removal must not pass for a run that only lacks publishing.
+        for name in ("state.safetensors", *names):
+            (work / name).unlink(missing_ok=True)
         LOG.info("%s is published (%s)", state.run, status)
 
     @contextlib.contextmanager
@@ -288,7 +291,7 @@ class _Trainer:
 
         def request(signum: int, frame: FrameType | None) -> None:
             LOG.info("signal %s: saving", signal.Signals(signum).name)
-            self.stop = True
+            self.stop = signum
 
         before = {number: signal.signal(number, request) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -304,7 +307,7 @@ def _batch(data: Batch, indices: Tensor) -> Batch:
 
 
 def _curve_csv(curve: pd.DataFrame) -> str:
-    curve = curve.astype({"step": int, "episode": int, "length": int})
+    curve = curve.astype({"step": int, "episode": int, "return": float, "length": int})
     return str(curve.sort_values(["step", "episode"], kind="stable").to_csv(index=False, float_format="%.6f"))
 
 
@@ -330,4 +333,3 @@ def load_policies(group: Group, runs: list[Run], step: int, device: torch.device
         with safe_open(store.verified_file(run, policy_name(step)), framework="pt") as stream:
             states.append({name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118 - not a dict
     return Policy.from_states(agent_config(group), states, device)
-

@@ -8,7 +8,7 @@ from typing import Any
 
 from dac import store
 from dac.params import Params
-from dac.plan import Group, Run, study_plan
+from dac.plan import Evaluation, Group, Run, study_plan
 
 
 def explain_study(params: Params, study: str) -> list[str]:
@@ -26,7 +26,7 @@ def explain_study(params: Params, study: str) -> list[str]:
             lacking = [evaluation for evaluation in evaluations if not store.has_evaluation(run, evaluation)]
             if lacking and not store.run_problem(run):
                 counts = ", ".join(f"N_a {item.action_samples} × {item.episodes} episodes" for item in lacking)
-                lines.append(f"evaluate {run}: {_evaluation_reason(run, lacking[0].identity)} ({counts})")
+                lines.append(f"evaluate {run}: {_evaluation_reason(run, lacking[0])} ({counts})")
     page = store.page_problem(plan)
     if lines or page:
         lines.append(f"report {study}: {page or 'its runs change'}")
@@ -41,8 +41,7 @@ def explain_run(run: Run) -> str | None:
     identity = json.loads(run.group.identity)
     relatives = [_differences(found, identity) for found in _relatives(run.group, run.seed)]
     if relatives:
-        nearest = min(relatives, key=len)
-        return "new setting " + "; ".join(nearest)
+        return "new setting " + "; ".join(_shortest(relatives))
     if any(not store.run_problem(Run(run.group, seed)) for seed in _seeds(run.group)):
         return "missing: a new seed, or its files were deleted"
     return "missing: no run of this task and seed is in the store"
@@ -53,9 +52,13 @@ def _relatives(group: Group, seed: int) -> list[dict[str, Any]]:
     found = []
     for path in sorted((store.RUNS / group.task).glob(f"*/seed-{seed}/run.json")):
         content = store.read_json(path)
-        if content and path.parent.parent.name != group.name:
+        if content and "identity" in content and path.parent.parent.name != group.name:
             found.append(content["identity"])
     return found
+
+
+def _shortest(differences: list[list[str]]) -> list[str]:
+    return min(differences, key=len)
 
 
 def _seeds(group: Group) -> list[int]:
@@ -77,11 +80,12 @@ def _show(value: Any) -> str:
     return "not set" if value is None else json.dumps(value)
 
 
-def _evaluation_reason(run: Run, wanted: dict[str, Any]) -> str:
+def _evaluation_reason(run: Run, wanted: Evaluation) -> str:
     recorded = (store.read_json(store.run_directory(run) / "run.json") or {}).get("evaluations", {})
-    others = [_differences(entry["settings"], wanted) for entry in recorded.values()]
-    others = [difference for difference in others if difference]
-    return "new setting " + "; ".join(min(others, key=len)) if others else "missing"
+    if wanted.fingerprint in recorded:
+        return "its file is missing or has another size"
+    others = [_differences(entry["settings"], wanted.identity) for entry in recorded.values()]
+    return "new setting " + "; ".join(_shortest(others)) if others else "missing"
 
 
 def list_runs(params: Params, verify: bool) -> list[dict[str, str]]:
@@ -93,23 +97,28 @@ def list_runs(params: Params, verify: bool) -> list[dict[str, str]]:
     users: dict[Path, list[str]] = {}
     runs: dict[Path, Run] = {}
     for study in params.studies:
-        for run in study_plan(params, study).runs():
-            users.setdefault(store.run_directory(run), []).append(study)
-            runs[store.run_directory(run)] = run
+        for planned in study_plan(params, study).runs():
+            users.setdefault(store.run_directory(planned), []).append(study)
+            runs[store.run_directory(planned)] = planned
     rows = []
     for path in sorted(store.RUNS.glob("*/*/seed-*")):
         content = store.read_json(path / "run.json") or {}
-        run = runs.get(path)
-        problem = store.run_problem(run) if run else None if content else "incomplete"
-        damaged = store.corrupt_files(run) if verify and run and not problem else []
-        state = problem or (f"corrupt: {', '.join(damaged)}" if damaged else str(content.get("status")))
         rows.append(
             {
                 "run": str(path.relative_to(store.RUNS)),
-                "state": state,
+                "state": _state(path, runs.get(path), content, verify),
                 "evaluations": str(len(content.get("evaluations", {}))),
                 "MB": f"{sum(file.stat().st_size for file in path.iterdir()) / 1e6:.1f}",
                 "used by": ", ".join(users.get(path, [])) or "no study of params.yaml",
             }
         )
     return rows
+
+
+def _state(path: Path, run: Run | None, content: dict[str, Any], verify: bool) -> str:
+    """One word for what is there, or the problem; a run that no study plans is judged by its run.json alone."""
+    problem = store.run_problem(run) if run else None if content else "incomplete: no run.json"
+    if problem:
+        return "incomplete: no run.json" if problem == "missing" else problem
+    damaged = store.corrupt_files(path) if verify else []
+    return f"corrupt: {', '.join(damaged)}" if damaged else str(content.get("status"))

@@ -16,8 +16,8 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from dac.agent.activation import mish
 from dac.agent.parameters import Layout
 
 FOURIER_FREQUENCIES = 8
@@ -167,11 +167,6 @@ def _hidden_layers(params: Params, prefix: str, hidden: Tensor) -> Tensor:
     layer = 1
     while (kernel := params.get(f"{prefix}{layer}/kernel")) is not None:
         bias = params[f"{prefix}{layer}/bias"]
-        hidden = torch.baddbmm(bias.flatten(0, -2).unsqueeze(1), _mish(hidden), kernel.flatten(0, -3))
+        hidden = torch.baddbmm(bias.flatten(0, -2).unsqueeze(1), mish(hidden), kernel.flatten(0, -3))
         layer += 1
     return hidden
-
-
-def _mish(x: Tensor) -> Tensor:
-    # In place where autograd keeps nothing: large temporaries cost more than the function itself.
-    return functional.mish(x, inplace=not x.requires_grad)

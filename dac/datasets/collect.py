@@ -13,20 +13,21 @@ import json
 import os
 import random
 import shutil
+import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import gymnasium as gym
+import minari as minari_package
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dac import envs
 from dac.datasets import minari
-from dac.datasets.minari import Episode
 from dac.datasets.transitions import RawDataset, content_hash, episode_returns, statistics
 from dac.errors import UserError
 
@@ -100,18 +101,26 @@ def collect(env_id: str, recipe: Mapping[str, Any], levels: Mapping[str, Path], 
         levels: the levels to write, each with the directory that is to hold it. A directory appears complete
             or not at all, and replaces an older one.
         log: takes one line of progress at a time.
-        threads: of PyTorch. Networks this small are fastest on one; another number rounds sums differently.
+        threads: of PyTorch. Networks this small are fastest on one; another number rounds sums, and so the data, differently.
 
     Raises:
         UserError: unknown environment or level, a wrong recipe, or a threshold that training did not reach.
     """
+    # Minari imports JAX at the first step, which draws from numpy's global generator; so it must be before seeding.
+    import jax.tree_util  # noqa: F401
+
     sac = _sac_recipe(recipe["sac"])
     wanted = [_level(name, directory, recipe) for name, directory in levels.items()]
-    recorder = Recorder(envs.make(env_id))
-    with _torch_threads(threads):
-        taker = _Taker(env_id, recipe, sac, wanted, recorder, log=log)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        _torch_threads(threads),
+        _random_state(recipe["seed"], "training"),
+        Recorder(envs.make(env_id), Path(scratch) / "training") as recorder,
+        tqdm(total=sac.steps, desc=f"SAC on {env_id}", unit="step", disable=None) as bar,
+    ):
+        taker = _Taker(env_id, recipe, sac, wanted, recorder, Path(scratch), bar, log)
         _sac(recorder, sac, recipe["seed"]).learn(total_timesteps=sac.steps, callback=taker)
-        taker.finish()
+        taker.check_all_taken()
 
 
 def load(directory: Path) -> RawDataset:
@@ -122,11 +131,11 @@ def load(directory: Path) -> RawDataset:
     """
     description = describe(directory)
     raw = minari.read(directory)
-    found = content_hash(raw)
-    if found != description["sha256"]:
+    found, recorded = content_hash(raw), description.get("sha256")
+    if found != recorded:
         raise UserError(
             f"{directory}: the data have the content hash {found}, but {DESCRIPTION_FILE} records "
-            f"{description['sha256']}. They were changed or damaged; delete the folder and collect again."
+            f"{recorded}. They were changed or damaged; delete the folder and collect again."
         )
     return raw
 
@@ -170,55 +179,59 @@ def _level(name: str, directory: Path, recipe: Mapping[str, Any]) -> Level:
     return level
 
 
-class Recorder(gym.Wrapper[NDArray[np.float32], Any, NDArray[np.float32], Any]):
-    """Keeps every step in memory, episode by episode.
+class Recorder(minari_package.DataCollector):  # type: ignore[misc]
+    """Minari's DataCollector, made repeatable, and able to step on after its dataset was taken.
 
-    Minari's own DataCollector gives every reset without a seed one from the operating system's entropy, so that no
-    recipe could be repeated; it also needs JAX, at every step.
+    Attributes:
+        steps: environment steps so far, also those after the dataset was taken.
     """
 
-    def __init__(self, env: envs.Environment) -> None:
-        super().__init__(env)
+    def __init__(self, env: envs.Environment, scratch: Path) -> None:
+        with minari.root(scratch):
+            super().__init__(env)
+        self._scratch = scratch
+        self._taken = False
         self.steps = 0
-        self._closed: list[Episode] = []
-        self._observations: list[NDArray[np.float32]] = []
-        self._actions: list[NDArray[np.float32]] = []
-        self._rewards: list[float] = []
+        self._returns: list[float] = []
+        self._return = 0.0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        self._close(terminated=False)
-        observation, info = self.env.reset(seed=seed, options=options)
-        self._observations = [observation]
-        return observation, info
+        self._return = 0.0
+        target: Any = self.env if self._taken else super()
+        # By itself the collector seeds such a reset from the system's entropy, and no recipe could be repeated.
+        result: tuple[NDArray[np.float32], dict[str, Any]] = target.reset(
+            seed=seed, options={**(options or {}), "minari_autoseed": False}
+        )
+        return result
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        self._observations.append(observation)
-        self._actions.append(np.array(action, dtype=np.float32))
-        self._rewards.append(float(reward))
+        action = np.array(action, dtype=np.float32)  # a copy: Stable-Baselines3 passes views of its own buffer
+        target: Any = self.env if self._taken else super()
+        result: tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]] = target.step(action)
         self.steps += 1
-        if terminated or truncated:
-            self._close(terminated)
-        return observation, reward, terminated, truncated, info
+        self._return += float(result[1])
+        if result[2] or result[3]:
+            self._returns.append(self._return)
+        return result
 
-    def _close(self, terminated: bool) -> None:
-        if self._rewards:
-            self._closed.append(self._episode(terminated))
-        self._actions, self._rewards = [], []
-
-    def _episode(self, terminated: bool) -> Episode:
-        rewards = np.array(self._rewards, dtype=np.float32)
-        return Episode(np.stack(self._observations), np.stack(self._actions), rewards, terminated)
-
-    def episodes(self) -> list[Episode]:
-        """All episodes so far; one still running comes last, cut off here."""
-        return [*self._closed, *([self._episode(terminated=False)] if self._rewards else [])]
+    def take(self, directory: Path, dataset_id: str) -> None:
+        """Move what was recorded into `directory` as a Minari dataset; an episode still running is cut off there."""
+        with minari.root(self._scratch), warnings.catch_warnings():
+            # Minari asks for an author and an address, which a dataset made on the user's own machine has no need of.
+            warnings.simplefilter("ignore", UserWarning)
+            self.create_dataset(
+                dataset_id,
+                algorithm_name="SAC (Stable-Baselines3)",
+                description=f"The recipe is in {DESCRIPTION_FILE}.",
+            )
+        self._taken = True
+        shutil.move(self._scratch / dataset_id / "data", directory / "data")
 
     def recent_return(self, count: int = 10) -> float:
         """Mean return of the last `count` episodes that ended, NaN before the first."""
-        returns = [float(episode.rewards.sum()) for episode in self._closed[-count:]]
+        returns = self._returns[-count:]
         return float(np.mean(returns)) if returns else float("nan")
 
 
@@ -253,14 +266,15 @@ class _Taker:
         sac: SacRecipe,
         levels: list[Level],
         recorder: Recorder,
-        *,
+        scratch: Path,
+        bar: tqdm[NoReturn],
         log: Log,
     ) -> None:
         self._env_id, self._recipe, self._sac, self._recorder, self._log = env_id, recipe, sac, recorder, log
+        self._scratch, self._bar = scratch, bar
         self._pending = levels
         self._best_return = float("-inf")
         self._start = time.perf_counter()
-        self._bar = tqdm(total=sac.steps, desc=f"SAC on {env_id}", unit="step", disable=None)
 
     def __call__(self, local_variables: dict[str, Any], _: dict[str, Any]) -> bool:
         """Returns whether training has to go on, which is Stable-Baselines3's convention."""
@@ -277,9 +291,8 @@ class _Taker:
             )
         return bool(self._pending)
 
-    def finish(self) -> None:
-        """End the progress bar, and raise the UserError for thresholds that were not reached."""
-        self._bar.close()
+    def check_all_taken(self) -> None:
+        """Raise the UserError for thresholds that were not reached."""
         if not self._pending:
             return
         missed = ", ".join(f"{level.name} ({level.threshold})" for level in self._pending)
@@ -313,10 +326,10 @@ class _Taker:
 
     def _take(self, level: Level, model: SAC, step: int) -> None:
         if level.transitions is None:
-            episodes = self._recorder.episodes()
+            recorder = self._recorder
         else:
             with _random_state(self._recipe["seed"], level.name) as seed:
-                episodes = _roll_out(model, self._env_id, level.transitions, seed)
+                recorder = _roll_out(model, self._env_id, self._scratch / level.name, level.transitions, seed)
         description = {
             "env_id": self._env_id,
             "level": level.name,
@@ -325,39 +338,42 @@ class _Taker:
             "seconds": round(time.perf_counter() - self._start, 1),
             "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
         }
-        mean = _write(level.directory, episodes, self._recorder.env, description)
+        mean = _write(level.directory, recorder, description)
         self._log(f"{self._env_id}: {level.name} taken at step {step}, mean episode return {mean:.1f}")
 
 
-def _roll_out(model: SAC, env_id: str, transitions: int, seed: int) -> list[Episode]:
-    """`transitions` steps of the stochastic policy; the last episode is cut off there."""
-    recorder = Recorder(envs.make(env_id))
+def _roll_out(model: SAC, env_id: str, scratch: Path, transitions: int, seed: int) -> Recorder:
+    """`transitions` recorded steps of the stochastic policy; the last episode is cut off there."""
+    recorder = Recorder(envs.make(env_id), scratch)
     observation, _ = recorder.reset(seed=seed)
     while recorder.steps < transitions:
         action, _ = model.predict(observation, deterministic=False)
         observation, _, terminated, truncated, _ = recorder.step(action)
         if terminated or truncated:
             observation, _ = recorder.reset()
-    episodes = recorder.episodes()
-    recorder.close()
-    return episodes
+    return recorder
 
 
-def _write(directory: Path, episodes: list[Episode], env: envs.Environment, description: Mapping[str, Any]) -> float:
+def _write(directory: Path, recorder: Recorder, description: Mapping[str, Any]) -> float:
     """Write Minari dataset and description, complete or not at all; returns the mean episode return."""
-    raw = minari.to_raw(episodes)
-    numbers = statistics(raw)
-    content = {
-        **description,
-        "sha256": content_hash(raw),
-        **numbers,
-        "episode_returns": [float(value) for value in episode_returns(raw)],
-    }
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
     try:
-        dataset_id = f"{description['env_id']}/{description['level']}-v0"
-        minari.write(temporary, episodes, env, dataset_id, f"The recipe is in {DESCRIPTION_FILE}.")
+        temporary.mkdir()
+        recorder.take(temporary, f"{description['env_id']}/{description['level']}-v0")
+        raw = minari.read(temporary)
+        numbers = statistics(raw)
+        content = {
+            **description,
+            "sha256": content_hash(raw),
+            **numbers,
+            "episode_returns": [float(value) for value in episode_returns(raw)],
+            "files": {
+                str(path.relative_to(temporary)): {"size": path.stat().st_size}
+                for path in sorted(temporary.rglob("*"))
+                if path.is_file()
+            },
+        }
         (temporary / DESCRIPTION_FILE).write_text(json.dumps(content, indent=2) + "\n")
         if directory.exists():
             shutil.rmtree(directory)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
 
 from dac import store
 from dac.datasets import collect as collecting
-from dac.datasets import d4rl, minari
+from dac.datasets import d4rl
 from dac.datasets.lock import sha256_of
-from dac.datasets.transitions import RawDataset, content_hash
+from dac.datasets.transitions import RawDataset
 from dac.errors import UserError
-from dac.params import CollectRecipe, Params
+from dac.params import Params
 from dac.plan import Dataset, dataset_of
 
 LOG = logging.getLogger(__name__)
@@ -25,34 +24,21 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
         UserError: it is not there, is not readable, or its contents are not what its identity or its note says.
     """
     if dataset.source == "collect":
-        return _load_collected(dataset)
+        # Its hash is of the arrays, which collecting.load compares with the recorded one.
+        return collecting.load(dataset.path), str(collecting.describe(dataset.path)["sha256"])
     raw = d4rl.read(dataset.path)
     expected = json.loads(dataset.identity)["sha256"]
     found = sha256_of(dataset.path)
     if found != expected:
         raise UserError(
             f"{dataset.path}: its sha256 is {found[:12]}…, but {dataset.id} is {expected[:12]}… (the catalog's or "
-            "datasets.lock's). Put the right file back; or, if the data changed on purpose, delete its line in "
+            "datasets.lock's). Put the right file back; or, if the data changed on purpose, delete its entry in "
             "datasets.lock and start again: the runs on it are made anew."
         )
     return raw, found
 
 
-def _load_collected(dataset: Dataset) -> tuple[RawDataset, str]:
-    note = store.read_json(dataset.path / "dataset.json")
-    if note is None:
-        raise UserError(f"{dataset.path}: not a collected dataset (no dataset.json). Start snakemake: it collects it.")
-    raw = minari.read(dataset.path)
-    found = content_hash(raw)
-    if found != note["sha256"]:
-        raise UserError(
-            f"{dataset.path}: its contents are not those that were collected (sha256 {found[:12]}…, recorded "
-            f"{note['sha256'][:12]}…). Delete the folder and start again: it is collected anew; or `dvc checkout`."
-        )
-    return raw, found
-
-
-def collect(params: Params, env: str, fingerprints: list[str], threads: int) -> None:
+def collect(params: Params, env: str, fingerprints: list[str]) -> None:
     """Collect datasets of one environment by their fingerprints, with one SAC training for all.
 
     Raises:
@@ -69,10 +55,6 @@ def collect(params: Params, env: str, fingerprints: list[str], threads: int) -> 
     wanted = [known[name] for name in fingerprints if store.dataset_problem(known[name])]
     if wanted:
         levels = {dataset.name.rpartition("/")[2]: dataset.path for dataset in wanted}
-        collecting.collect(env, _recipe(params.collect[env]), levels, LOG.info, threads=threads)
+        collecting.collect(env, params.collect[env].model_dump(mode="json"), levels, LOG.info)
     for dataset in wanted:
         store.journal("collect", dataset=dataset.id)
-
-
-def _recipe(recipe: CollectRecipe) -> dict[str, Any]:
-    return recipe.model_dump(mode="json")

@@ -56,4 +56,6 @@ def _read() -> dict[str, str]:
         content = json.loads(LOCK_FILE.read_text())
     except ValueError as error:
         raise UserError(f"{LOCK_FILE}: not readable as JSON ({error}); restore it from git.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{LOCK_FILE}: not a JSON object of datasets and their sha256; restore it from git.")
     return {str(key): str(value) for key, value in content.items()}

@@ -1,11 +1,14 @@
 """Minari datasets on the local disk: one folder, in Minari's own format, holds one dataset.
 
-The folder is addressed by its path and not through Minari's root folder, so no environment variable matters.
+For reading, the folder is addressed by its path and not through Minari's root folder, so no environment variable
+matters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,6 @@ from typing import Any
 import gymnasium as gym
 import minari
 import numpy as np
-from minari.data_collector import EpisodeBuffer
-from minari.dataset.minari_storage import MinariStorage
 
 from dac.datasets.transitions import FloatArray, RawDataset
 from dac.errors import UserError
@@ -103,35 +104,16 @@ def _episode(recorded: minari.EpisodeData) -> Episode:
     )
 
 
-def write(directory: Path, episodes: Sequence[Episode], env: gym.Env[Any, Any], dataset_id: str, about: str) -> None:
-    """Write episodes as the Minari dataset in `directory`, which must not hold one yet.
-
-    Args:
-        env: the environment as it was recorded, wrappers included; it gives the spaces and the spec.
-        dataset_id: Minari's id, `<group>/<name>-v<version>`.
-        about: one line on how the data came about.
-    """
-    data = directory.resolve() / _DATA_FOLDER  # Minari joins relative paths wrongly
-    data.mkdir(parents=True)
-    storage = MinariStorage.new(data, env.observation_space, env.action_space, env.spec)
-    storage.update_metadata(
-        {
-            "dataset_id": dataset_id,
-            "minari_version": minari.__version__,
-            "algorithm_name": "SAC (Stable-Baselines3)",
-            "description": about,
-        }
-    )
-    storage.update_episodes(_buffer(number, episode) for number, episode in enumerate(episodes))
-
-
-def _buffer(number: int, episode: Episode) -> EpisodeBuffer:
-    return EpisodeBuffer(
-        id=number,
-        observations=list(episode.observations),
-        actions=list(episode.actions),
-        rewards=list(episode.rewards),
-        terminations=list(_flag_at_end(len(episode), episode.terminated)),
-        truncations=list(_flag_at_end(len(episode), not episode.terminated)),
-        infos={},
-    )
+@contextmanager
+def root(folder: Path) -> Iterator[None]:
+    """Within the block Minari keeps its datasets in `folder`, made if missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before = os.environ.get("MINARI_DATASETS_PATH")
+    os.environ["MINARI_DATASETS_PATH"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MINARI_DATASETS_PATH"]
+        else:
+            os.environ["MINARI_DATASETS_PATH"] = before

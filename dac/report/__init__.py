@@ -63,10 +63,7 @@ def metrics(summaries: Sequence[Summary]) -> dict[str, dict[str, dict[str, float
     """Experiment → task → variant → mean score over seeds with four decimals; None where it is not finite."""
     return {
         summary.experiment.name: {
-            task: {
-                variant: _rounded(summary.cells[task, variant].mean)
-                for variant in summary.experiment.variants
-            }
+            task: {variant: _rounded(summary.cells[task, variant].mean) for variant in summary.experiment.variants}
             for task in summary.experiment.tasks
         }
         for summary in summaries

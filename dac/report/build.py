@@ -12,7 +12,7 @@ import pandas as pd
 
 from dac import store
 from dac.envs import normalised_score
-from dac.plan import Cell, Dataset, Run, StudyPlan, references
+from dac.plan import Cell, Run, StudyPlan, references
 from dac.report import render
 from dac.report.data import COLUMNS, Experiment, ReportData, ReportSettings
 
@@ -74,9 +74,7 @@ def _experiment(plan: StudyPlan, name: str) -> Experiment:
 
 def _curve(cell: Cell, run: Run, curve: pd.DataFrame) -> pd.DataFrame:
     score = normalised_score(curve["return"].to_numpy(), *cell.evaluations[0].reference)
-    return curve.assign(
-        experiment=cell.experiment, task=cell.task, variant=cell.variant, seed=run.seed, score=score
-    )
+    return curve.assign(experiment=cell.experiment, task=cell.task, variant=cell.variant, seed=run.seed, score=score)
 
 
 def _evaluations(plan: StudyPlan) -> Iterator[pd.DataFrame]:
@@ -117,7 +115,7 @@ def _tasks(plan: StudyPlan, contents: dict[Run, dict[str, Any]]) -> Iterator[dic
             "task": name,
             "dataset": group.dataset.id,
             "env": group.env,
-            "comparable": _comparable(plan, group.dataset, group.values),
+            "comparable": _comparable(plan, name),
             "episodes": data["episodes"],
             "steps": data["steps"],
             "data_return_mean": data["return"]["mean"],
@@ -131,7 +129,14 @@ def _tasks(plan: StudyPlan, contents: dict[Run, dict[str, Any]]) -> Iterator[dic
         }
 
 
-def _comparable(plan: StudyPlan, dataset: Dataset, values: dict[str, Any]) -> bool:
-    """Whether published scores may stand beside a task's: D4RL's own data at the paper's scale and protocol."""
-    scale = all(values[key] == value for key, value in PAPER_SCALE.items())
-    return dataset.source == "d4rl" and scale and plan.params.report.window == PAPER_WINDOW
+def _comparable(plan: StudyPlan, task: str) -> bool:
+    """Whether published scores may stand beside a task's.
+
+    They may beside D4RL's own data with its own reference returns, if all of the task's runs are of the paper's scale
+    and protocol.
+    """
+    settings = plan.params.tasks[task]
+    runs = [cell.group.values for cell in plan.cells if cell.task == task]
+    scale = all(values[key] == value for values in runs for key, value in PAPER_SCALE.items())
+    d4rl = settings.dataset.startswith("d4rl:") and settings.reference_returns is None
+    return d4rl and scale and plan.params.report.window == PAPER_WINDOW

@@ -118,9 +118,7 @@ class ReportData:
         return int((runs["status"] == "diverged").sum())
 
 
-def select(
-    frame: pd.DataFrame, experiment: str, task: str | None = None, variant: str | None = None
-) -> pd.DataFrame:
+def select(frame: pd.DataFrame, experiment: str, task: str | None = None, variant: str | None = None) -> pd.DataFrame:
     """The rows of one experiment, and of one task or variant of it where given."""
     keep = frame["experiment"] == experiment
     if task is not None:

@@ -136,9 +136,7 @@ def curves_figure(data: ReportData, summary: Summary) -> Figure:
         _data_lines(data, axis, task, best=True)
         _published_curve(data, axis, task, float(points["step"].max()), unit)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
-    _legend(
-        grid, [_handle(look[experiment.name, v], _name(experiment, v), None) for v in experiment.variants]
-    )
+    _legend(grid, [_handle(look[experiment.name, v], _name(experiment, v), None) for v in experiment.variants])
     return grid.figure
 
 
@@ -156,9 +154,7 @@ def comparison_figure(data: ReportData, summary: Summary) -> Figure:
             axis.errorbar(
                 place - 0.12, cell.mean, spread, fmt=drawn.marker, color=drawn.colour, markersize=7, capsize=3
             )
-            axis.scatter(
-                _beside(place, len(values)), values, s=11, color=drawn.colour, alpha=0.55, linewidths=0
-            )
+            axis.scatter(_beside(place, len(values)), values, s=11, color=drawn.colour, alpha=0.55, linewidths=0)
         _data_lines(data, axis, task, best=False)
         axis.set_xlim(-0.6, len(experiment.variants) - 0.4)
         axis.xaxis.set_major_locator(NullLocator())
@@ -208,9 +204,7 @@ def action_samples_figure(data: ReportData, summary: Summary) -> Figure:
     grid = _grid(experiment.tasks, "Action samples $N_a$", SCORE)
     for task, axis in grid.axes.items():
         for variant in experiment.variants:
-            line = points[(points["task"] == task) & (points["variant"] == variant)].sort_values(
-                "action_samples"
-            )
+            line = points[(points["task"] == task) & (points["variant"] == variant)].sort_values("action_samples")
             drawn = look[experiment.name, variant]
             _band_line(axis, line["action_samples"], line, drawn, marker=drawn.marker)
         _data_lines(data, axis, task, best=False)
@@ -299,15 +293,11 @@ def _legend(grid: Grid, handles: list[Any]) -> None:
 
 
 def _handle(drawn: Look, label: str, marker: str | None) -> Line2D:
-    return Line2D(
-        [], [], color=drawn.colour, linestyle=drawn.dashes, marker=marker, markersize=5, label=label
-    )
+    return Line2D([], [], color=drawn.colour, linestyle=drawn.dashes, marker=marker, markersize=5, label=label)
 
 
 def _dot(drawn: Look, label: str) -> Line2D:
-    return Line2D(
-        [], [], color=drawn.colour, marker="o", linestyle="none", markersize=3, alpha=0.45, label=label
-    )
+    return Line2D([], [], color=drawn.colour, marker="o", linestyle="none", markersize=3, alpha=0.45, label=label)
 
 
 def _name(experiment: Experiment, variant: str) -> str:

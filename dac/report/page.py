@@ -32,14 +32,9 @@ def protocol(data: ReportData, summaries: Sequence[Summary]) -> str:
     """How the numbers of this page were made, in sentences."""
     settings = data.settings
     percent = f"{100 * settings.confidence:g} %"
-    band = (
-        "one sample standard deviation"
-        if settings.curve_band == "sd"
-        else f"the {percent} bootstrap interval"
-    )
+    band = "one sample standard deviation" if settings.curve_band == "sd" else f"the {percent} bootstrap interval"
     sentences = [
-        "- **Score.** Normalised score 100 (return − reference minimum) / (reference maximum − reference "
-        "minimum).",
+        "- **Score.** Normalised score 100 (return − reference minimum) / (reference maximum − reference minimum).",
         f"- **Paper's protocol.** A run's score is the mean of its last {_window(data, summaries)} "
         f"evaluations during training, each the mean of {_episodes(data)} episodes. A cell is the "
         "mean ± sample standard deviation over seeds (ddof = 1).",
@@ -70,8 +65,7 @@ def figure_caption(data: ReportData, summary: Summary, kind: str) -> str:
         "comparison": f"Score of the variants: mean ± sample standard deviation, small dots: seeds. {dashed}",
         "sweep": f"Score against {summary.experiment.varied}. Line: mean over seeds; band: one sample "
         f"standard deviation; small dots: seeds. {dashed}",
-        "action_samples": f"Score of the kept policies against the number of action samples. {around} "
-        f"{dashed}",
+        "action_samples": f"Score of the kept policies against the number of action samples. {around} {dashed}",
     }
     return f"{summary.experiment.title}. {what[kind]}"
 
@@ -111,11 +105,7 @@ def _figure(data: ReportData, summary: Summary, kind: str) -> str:
 def _window(data: ReportData, summaries: Sequence[Summary]) -> str:
     fewest = min(summary.window[0] for summary in summaries)
     window = data.settings.window
-    return (
-        str(window)
-        if fewest >= window
-        else f"{window} (all of them where a run has fewer: at least {fewest})"
-    )
+    return str(window) if fewest >= window else f"{window} (all of them where a run has fewer: at least {fewest})"
 
 
 def _episodes(data: ReportData) -> str:
@@ -175,9 +165,7 @@ def _data_table(data: ReportData, once: pd.DataFrame) -> str:
         comparable = "yes" if data.published_id(task) else "no"
         counts = [f"{data.task_number(task, column):.0f}" for column in ("episodes", "steps")]
         spread = f"{tables.mean_std(mean, std)}, {tables.number(top)}"
-        rows.append(
-            (task, str(row["dataset"]), str(row["env"]), *counts, spread, ", ".join(hashes), comparable)
-        )
+        rows.append((task, str(row["dataset"]), str(row["env"]), *counts, spread, ", ".join(hashes), comparable))
     return _plain_table("data", header, rows)
 
 
@@ -196,9 +184,7 @@ def _run_table(data: ReportData, experiment: Experiment) -> str:
             for name, group in cell.groupby("run", sort=True):
                 seeds = ", ".join(str(seed) for seed in sorted(group["seed"]))
                 steps = ", ".join(str(step) for step in sorted(group["steps"].unique()))
-                diverged = ", ".join(
-                    str(seed) for seed in sorted(group.loc[group["status"] == "diverged", "seed"])
-                )
+                diverged = ", ".join(str(seed) for seed in sorted(group.loc[group["status"] == "diverged", "seed"]))
                 rows.append((task, variant, str(name), seeds, steps, diverged or tables.NONE))
     header = ("Task", "Variant", "Run", "Seeds", "Steps", "Diverged seeds")
     return f"{experiment.title}\n\n{_plain_table('runs', header, rows)}"

@@ -46,9 +46,7 @@ def score(dataset: str, method: str) -> PublishedScore | None:
     if rows.empty:
         return None
     row = rows.iloc[0]
-    return PublishedScore(
-        float(row["mean"]), None if pd.isna(row["std"]) else float(row["std"]), str(row["source"])
-    )
+    return PublishedScore(float(row["mean"]), None if pd.isna(row["std"]) else float(row["std"]), str(row["source"]))
 
 
 def curve(dataset: str) -> pd.DataFrame:

@@ -78,9 +78,7 @@ def run_scores(curves: pd.DataFrame, window: int) -> pd.DataFrame:
 def action_sample_scores(evaluations: pd.DataFrame) -> pd.DataFrame:
     """Mean score over kept policies and episodes. Columns task, variant, action_samples, seed, score."""
     policy = ["task", "variant", "action_samples", "seed"]
-    per_policy = (
-        _visible(evaluations).groupby([*policy, "step"], sort=True, as_index=False).agg({"score": "mean"})
-    )
+    per_policy = _visible(evaluations).groupby([*policy, "step"], sort=True, as_index=False).agg({"score": "mean"})
     return per_policy.groupby(policy, sort=True, as_index=False).agg({"score": "mean"})
 
 
@@ -187,20 +185,14 @@ def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> di
     for task in experiment.tasks:
         for variant in experiment.variants:
             if (task, variant) not in groups:
-                raise ValueError(
-                    f"experiment {experiment.name!r}: no evaluations of {task!r}, variant {variant!r}"
-                )
+                raise ValueError(f"experiment {experiment.name!r}: no evaluations of {task!r}, variant {variant!r}")
             values = groups[task, variant]
             diverged = data.diverged(experiment.name, task, variant)
-            cells[task, variant] = Cell(
-                float(values.mean()), float(values.std(ddof=1)), len(values), diverged
-            )
+            cells[task, variant] = Cell(float(values.mean()), float(values.std(ddof=1)), len(values), diverged)
     return cells
 
 
-def _robust(
-    experiment: Experiment, scores: pd.DataFrame, settings: ReportSettings
-) -> dict[tuple[str, str], Estimate]:
+def _robust(experiment: Experiment, scores: pd.DataFrame, settings: ReportSettings) -> dict[tuple[str, str], Estimate]:
     estimates = {}
     for variant in experiment.variants:
         matrix = _matrix(scores[scores["variant"] == variant], "task")[list(experiment.tasks)]

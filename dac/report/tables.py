@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from tabulate import tabulate
+from tabulate import tabulate  # type: ignore[import-untyped]
 
 from dac.report import published
 from dac.report.data import Experiment, ReportData
@@ -208,9 +208,7 @@ def _scores_frame(data: ReportData, summary: Summary, methods: Sequence[str]) ->
     return frame.astype({"seeds": "Int64", "diverged": "Int64"})
 
 
-def _score_notes(
-    data: ReportData, summary: Summary, methods: Sequence[str], averages: bool
-) -> tuple[str, ...]:
+def _score_notes(data: ReportData, summary: Summary, methods: Sequence[str], averages: bool) -> tuple[str, ...]:
     experiment = summary.experiment
     notes = [MEAN_STD, "Dataset: mean score of the episodes trained on."]
     notes += [BOLD] if len(experiment.variants) > 1 else []
@@ -248,11 +246,7 @@ def diverged_notes(summary: Summary) -> list[str]:
     """What † means; empty where no run diverged."""
     counts = sorted({cell.diverged for cell in summary.cells.values()} - {0})
     marks = ", ".join(f"†{count}" for count in counts)
-    return (
-        [f"{marks} diverged: that many of the cell's runs; they count with their recorded scores."]
-        if counts
-        else []
-    )
+    return [f"{marks} diverged: that many of the cell's runs; they count with their recorded scores."] if counts else []
 
 
 def robust_table(data: ReportData, summary: Summary) -> Table:
@@ -314,16 +308,11 @@ def action_samples_table(summary: Summary) -> Table:
 def sweep_table(summary: Summary) -> Table:
     """Value of the varied setting × task, mean ± std over seeds."""
     experiment = summary.experiment
-    best = {
-        task: _best([summary.cells[task, v].mean for v in experiment.variants]) for task in experiment.tasks
-    }
+    best = {task: _best([summary.cells[task, v].mean for v in experiment.variants]) for task in experiment.tasks}
     rows, records = [], []
     for index, variant in enumerate(experiment.variants):
         cells = [summary.cells[task, variant] for task in experiment.tasks]
-        texts = [
-            Text(_cell_text(cell), best[task][index])
-            for task, cell in zip(experiment.tasks, cells, strict=True)
-        ]
+        texts = [Text(_cell_text(cell), best[task][index]) for task, cell in zip(experiment.tasks, cells, strict=True)]
         rows.append((Text(variant), Text(_seeds(cells)), *texts))
         for task, cell in zip(experiment.tasks, cells, strict=True):
             numbers = {"mean": cell.mean, "std": cell.std, "seeds": cell.seeds, "diverged": cell.diverged}

@@ -6,11 +6,12 @@ import random
 from pathlib import Path
 from typing import Any
 
+import minari as library
 import numpy as np
 import pytest
 import torch
 
-from dac.datasets import collect, load_collected
+from dac.datasets import collect
 from dac.datasets.transitions import content_hash, episode_returns, statistics
 from dac.errors import UserError
 
@@ -44,7 +45,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_each_level_has_its_number_of_steps(collected: Path) -> None:
-    assert {name: len(load_collected(collected / name)) for name in RECIPE["levels"]} == {
+    assert {name: len(collect.load(collected / name)) for name in RECIPE["levels"]} == {
         "medium-replay": 250,
         "medium": 120,
         "expert": 50,
@@ -55,12 +56,12 @@ def test_a_level_does_not_depend_on_the_others_asked_for(collected: Path, tmp_pa
     """The recipe is the identity of a dataset, so the same recipe must give the same data in any company."""
     for level in RECIPE["levels"]:
         run(tmp_path, level)
-        assert content_hash(load_collected(tmp_path / level)) == content_hash(load_collected(collected / level)), level
+        assert content_hash(collect.load(tmp_path / level)) == content_hash(collect.load(collected / level)), level
 
 
 def test_another_seed_gives_other_data(collected: Path, tmp_path: Path) -> None:
     run(tmp_path, "medium", recipe={**RECIPE, "seed": 4})
-    assert content_hash(load_collected(tmp_path / "medium")) != content_hash(load_collected(collected / "medium"))
+    assert content_hash(collect.load(tmp_path / "medium")) != content_hash(collect.load(collected / "medium"))
 
 
 def test_global_random_state_and_threads_are_as_before(tmp_path: Path) -> None:
@@ -75,20 +76,22 @@ def test_global_random_state_and_threads_are_as_before(tmp_path: Path) -> None:
     with collect._random_state(0, "test") as second:
         assert (random.random(), np.random.random(), torch.rand(1).item()) == inside
     assert first == second
+    torch.manual_seed(0)
     run(tmp_path, "medium")
+    assert torch.rand(1).item() == after
     assert torch.get_num_threads() == threads
 
 
 def test_rollouts_in_the_training_leave_it_unchanged(collected: Path, tmp_path: Path) -> None:
     """medium-replay ends 50 steps after `medium` was rolled out, and equals one with no rollout before it."""
     run(tmp_path, "medium-replay")
-    alone, in_company = load_collected(tmp_path / "medium-replay"), load_collected(collected / "medium-replay")
+    alone, in_company = collect.load(tmp_path / "medium-replay"), collect.load(collected / "medium-replay")
     assert (alone.actions == in_company.actions).all()
 
 
 def test_the_description_tells_what_the_data_are(collected: Path) -> None:
     content = json.loads((collected / "medium" / "dataset.json").read_text())
-    raw = load_collected(collected / "medium")
+    raw = collect.load(collected / "medium")
     assert content["env_id"] == "InvertedPendulum-v5"
     assert content["level"] == "medium"
     assert content["recipe"] == {**RECIPE, "levels": {"medium": RECIPE["levels"]["medium"]}}
@@ -102,13 +105,23 @@ def test_the_description_tells_what_the_data_are(collected: Path) -> None:
 
 def test_actions_are_in_the_unit_box_and_bite(collected: Path, tmp_path: Path) -> None:
     """InvertedPendulum takes actions in [-3, 3]; what is stored must be the agent's [-1, 1]."""
-    actions = load_collected(collected / "medium-replay").actions
+    actions = collect.load(collected / "medium-replay").actions
     assert np.abs(actions).max() <= 1.0
     assert np.abs(actions[:100]).max() > 0.9, "the warm-up draws from the whole box"
 
 
+def test_the_dataset_is_one_of_minaris(collected: Path) -> None:
+    """Minari loads it, with the environment it was recorded in; the seedless resets are repeatable."""
+    dataset = library.MinariDataset((collected / "medium-replay" / "data").resolve())
+    assert dataset.spec.total_steps == 250
+    env = dataset.recover_environment()
+    assert env.action_space.low.tolist() == [-1.0]
+    assert env.spec is not None and env.spec.id == "InvertedPendulum-v5"
+    env.close()
+
+
 def test_the_recorder_keeps_what_the_environment_said(collected: Path) -> None:
-    raw = load_collected(collected / "medium-replay")
+    raw = collect.load(collected / "medium-replay")
     ends = np.flatnonzero(raw.terminals | raw.timeouts)
     assert ends[-1] == 249
     # A pendulum beyond 0.2 rad is down: no row but one that follows such a state may start an episode elsewhere.
@@ -158,12 +171,12 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "medium" / "dataset.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "sha256": "0" * 64}))
     with pytest.raises(UserError, match="changed or damaged"):
-        load_collected(tmp_path / "medium")
+        collect.load(tmp_path / "medium")
 
 
 def test_a_folder_without_description_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"dataset\.json: not readable"):
-        load_collected(tmp_path)
+        collect.load(tmp_path)
 
 
 def test_progress_is_logged(tmp_path: Path) -> None:

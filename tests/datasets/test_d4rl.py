@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from dac.datasets import d4rl, load_d4rl
+from dac.datasets import d4rl
 from dac.datasets.catalog import D4RLFile, reference_returns
 from dac.datasets.transitions import RawDataset, content_hash, episode_returns, to_transitions
 from dac.envs import normalised_score
@@ -30,7 +30,7 @@ def write(path: Path, raw: RawDataset, **changes: np.ndarray | None) -> Path:
 
 
 def test_reading_gives_the_arrays_back(tmp_path: Path, raw: RawDataset) -> None:
-    read = load_d4rl(write(tmp_path / "a.hdf5", raw))
+    read = d4rl.read(write(tmp_path / "a.hdf5", raw))
     assert content_hash(read) == content_hash(raw)
 
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import minari as library
@@ -17,6 +18,33 @@ from dac.datasets import minari
 from dac.datasets.minari import Episode
 from dac.datasets.transitions import content_hash, to_transitions
 from dac.errors import UserError
+
+
+def write(directory: Path, episodes: Sequence[Episode], env: gym.Env[Any, Any], dataset_id: str) -> None:
+    """Write episodes as the Minari dataset in `directory`, with the spaces and the spec of `env`."""
+    data = directory.resolve() / "data"  # Minari joins relative paths wrongly
+    data.mkdir(parents=True)
+    storage = MinariStorage.new(data, env.observation_space, env.action_space, env.spec)
+    storage.update_metadata(
+        {
+            "dataset_id": dataset_id,
+            "minari_version": library.__version__,
+        }
+    )
+    storage.update_episodes(_buffer(number, episode) for number, episode in enumerate(episodes))
+
+
+def _buffer(number: int, episode: Episode) -> EpisodeBuffer:
+    running = [False] * (len(episode) - 1)
+    return EpisodeBuffer(
+        id=number,
+        observations=list(episode.observations),
+        actions=list(episode.actions),
+        rewards=list(episode.rewards),
+        terminations=[*running, episode.terminated],
+        truncations=[*running, not episode.terminated],
+        infos={},
+    )
 
 
 @pytest.fixture
@@ -42,7 +70,7 @@ def episodes() -> list[Episode]:
 
 
 def test_what_is_written_is_read_back(tmp_path: Path, env: envs.Environment, episodes: list[Episode]) -> None:
-    minari.write(tmp_path / "a", episodes, env, "InvertedPendulum-v5/medium-v0", "a test")
+    write(tmp_path / "a", episodes, env, "InvertedPendulum-v5/medium-v0")
     raw = minari.read(tmp_path / "a")
     assert content_hash(raw) == content_hash(minari.to_raw(episodes))
     assert raw.timeouts.tolist() == [False, False, True, False, False]
@@ -54,7 +82,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, env: envs.Environment, epi
 def test_minari_itself_finds_the_dataset_in_its_root_folder(
     tmp_path: Path, env: envs.Environment, episodes: list[Episode]
 ) -> None:
-    minari.write(tmp_path / "group" / "medium-v0", episodes, env, "group/medium-v0", "a test")
+    write(tmp_path / "group" / "medium-v0", episodes, env, "group/medium-v0")
     code = (
         "import minari; d = minari.load_dataset('group/medium-v0'); e = d.recover_environment();"
         "print(d.total_episodes, d.total_steps, e.action_space, d[0].observations.shape)"
@@ -76,14 +104,14 @@ def test_a_missing_dataset_is_named(tmp_path: Path) -> None:
 
 
 def test_a_damaged_dataset_is_named(tmp_path: Path, env: envs.Environment, episodes: list[Episode]) -> None:
-    minari.write(tmp_path / "a", episodes, env, "a-v0", "a test")
+    write(tmp_path / "a", episodes, env, "a-v0")
     (tmp_path / "a" / "data" / "main_data.hdf5").write_bytes(b"truncated")
     with pytest.raises(UserError, match="not a readable Minari dataset"):
         minari.read(tmp_path / "a")
 
 
 def test_an_empty_dataset_is_refused(tmp_path: Path, env: envs.Environment) -> None:
-    minari.write(tmp_path / "a", [], env, "a-v0", "a test")
+    write(tmp_path / "a", [], env, "a-v0")
     with pytest.raises(UserError, match="has no steps"):
         minari.read(tmp_path / "a")
 

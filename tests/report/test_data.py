@@ -43,9 +43,7 @@ def test_published_identity_needs_comparability(data: ReportData) -> None:
     assert data.published_id("own_hopper") is None
 
 
-def test_missing_columns_and_unknown_items_are_named(
-    data: ReportData, experiment: Callable[..., Experiment]
-) -> None:
+def test_missing_columns_and_unknown_items_are_named(data: ReportData, experiment: Callable[..., Experiment]) -> None:
     frames = {name: getattr(data, name) for name in ("evaluations", "runs", "tasks")}
     with pytest.raises(ValueError, match=r"'curves' lacks the columns \['score'\]"):
         ReportData("s", "", (), data.settings, curves=data.curves.drop(columns="score"), **frames)

@@ -63,7 +63,8 @@ def test_comparison_has_a_dot_per_seed(data: ReportData) -> None:
     ]
     assert heights == [[60.75, 61.75, 64.75, 69.75], [66.75, 67.75, 70.75, 75.75]]
     bottom, top = axis.get_ylim()
-    assert bottom < 44.3 < 75.75 < top
+    assert bottom < 44.3
+    assert top > 75.75
 
 
 @pytest.mark.parametrize(
@@ -125,9 +126,7 @@ def test_no_title_overlaps_another_panel(kind: str, build: Build, experiment: Ma
         renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
         figure.draw(renderer)
         axes = [axis for axis in figure.axes if axis.get_visible()]
-        boxes = [axis.get_tightbbox(renderer) for axis in axes] + [
-            figure.legends[0].get_window_extent(renderer)
-        ]
+        boxes = [axis.get_tightbbox(renderer) for axis in axes] + [figure.legends[0].get_window_extent(renderer)]
     for one, other in combinations(boxes, 2):
         assert one is not None
         assert other is not None

@@ -81,17 +81,13 @@ def test_metrics_and_curves(study: ReportData, tmp_path: Path) -> None:
     curves = pd.read_csv(tmp_path / "curves.csv")
     assert list(curves.columns) == ["experiment", "task", "variant", "step", "mean", "std"]
     assert len(curves) == 2 * 2 * 2 * 4
-    last = curves.query(
-        "experiment == 'guidance' and task == 'own_hopper' and variant == 'soft' and step == 3000"
-    )
+    last = curves.query("experiment == 'guidance' and task == 'own_hopper' and variant == 'soft' and step == 3000")
     assert last[["mean", "std"]].to_numpy().tolist() == [[68.75, 4.0415]]
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in subtract")
 @pytest.mark.parametrize("lost", [float("inf"), float("nan")])
-def test_one_episode_that_is_not_finite_is_not_averaged_away(
-    lost: float, build: Build, tmp_path: Path
-) -> None:
+def test_one_episode_that_is_not_finite_is_not_averaged_away(lost: float, build: Build, tmp_path: Path) -> None:
     data = build(settings=SMALL)
     last = data.curves.query("task == 'own_hopper' and variant == 'soft'").index[-1]
     data.curves.loc[last, "score"] = lost
@@ -108,9 +104,7 @@ def test_a_single_seed_renders(build: Build, tmp_path: Path) -> None:
     assert "60.8 ± –" in (tmp_path / "README.md").read_text()
 
 
-def test_no_published_number_reaches_the_page_of_other_tasks(
-    build: Build, experiment: Make, tmp_path: Path
-) -> None:
+def test_no_published_number_reaches_the_page_of_other_tasks(build: Build, experiment: Make, tmp_path: Path) -> None:
     render(build([experiment(tasks=("own_hopper",))], settings=SMALL), tmp_path)
     for path in tmp_path.rglob("*"):
         if path.suffix in {".md", ".csv", ".tex", ".json"}:

@@ -127,15 +127,11 @@ def test_robust_table_ends_with_all_tasks(data: ReportData) -> None:
     # Seeds 60.75, 61.75, 64.75, 69.75: the middle two.
     assert _cells(table, "hopper-medium-v2")[1].text.startswith("63.2 [")
     assert table.rows[-1][0].text == "All tasks"
-    low, high = (
-        float(bound) for bound in re.findall(r"[\d.]+", _cells(table, "hopper-medium-v2")[1].text)[1:]
-    )
+    low, high = (float(bound) for bound in re.findall(r"[\d.]+", _cells(table, "hopper-medium-v2")[1].text)[1:])
     assert 60.7 <= low < 63.25 < high <= 69.8
 
 
-def test_action_samples_and_sweep(
-    build: Callable[..., ReportData], experiment: Callable[..., Experiment]
-) -> None:
+def test_action_samples_and_sweep(build: Callable[..., ReportData], experiment: Callable[..., Experiment]) -> None:
     swept = experiment(variants=("2", "10"), varied="ensemble_size", show=("sweep", "action_samples"))
     data = build([swept], diverged=[("own_hopper", "10", 0)])
     summary = summarise(data, swept)
@@ -157,9 +153,7 @@ def test_latex_escapes() -> None:
     assert escape_latex("1 ± – †") == r"1 $\pm$ -- \dag{}"
 
 
-@pytest.mark.parametrize(
-    "variants", [("soft", "bc_only"), ("a_1", "b%2", "c&3", "d{4}", "e#5", "f$6", "g~7")]
-)
+@pytest.mark.parametrize("variants", [("soft", "bc_only"), ("a_1", "b%2", "c&3", "d{4}", "e#5", "f$6", "g~7")])
 def test_latex_is_shaped_to_compile(
     variants: tuple[str, ...], build: Callable[..., ReportData], experiment: Callable[..., Experiment]
 ) -> None:
@@ -175,9 +169,7 @@ def test_latex_is_shaped_to_compile(
     bare = re.sub(r"\\[\\{}$%&#_]", "", source)
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
-    assert not re.search(
-        r"[_#&](?![^\n]*\\\\)", re.sub(r"(?m)^%.*$|\\label\{.*\}", "", bare).replace("&", "")
-    )
+    assert not re.search(r"[_#&](?![^\n]*\\\\)", re.sub(r"(?m)^%.*$|\\label\{.*\}", "", bare).replace("&", ""))
     assert (r"\resizebox" in source) == (width > 7)
     assert r"\textbf{" in source
 

@@ -1,4 +1,4 @@
-"""What the other rule files share: the parameters, the plan, and the functions that ask for missing work."""
+"""Shared by all other *.smk: the parameters, the plan, and the functions that ask for missing work."""
 
 import sys
 
@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from dac import estimate, params, pending, plan, record
 from dac.errors import UserError
 
-# A target rule needs an input that always exists: a rule without one always runs.
+# Input of every target: without any input, Snakemake would run the target each time.
 ROOT_FILE = "params.yaml"
 DAC = f"{sys.executable} -m dac"
 

@@ -1,21 +1,23 @@
 rule evaluate:
     input:
-        lambda wildcards: or_explain(PENDING.trainings, group_of(wildcards), seeds_of(wildcards)),
+        lambda wildcards: or_explain(
+            PENDING.trainings, group_of(wildcards), seeds_of(wildcards)
+        ),
     output:
         touch("work/todo/evaluate/{task}/{group}/{seeds}/{evaluations}"),
-    params:
-        dac=DAC,
     log:
         "logs/evaluate/{task}/{group}/{seeds}/{evaluations}.log",
     benchmark:
         "logs/benchmarks/evaluate/{task}/{group}/{seeds}/{evaluations}.tsv"
+    conda:
+        "../envs/dac.yaml"
     threads: PARAMS.compute.threads_per_job
     resources:
         mem_mb=lambda wildcards: 4000 + 500 * len(seeds_of(wildcards)),
         gpu=1,
         runtime=240,
-    conda:
-        "../envs/dac.yaml"
+    params:
+        dac=DAC,
     message:
         "Evaluate {wildcards.task} {wildcards.group}, seeds {wildcards.seeds}"
     shell:

@@ -3,18 +3,18 @@ rule report:
         lambda wildcards: or_explain(PENDING.runs, wildcards.study),
     output:
         touch("work/todo/report/{study}/{key}"),
-    params:
-        dac=DAC,
     log:
         "logs/report/{study}-{key}.log",
     benchmark:
         "logs/benchmarks/report/{study}-{key}.tsv"
+    conda:
+        "../envs/dac.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
-    conda:
-        "../envs/dac.yaml"
+    params:
+        dac=DAC,
     message:
         "Write the tables, figures and page of the study {wildcards.study}"
     shell:

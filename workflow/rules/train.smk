@@ -3,19 +3,23 @@ rule train:
         lambda wildcards: or_explain(PENDING.dataset, group_of(wildcards)),
     output:
         touch("work/todo/train/{task}/{group}/{seeds}"),
-    params:
-        dac=DAC,
     log:
         "logs/train/{task}/{group}/{seeds}.log",
     benchmark:
         "logs/benchmarks/train/{task}/{group}/{seeds}.tsv"
+    conda:
+        "../envs/dac.yaml"
     threads: PARAMS.compute.threads_per_job
     resources:
         mem_mb=lambda wildcards: 4000 + 1000 * len(seeds_of(wildcards)),
         gpu=1,
-        runtime=minutes(lambda wildcards: estimate.training_minutes(group_of(wildcards), len(seeds_of(wildcards)))),
-    conda:
-        "../envs/dac.yaml"
+        runtime=minutes(
+            lambda wildcards: estimate.training_minutes(
+                group_of(wildcards), len(seeds_of(wildcards))
+            )
+        ),
+    params:
+        dac=DAC,
     message:
         "Train {wildcards.task} {wildcards.group}, seeds {wildcards.seeds}"
     shell:

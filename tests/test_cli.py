@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tiny import Project, publish, publish_study
+
+from dac import cli, store, training
+from dac.errors import UserError
+from dac.pending import Pending
+from dac.plan import Run
+
+ROOT = Path(__file__).parents[1]
+Capture = pytest.CaptureFixture[str]
+
+
+def dac(*arguments: str, capsys: Capture) -> tuple[int, str, str]:
+    """A command in this process: exit status, output, errors."""
+    capsys.readouterr()
+    try:
+        status = cli.main(arguments)
+    except SystemExit as exit_:
+        status = int(exit_.code or 0)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def refused(*arguments: str, capsys: Capture) -> str:
+    """The message of a command that a user's mistake stops."""
+    status, _, errors = dac(*arguments, capsys=capsys)
+    assert status == 1
+    assert errors.startswith("dac: ")
+    assert "Traceback" not in errors
+    return errors.removeprefix("dac: ").strip()
+
+
+# The steps of the pipeline
+
+
+def test_train_evaluate_report(project: Project, capsys: Capture) -> None:
+    """The commands that Snakemake would run for the study leave it complete."""
+    plan = project.plan()
+    cell = plan.cells[0]
+    pack = ("pendulum", cell.group.name, "--seeds", "0-1")
+    names = "-".join(evaluation.fingerprint for evaluation in cell.evaluations)
+    assert dac("train", *pack, capsys=capsys)[0] == 0
+    assert dac("evaluate", *pack, "--evaluations", names, capsys=capsys)[0] == 0
+    status, output, _ = dac("report", "tiny", "--plan", plan.fingerprint, capsys=capsys)
+    assert (status, output) == (0, "Read results/tiny/README.md\n")
+    assert Pending(plan.params).report("tiny") == []
+    assert "Main" in Path("results/tiny/README.md").read_text()
+    assert dac("why", capsys=capsys)[1] == "tiny: complete, nothing to do\n"
+    events = [line.split('"event": "')[1].partition('"')[0] for line in store.JOURNAL.read_text().splitlines()]
+    assert events == ["train"] * 2 + ["evaluate"] * 4 + ["report"]
+
+
+def test_jobs_of_an_old_plan_refuse(project: Project, capsys: Capture) -> None:
+    plan = project.plan()
+    group, evaluation = plan.cells[0].group, plan.cells[0].evaluations[0]
+    project.set("tasks.pendulum.settings.eta", 2.0).load()
+    assert "no longer describes" in refused("train", "pendulum", group.name, "--seeds", "0", capsys=capsys)
+    said = refused("report", "tiny", "--plan", plan.fingerprint, capsys=capsys)
+    assert said.startswith(f"params.yaml changed since this page was planned (plan {plan.fingerprint}, now ")
+    del project.settings["tasks"]["pendulum"]["settings"]["eta"]
+    project.set("evaluation.episodes", 3).load()
+    wanted = ("--seeds", "0", "--evaluations", evaluation.fingerprint)
+    assert "no longer asks" in refused("evaluate", "pendulum", group.name, *wanted, capsys=capsys)
+    said = refused("collect", "InvertedPendulum-v5", "--datasets", "0123456789ab", capsys=capsys)
+    assert "its recipe for InvertedPendulum-v5 no longer gives 0123456789ab" in said
+    assert not Path("results").exists()
+
+
+def test_evaluating_and_reporting_before_training(project: Project, capsys: Capture) -> None:
+    cell = project.plan().cells[0]
+    wanted = ("--seeds", "0", "--evaluations", cell.evaluations[0].fingerprint)
+    said = refused("evaluate", "pendulum", cell.group.name, *wanted, capsys=capsys)
+    assert (
+        said == f"results/runs/pendulum/{cell.group.name}/seed-0: missing. Start snakemake again: it re-makes this run."
+    )
+    assert "seed-0: missing" in refused("report", "tiny", capsys=capsys)
+
+
+@pytest.mark.parametrize("seeds", ["0-0", "1-01", "zero", "0-", "", "0,1"])
+def test_seeds(seeds: str, project: Project, capsys: Capture) -> None:
+    said = refused("train", "pendulum", project.group().name, f"--seeds={seeds}", capsys=capsys)
+    assert said == f"--seeds: found {seeds!r}; allowed are different numbers joined by '-', for example 0-1-2"
+
+
+@pytest.mark.parametrize(("number", "status"), [(2, 130), (15, 143)])
+def test_the_exit_status_of_an_interrupted_training(
+    number: int, status: int, project: Project, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*_: object) -> None:
+        raise training.Interrupted("stopped by a signal", number)
+
+    monkeypatch.setattr(training, "train", train)
+    group = project.group().name
+    assert dac("train", "pendulum", group, "--seeds", "0", capsys=capsys) == (status, "", "dac: stopped by a signal\n")
+
+
+def test_fetch_knows_its_datasets(project: Project, capsys: Capture) -> None:
+    assert "'hopper-medum-v2' is not in the catalog" in refused("fetch", "hopper-medum-v2", capsys=capsys)
+
+
+# Looking at the plan and the store
+
+
+def test_plan(project: Project, capsys: Capture) -> None:
+    project.set("studies.tiny.experiments", ["main", "guidance"]).set("studies.tiny.description", "A tiny study.")
+    publish(project.plan().runs()[0])
+    status, output, _ = dac("plan", capsys=capsys)
+    assert status == 0
+    lines = output.splitlines()
+    assert lines[0] == "study tiny: A tiny study."
+    rows = {line.split()[0]: line.split()[1:7] for line in lines[2:6]}
+    #                        runs  own packs missing steps evaluations
+    assert rows == {
+        "experiment": ["runs", "own", "packs", "missing", "steps", "evaluations"],
+        "main": ["2", "2", "1", "1", "80", "4"],
+        "guidance": ["4", "2", "1", "2", "80", "4"],
+        "total": ["4", "4", "2", "3", "160", "8"],
+    }
+    assert "as assumed (run `dac bench` to measure)" in output
+    assert refused("plan", "tyni", capsys=capsys) == "params.yaml: no study 'tyni'; allowed: tiny. Did you mean 'tiny'?"
+
+
+def test_why(project: Project, capsys: Capture) -> None:
+    publish_study(project.plan())
+    run = Run(project.set("tasks.pendulum.settings.eta", 2.0).group(), 1)
+    assert f"train {run}: new setting eta: 1.0 → 2.0" in dac("why", "tiny", capsys=capsys)[1]
+    for name in (str(run), f"results/runs/{run}", f"results/runs/{run}/"):
+        assert dac("why", name, capsys=capsys)[:2] == (0, f"{run}: new setting eta: 1.0 → 2.0\n")
+    said = refused("why", "pendulum", capsys=capsys)
+    assert said.startswith("params.yaml: no study or run 'pendulum'; studies allowed: tiny.")
+
+
+def test_runs(project: Project, capsys: Capture) -> None:
+    plan = project.plan()
+    assert dac("runs", capsys=capsys)[1] == "the store results/runs is empty\n"
+    folders = [publish(run) for run in plan.runs()]
+    status, output, _ = dac("runs", "--verify", capsys=capsys)
+    assert status == 0
+    header, first, _ = output.splitlines()
+    assert header.split() == ["run", "state", "evaluations", "MB", "used", "by"]
+    assert first.split() == [str(plan.runs()[0]), "complete", "0", "0.0", "tiny"]
+    (folders[0] / "curve.csv").write_text("step\n1\n")
+    assert dac("runs", capsys=capsys)[0] == 0
+    status, output, errors = dac("runs", "--verify", capsys=capsys)
+    assert status == 1
+    assert "corrupt: curve.csv" in output
+    assert errors.startswith("dac: some runs are damaged; delete their folders and start snakemake again")
+
+
+# Usage
+
+
+def test_a_wrong_command_line(project: Project, capsys: Capture) -> None:
+    assert dac("trian", capsys=capsys)[0] == 2
+    assert dac(capsys=capsys)[0] == 2
+    assert dac("train", "pendulum", capsys=capsys)[0] == 2
+    status, output, _ = dac("--help", capsys=capsys)
+    assert status == 0
+    for command in ("plan", "why", "runs", "fetch", "collect", "train", "evaluate", "report", "bench"):
+        assert command in output
+
+
+def test_a_mistake_in_params(project: Project, capsys: Capture) -> None:
+    with pytest.raises(UserError):
+        project.set("agent.guidence", "soft").load()
+    for command in (["plan"], ["why"], ["runs"], ["train", "pendulum", "x", "--seeds", "0"], ["report", "tiny"]):
+        assert "agent.guidence: unknown key" in refused(*command, capsys=capsys)
+
+
+def test_as_a_module(project: Project) -> None:
+    project.load()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "dac", "why", "tyni"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert found.returncode == 1
+    assert found.stdout == ""
+    assert found.stderr.startswith("dac: params.yaml: no study or run 'tyni'")
+
+
+# The evaluation's rows are what the page shows
+
+
+def test_the_page_shows_the_scores(project: Project, capsys: Capture) -> None:
+    plan = project.set("studies.tiny.seeds", [0]).plan()
+    cell = plan.cells[0]
+    pack = ("pendulum", cell.group.name, "--seeds", "0")
+    names = "-".join(evaluation.fingerprint for evaluation in cell.evaluations)
+    for command in (("train", *pack), ("evaluate", *pack, "--evaluations", names), ("report", "tiny")):
+        assert dac(*command, capsys=capsys)[0] == 0
+    curve = pd.read_csv(store.run_directory(Run(cell.group, 0)) / "curve.csv")
+    expected = curve.query("step >= 30")["return"].mean() - 5.0  # reference returns 5 and 105, window 2
+    metrics = store.read_json(Path("results/tiny/metrics.json"))
+    assert metrics == {"main": {"pendulum": {"soft": pytest.approx(expected, abs=1e-4)}}}

@@ -1,0 +1,403 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import PARAMS, Project
+
+from dac import params
+from dac.errors import UserError
+from dac.params import AgentSettings, Overrides, Params, TrainingSettings
+from dac.plan import study_plan
+
+ROOT = Path(__file__).parents[1]
+
+
+def problems(project: Project) -> list[str]:
+    """The places that loading complains of, one line each."""
+    with pytest.raises(UserError) as caught:
+        project.load()
+    head, *lines = str(caught.value).splitlines()
+    assert head == f"params.yaml: {len(lines)} problem{'s' if len(lines) > 1 else ''}; nothing was run."
+    return [line.removeprefix("  - ") for line in lines]
+
+
+def problem(project: Project) -> str:
+    (found,) = problems(project)
+    return found
+
+
+def load_text(text: str) -> Params:
+    Path("params.yaml").write_text(text)
+    return params.load()
+
+
+# The committed file
+
+
+@pytest.fixture(scope="module")
+def committed() -> Params:
+    return params.load(ROOT / "params.yaml")
+
+
+LOCOMOTION = [f"{robot}-{data}-v2" for robot in ("walker2d", "hopper", "halfcheetah")
+              for data in ("medium", "medium-replay", "medium-expert")]  # fmt: skip
+# The paper's appendix (arXiv 2405.20555) with the released code: bc_threshold, eta, eta_lr, lcb_coefficient, critic_lr,
+# max_backup. The threshold is unused where eta is fixed.
+PAPER_SETTINGS = {
+    "walker2d-medium-v2": (1.0, 1.0, 1e-3, 1.0, 3e-4, False),
+    "walker2d-medium-replay-v2": (1.0, 1.0, 1e-3, 1.0, 3e-4, False),
+    "walker2d-medium-expert-v2": (1.0, 1.0, 1e-3, 1.0, 3e-4, False),
+    "hopper-medium-v2": (1.0, 1.0, 1e-3, 1.5, 3e-4, False),
+    "hopper-medium-replay-v2": (1.0, 1.0, 1e-3, 1.5, 3e-4, False),
+    "hopper-medium-expert-v2": (0.05, 1.0, 1e-3, 1.5, 3e-4, False),
+    "halfcheetah-medium-v2": (1.0, 1.0, 1e-3, 0.0, 3e-4, False),
+    "halfcheetah-medium-replay-v2": (1.0, 1.0, 1e-3, 0.0, 3e-4, False),
+    "halfcheetah-medium-expert-v2": (0.1, 1.0, 1e-3, 0.0, 3e-4, False),
+    "antmaze-umaze-v0": (None, 0.1, 0.0, 1.0, 3e-4, True),
+    "antmaze-umaze-diverse-v0": (None, 0.1, 0.0, 1.0, 3e-4, True),
+    "antmaze-medium-play-v0": (None, 0.1, 0.0, 1.0, 3e-4, True),
+    "antmaze-medium-diverse-v0": (None, 0.1, 0.0, 1.0, 3e-4, True),
+    "antmaze-large-play-v0": (None, 0.1, 0.0, 1.1, 1e-3, True),
+    "antmaze-large-diverse-v0": (None, 0.1, 0.0, 1.0, 1e-3, True),
+}
+# What is equal everywhere.
+PAPER_DEFAULTS = {
+    "guidance": "soft", "q_target": "lcb", "ensemble_size": 10, "next_action_samples": 10, "diffusion_steps": 5,
+    "beta_schedule": "vp", "sampler": "ddpm", "clip_denoised": True, "hidden_sizes": [256, 256, 256], "discount": 0.99,
+    "actor_lr": 3e-4, "gradient_clip": 1.0, "target_rate": 0.005, "actor_ema_start": 1000, "actor_ema_interval": 5,
+    "eta_min": 1e-3, "eta_max": 100.0, "steps": 2_000_000, "batch_size": 256, "lr_decay": "cosine",
+    "eval_interval": 10_000, "eval_episodes": 10, "eval_action_samples": 10, "kept_policies": 5,
+}  # fmt: skip
+
+
+def test_the_paper_study_has_the_papers_settings(committed: Params) -> None:
+    plan = study_plan(committed, "paper")
+    main = [cell for cell in plan.cells if cell.experiment == "main"]
+    assert [cell.task for cell in main] == list(PAPER_SETTINGS)
+    assert plan.seeds == tuple(range(8))
+    for cell in main:
+        values = cell.group.values
+        threshold, *others = PAPER_SETTINGS[cell.task]
+        names = ("eta", "eta_lr", "lcb_coefficient", "critic_lr", "max_backup")
+        assert [values[name] for name in names] == others, cell.task
+        assert threshold is None or values["bc_threshold"] == threshold, cell.task
+        assert {name: values[name] for name in PAPER_DEFAULTS} == PAPER_DEFAULTS, cell.task
+        assert cell.group.dataset.id == f"d4rl:{cell.task}"
+        assert cell.group.reward_scaling == "locomotion"
+        assert [evaluation.action_samples for evaluation in cell.evaluations] == [10]
+    assert committed.report.window == 5
+
+
+def test_the_other_experiments_of_the_paper(committed: Params) -> None:
+    experiments = {name: committed.experiments[name] for name in committed.studies["paper"].experiments}
+    hopper = {task for task in LOCOMOTION if task.startswith("hopper")}
+    assert set(experiments["guidance"].tasks) == set(LOCOMOTION)
+    assert experiments["guidance"].vary == {"guidance": ("soft", "hard", "denoised")}
+    assert set(experiments["ensemble_size"].tasks) == hopper
+    assert {2, 5, 10} <= set((experiments["ensemble_size"].vary or {})["ensemble_size"])
+    assert set(experiments["action_samples"].tasks) == hopper
+    assert len(experiments["action_samples"].evaluation.action_samples or ()) >= 5
+    assert set(experiments["q_target"].tasks) == set(LOCOMOTION)
+    assert experiments["q_target"].vary == {"q_target": ("lcb", "min")}
+
+
+def test_the_defaults_of_the_schema_are_those_of_the_file(committed: Params) -> None:
+    assert committed.agent == AgentSettings()
+    assert committed.training == TrainingSettings()
+
+
+def test_the_quick_study_needs_no_download(committed: Params) -> None:
+    sources = {cell.group.dataset.source for cell in study_plan(committed, "quick").cells}
+    assert sources == {"collect"}
+
+
+def test_reading_imports_no_torch() -> None:
+    code = "import sys; from dac import params, pending, estimate, record; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout == "False\n"
+
+
+# Keys
+
+
+def test_the_tiny_project_loads(project: Project) -> None:
+    loaded = project.load()
+    assert loaded.agent.lcb_coefficient == 1.0
+    assert loaded.tasks["pendulum"].settings.model_dump(exclude_unset=True) == {"lcb_coefficient": 0.5}
+    assert loaded.studies["tiny"].seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("place", "close", "other"),
+    [
+        ("agent.guidence", "guidance", "q_target"),
+        ("training.step", "steps", "batch_size"),
+        ("evaluation.episode", "episodes", "action_samples"),
+        ("report.windw", "window", "confidence"),
+        ("compute.packsize", "pack_size", "device"),
+        ("collect.InvertedPendulum-v5.sac.gradient_step", "gradient_steps", "tau"),
+        ("collect.InvertedPendulum-v5.levels.expert.at_returns", "at_return", "transitions"),
+        ("tasks.pendulum.reward_scalin", "reward_scaling", "dataset"),
+        ("tasks.pendulum.settings.lcb_coeficient", "lcb_coefficient", "eval_interval"),
+        ("experiments.main.variants.soft.ensemble_sizes", "ensemble_size", "steps"),
+        ("experiments.main.evaluation.episode", "episodes", "action_samples"),
+        ("studies.tiny.seed", "seeds", "experiments"),
+        ("studies.tiny.settings.batchsize", "batch_size", "guidance"),
+    ],
+)
+def test_an_unknown_key_is_placed_and_the_closest_is_offered(
+    place: str, close: str, other: str, project: Project
+) -> None:
+    found = problem(project.set(place, 1))
+    assert found.startswith(f"{place}: unknown key; allowed: ")
+    assert other in found
+    assert found.endswith(f" Did you mean {close!r}?")
+
+
+def test_an_unknown_section(project: Project) -> None:
+    assert problem(project.set("study", {})).startswith(
+        "study: unknown key; allowed: agent, collect, compute, dvc_study"
+    )
+
+
+def test_a_missing_key(project: Project) -> None:
+    del project.settings["tasks"]["pendulum"]["env"]
+    del project.settings["report"]
+    assert problems(project) == [
+        "report: this key is required and missing",
+        "tasks.pendulum.env: this key is required and missing",
+    ]
+
+
+def test_a_key_that_stands_twice(project: Project) -> None:
+    with pytest.raises(UserError, match=r"(?s)params.yaml: .*the key 'steps' stands twice in one mapping.*line 2"):
+        load_text("training: {steps: 10,\n  steps: 20}\n")
+
+
+def test_a_key_may_override_a_merged_one(project: Project) -> None:
+    text = json.dumps({**PARAMS, "training": 0, "studies": 0})
+    text = text.replace('"training": 0', '"training": &base {steps: 10, batch_size: 3}')
+    study = "{experiments: [main], seeds: [0], settings: {<<: *base, steps: 20}}"
+    loaded = load_text(text.replace('"studies": 0', f'"studies": {{tiny: {study}}}'))
+    assert loaded.studies["tiny"].settings.model_dump(exclude_unset=True) == {"steps": 20, "batch_size": 3}
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("agent.discount", "high", "found 'high'; input should be a valid number"),
+        ("agent.discount", 1.5, "found 1.5; input should be less than or equal to 1"),
+        ("agent.discount", float("nan"), "found nan; input should be a finite number"),
+        ("agent.eta_max", float("inf"), "found inf; input should be a finite number"),
+        ("agent.actor_lr", 0, "found 0; input should be greater than 0"),
+        ("agent.lcb_coefficient", None, "found None; input should be a valid number"),
+        ("agent.max_backup", 1, "found 1; input should be a valid boolean"),
+        ("agent.max_backup", "yes", "found 'yes'; input should be a valid boolean"),
+        ("agent.hidden_sizes", 256, "found 256; input should be a valid array"),
+        ("agent.hidden_sizes", [], "found []; tuple should have at least 1 item"),
+        ("agent.ensemble_size", True, "found True; input should be a valid integer"),
+        ("training.kept_policies", 0, "found 0; input should be greater than or equal to 1"),
+        ("report.confidence", 1, "found 1; input should be less than 1"),
+        ("compute.device", "gpu", "found 'gpu'; string should match pattern"),
+        ("tasks.pendulum.dataset", "pendulum.hdf5", "found 'pendulum.hdf5'; string should match pattern"),
+        ("tasks.pendulum.settings.eta", None, "found None; input should be a valid number"),
+        ("tasks.pendulum.reference_returns", [0.0], "this key is required and missing"),
+        ("studies.tiny.seeds", [], "found []; tuple should have at least 1 item"),
+        ("agent", 3, "found 3; input should be an object"),
+    ],
+)
+def test_a_wrong_value(place: str, value: Any, said: str, project: Project) -> None:
+    found = problem(project.set(place, value))
+    assert found.startswith(place)
+    assert said in found
+
+
+def test_a_wrong_choice(project: Project) -> None:
+    said = "agent.guidance: found 'sotf'; allowed: soft, hard, denoised, none. Did you mean 'soft'?"
+    assert problem(project.set("agent.guidance", "sotf")) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "advised"),
+    [("1e-4", "1.0e-4"), ("1e4", "1.0e+4"), ("2.5e3", "2.5e+3"), ("'0.5'", "0.5"), ("1E-4", "1.0e-4")],
+)
+def test_a_number_that_yaml_takes_for_text(written: str, advised: str, project: Project) -> None:
+    text = json.dumps(project.set("agent.actor_lr", 0).settings).replace('"actor_lr": 0', f'"actor_lr": {written}')
+    with pytest.raises(UserError) as caught:
+        load_text(text)
+    assert "agent.actor_lr: found " in str(caught.value)
+    assert str(caught.value).endswith(f"with a point and a sign: {advised}")
+    assert load_text(text.replace(written, advised)).agent.actor_lr == float(advised)
+
+
+@pytest.mark.parametrize("written", ["2e6", "2.0e+6", "'2000000'"])
+def test_a_whole_number_in_another_spelling(written: str, project: Project) -> None:
+    text = json.dumps(project.set("training.steps", 0).settings).replace('"steps": 0}', f'"steps": {written}}}')
+    with pytest.raises(UserError, match=r"training.steps: found .* Write it without .*: 2000000$"):
+        load_text(text)
+
+
+def test_a_whole_number_is_a_float_too(project: Project) -> None:
+    discount = project.set("agent.discount", 1).load().agent.discount
+    assert (discount, type(discount)) == (1.0, float)
+
+
+def test_all_mistakes_are_listed_at_once(project: Project) -> None:
+    project.set("agent.guidence", "soft").set("training.steps", -1).set("tasks.pendulum.settings.eta", "1e-1")
+    project.set("studies.tiny.seeds", [0, -1])
+    places = [found.partition(": ")[0] for found in problems(project)]
+    expected = ["agent.guidence", "training.steps", "tasks.pendulum.settings.eta", "studies.tiny.seeds.1"]
+    assert sorted(places) == sorted(expected)
+
+
+def test_a_date_is_text_and_placed(project: Project) -> None:
+    text = json.dumps(project.set("training.steps", 0).settings).replace('"steps": 0}', '"steps": 2024-01-01}')
+    with pytest.raises(UserError, match=r"training.steps: found '2024-01-01'; input should be a valid integer"):
+        load_text(text)
+
+
+def test_what_is_no_yaml_or_not_there(project: Project) -> None:
+    with pytest.raises(UserError, match=r"(?s)params.yaml: not readable as YAML: .*line 1"):
+        load_text("agent: [")
+    with pytest.raises(UserError, match=r"params.yaml: not readable as YAML"):
+        load_text("? [1, 2]\n: 3\n")
+    with pytest.raises(UserError, match=r"the file: found None; input should be an object"):
+        load_text("")
+    Path("params.yaml").unlink()
+    with pytest.raises(UserError, match=r"params.yaml: no such file in .* Run this from the project's root folder"):
+        params.load()
+
+
+# What one section says of another
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("dvc_study", "tyny", "dvc_study: found 'tyny'; allowed: tiny. Did you mean 'tiny'?"),
+        ("experiments.main.tasks", ["pendulum", "pendulun"],
+         "experiments.main.tasks[1]: unknown task 'pendulun'; allowed: pendulum, replay. Did you mean 'pendulum'?"),
+        ("experiments.main.tasks", ["replay", "replay"],
+         "experiments.main.tasks[1]: 'replay' stands twice; each may stand once"),
+        ("experiments.main.variants", {},
+         "experiments.main.variants: found none; name at least one, for example `dac: {}`"),
+        ("experiments.guidance.variants", {"soft": {}},
+         "experiments.guidance: give exactly one of variants (named settings) and vary (one key and its values)"),
+        ("experiments.main.published", ["DAC", "DQN"],
+         "experiments.main.published[1]: found 'DQN'; allowed: 10%BC, AWAC, "),
+        ("experiments.guidance.vary", {"eta": [1.0], "eta_lr": [0.0]},
+         "experiments.guidance.vary: found 2 keys (eta, eta_lr); vary exactly one"),
+        ("experiments.guidance.vary", {"lcb_coeficient": [1.0]},
+         "experiments.guidance.vary.lcb_coeficient: no such setting; allowed: "),
+        ("experiments.guidance.vary", {"action_samples": [1, 10]},
+         "experiments.guidance.vary.action_samples: N_a needs no training; list its values in the experiment's "
+         "evaluation.action_samples"),
+        ("experiments.guidance.vary", {"guidance": ["soft", "weak"]},
+         "experiments.guidance.vary.guidance[1]: found 'weak'; allowed: soft, hard, denoised, none."),
+        ("experiments.guidance.vary", {"actor_lr": [0.1, "1e-4"]},
+         "experiments.guidance.vary.actor_lr[1]: found '1e-4'; input should be a valid number. YAML reads 1e-4"),
+        ("experiments.guidance.vary", {"eta": [float("nan")]},
+         "experiments.guidance.vary.eta[0]: found nan; input should be a finite number"),
+        ("experiments.guidance.vary", {"hidden_sizes": [[8], [8, 0]]},
+         "experiments.guidance.vary.hidden_sizes[1].1: found 0; input should be greater than or equal to 1"),
+        ("experiments.guidance.vary", {"eta": [2, 2.0]},
+         "experiments.guidance.vary.eta[1]: 2.0 stands twice; each may stand once"),
+        ("experiments.guidance.vary", {"eta": []},
+         "experiments.guidance.vary.eta: found []; tuple should have at least 1 item"),
+        ("studies.tiny.experiments", ["main", "guidence"],
+         "studies.tiny.experiments[1]: unknown experiment 'guidence'; allowed: main, guidance. Did you mean"),
+        ("studies.tiny.seeds", [0, 1, 0], "studies.tiny.seeds[2]: 0 stands twice; each may stand once"),
+        ("agent.eta_min", 200.0, "agent.eta_min: found 200.0; must not exceed eta_max, 100.0"),
+        ("tasks.pendulum.reference_returns", [2.0, 2.0],
+         "tasks.pendulum.reference_returns: found [2.0, 2.0]; the first must be the smaller"),
+    ],
+)  # fmt: skip
+def test_a_reference_that_does_not_hold(place: str, value: Any, said: str, project: Project) -> None:
+    assert problem(project.set(place, value)).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "name", ["all", "collect", "fetch", "train", "evaluate", "report", "runs", "datasets", "my_runs", "my_datasets"]
+)
+def test_a_study_named_like_a_rule_or_a_folder_of_the_store(name: str, project: Project) -> None:
+    project.set(f"studies.{name}", project.settings["studies"]["tiny"])
+    assert problem(project).startswith(f"studies.{name}: a study may not take the name of a rule or a folder (all, ")
+
+
+@pytest.mark.parametrize("name", ["a-b", "a.b", "1st", "a/b", "ü", "", "x" * 41])
+@pytest.mark.parametrize("section", ["studies", "experiments"])
+def test_a_name_that_is_no_identifier(section: str, name: str, project: Project) -> None:
+    project.settings[section][name] = project.settings[section].pop("tiny", project.settings[section].get("main"))
+    assert any(found.startswith(f"{section}.{name}: this name is not allowed") for found in problems(project))
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "a b", ""])
+def test_a_task_name_that_is_no_folder_name(name: str, project: Project) -> None:
+    project.settings["tasks"][name] = project.settings["tasks"]["pendulum"]
+    assert problem(project).startswith(f"tasks.{name}: this name is not allowed")
+
+
+# Recipes
+
+
+RECIPE = "collect.InvertedPendulum-v5"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("levels.mediun", {"at_step": 1},
+         "levels.mediun: found 'mediun'; allowed: medium, medium-replay, expert. Did you mean 'medium'?"),
+        ("levels.medium-replay", {}, "levels.medium-replay: give exactly one of at_step and at_return"),
+        ("levels.medium-replay", {"at_step": 1, "at_return": 2.0},
+         "levels.medium-replay: give exactly one of at_step and at_return"),
+        ("levels.medium-replay", {"at_step": 301},
+         "levels.medium-replay.at_step: found 301; must not exceed sac.steps, 300"),
+        ("levels.medium-replay", {"at_step": 1, "transitions": 5},
+         "levels.medium-replay.transitions: found 5; has none: it is the replay buffer so far"),
+        ("levels.expert", {"at_step": 1}, "levels.expert.transitions: found None; is required"),
+        ("sac", {"learning_starts": 5}, "sac.steps: this key is required and missing"),
+        ("sac.gamma", 0.0, "sac.gamma: found 0.0; input should be greater than 0"),
+    ],
+)  # fmt: skip
+def test_a_recipe_that_cannot_be_followed(place: str, value: Any, said: str, project: Project) -> None:
+    assert problem(project.set(f"{RECIPE}.{place}", value)) == f"{RECIPE}.{said}"
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ({"dataset": "collect:Pendulum-v5/expert"},
+         "tasks.replay.dataset: no recipe collect.Pendulum-v5; allowed: InvertedPendulum-v5."),
+        ({"dataset": "collect:InvertedPendulum-v5/medium"},
+         "tasks.replay.dataset: no level 'medium' there; allowed: medium-replay, expert."),
+        ({"env": "InvertedPendulum-v4"},
+         "tasks.replay.env: found 'InvertedPendulum-v4'; data collected in InvertedPendulum-v5 are evaluated there"),
+    ],
+)  # fmt: skip
+def test_a_task_on_data_that_no_recipe_gives(task: dict[str, str], said: str, project: Project) -> None:
+    project.settings["tasks"]["replay"] |= task
+    assert problem(project).startswith(said)
+
+
+# Overrides
+
+
+def test_overrides_hold_every_setting_of_agent_and_training() -> None:
+    assert Overrides.model_fields.keys() == {**AgentSettings.model_fields, **TrainingSettings.model_fields}.keys()
+    assert Overrides().model_dump(exclude_unset=True) == {}
+    assert Overrides(steps=5).model_dump(exclude_unset=True) == {"steps": 5}
+
+
+@pytest.mark.parametrize("name", Overrides.model_fields)
+def test_an_override_is_checked_like_the_setting(name: str, project: Project) -> None:
+    place = f"tasks.pendulum.settings.{name}"
+    assert problems(project.set(place, "no such value"))[0].startswith(f"{place}: found 'no such value'")

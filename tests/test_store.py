@@ -1,0 +1,373 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import FACTS, Project, publish, publish_evaluation
+
+from dac import plan, store
+from dac.errors import UserError
+from dac.plan import Dataset, Evaluation, Run, StudyPlan
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def run(project: Project) -> Run:
+    return Run(project.group(), 0)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def evaluations(project: Project) -> tuple[Evaluation, ...]:
+    return project.plan().cells[0].evaluations
+
+
+# Atomic writes
+
+
+def test_a_file_appears_whole(project: Project) -> None:
+    path = Path("deep/er/file.txt")
+    with store.atomic_path(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+        assert temporary.parent == path.parent  # a rename across file systems would not be atomic
+    assert path.read_text() == "new"
+    assert names(path.parent) == ["file.txt"]
+
+
+def test_an_exception_leaves_the_old_file(project: Project) -> None:
+    path = Path("file.txt")
+    store.write_text(path, "old")
+    with pytest.raises(RuntimeError, match="in the middle"), store.atomic_path(path) as temporary:
+        temporary.write_text("ne")
+        raise RuntimeError("in the middle")
+    assert path.read_text() == "old"
+    assert names(Path()) == ["data", "file.txt"]
+
+
+def test_json_files(project: Project) -> None:
+    store.write_json(Path("a.json"), {"b": 1, "a": [2]})
+    assert Path("a.json").read_text() == '{\n  "a": [\n    2\n  ],\n  "b": 1\n}\n'
+    assert store.read_json(Path("a.json")) == {"a": [2], "b": 1}
+    for text in ("[1]", '{"cut o', "", "\xff"):
+        Path("bad.json").write_bytes(text.encode("latin-1"))
+        assert store.read_json(Path("bad.json")) is None
+    assert store.read_json(Path("not-there.json")) is None
+    assert store.read_json(Path("a.json/below")) is None
+
+
+# Locks
+
+HOLD = """
+import sys
+from pathlib import Path
+from dac import store
+with store.lock(Path(sys.argv[1]), waiting=print):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def hold(path: Path) -> subprocess.Popen[str]:
+    """A process that holds a lock until its input ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+@pytest.mark.parametrize("ending", ["orderly", "killed"])
+def test_a_lock_waits_for_its_holder_however_that_ends(ending: str, project: Project) -> None:
+    path = Path("work/lock")
+    holder = hold(path)
+    said: list[str] = []
+    waiting, held = threading.Event(), threading.Event()
+
+    def say(sentence: str) -> None:
+        said.append(sentence)
+        waiting.set()
+
+    def take() -> None:
+        with store.lock(path, say):
+            held.set()
+
+    taker = threading.Thread(target=take, daemon=True)
+    taker.start()
+    assert waiting.wait(10)
+    assert said == [f"waiting for process {holder.pid}, which holds {path}"]
+    assert not held.wait(0.2)
+    if ending == "killed":
+        os.kill(holder.pid, signal.SIGKILL)
+    holder.communicate(timeout=10)
+    assert held.wait(10)
+    taker.join(10)
+    assert path.read_text() == str(os.getpid())
+
+
+def test_a_lock_that_is_free_is_taken_at_once(project: Project) -> None:
+    said: list[str] = []
+    for _ in range(2):
+        with store.lock(Path("lock"), said.append):
+            assert Path("lock").read_text() == str(os.getpid())
+    assert said == []
+
+
+# Runs
+
+
+def test_a_published_run_is_complete(run: Run) -> None:
+    assert store.run_problem(run) == "missing"
+    folder = publish(run)
+    assert folder == Path(f"results/runs/pendulum/{run.group.name}/seed-0")
+    assert store.run_problem(run) is None
+    assert store.corrupt_files(folder) == []
+    content = store.read_run(run)
+    assert content["identity"] == json.loads(run.group.identity)
+    assert (content["fingerprint"], content["seed"], content["task"]) == (run.group.fingerprint, 0, "pendulum")
+    assert {name: content[name] for name in FACTS} == FACTS
+    assert content["files"]["policy-40.safetensors"] == {
+        "size": 7,
+        "sha256": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c",
+    }
+    assert store.read_json(folder / "provenance.json") == {"machine": "box"}
+    assert store.verified_file(run, "curve.csv").read_text() == "step\n0\n"
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda folder: (folder / "run.json").unlink(), "missing"),
+        (lambda folder: (folder / "run.json").write_text('{"files": '), "corrupt: run.json is not readable"),
+        (lambda folder: (folder / "curve.csv").unlink(), "incomplete: curve.csv is missing"),
+        (lambda folder: (folder / "curve.csv").write_text(""), "incomplete: curve.csv has another size"),
+        (lambda folder: (folder / "run.json").write_text("{}"), "corrupt: run.json is of another run"),
+    ],
+)
+def test_a_damaged_run_is_not_complete(damage: Any, problem: str, run: Run) -> None:
+    folder = publish(run)
+    damage(folder)
+    assert store.run_problem(run) == problem
+    with pytest.raises(UserError, match=f"seed-0: {problem}. Start snakemake again: it re-makes this run"):
+        store.read_run(run)
+    publish(run)
+    assert store.run_problem(run) is None
+
+
+def test_a_run_in_the_folder_of_another_does_not_count(run: Run) -> None:
+    other = Run(run.group, 1)
+    publish(run).rename(store.run_directory(other))
+    assert store.run_problem(other) == "corrupt: run.json is of another run"
+
+
+def test_damage_that_keeps_the_size_is_found_by_contents(run: Run, project: Project) -> None:
+    folder = publish(run)
+    path = publish_evaluation(run, evaluations(project)[0])
+    (folder / "curve.csv").write_text("step\n1\n")
+    path.write_bytes(b"rowz")
+    assert store.run_problem(run) is None
+    assert store.corrupt_files(folder) == ["curve.csv", path.name]
+    with pytest.raises(
+        UserError, match=r"curve.csv: its contents are not what run.json records .* Delete results/runs/"
+    ):
+        store.verified_file(run, "curve.csv")
+    with pytest.raises(UserError, match="this evaluation alone is re-made"):
+        store.verified_evaluation(run, evaluations(project)[0])
+
+
+def test_run_json_is_written_last_and_removed_first(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However publishing is interrupted, a run never counts with files that are not its own."""
+    publish(run)
+    copies: list[str] = []
+
+    def fail_at_the_second(source: Path, target: Path) -> None:
+        assert store.run_problem(run) == "missing"
+        copies.append(str(target))
+        if len(copies) == 2:
+            raise OSError("no space left")
+        target.write_bytes(source.read_bytes())
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfile", fail_at_the_second)
+        with pytest.raises(OSError, match="no space left"):
+            publish(run, curve="step\n5\n")
+    assert store.run_problem(run) == "missing"
+    publish(run)
+    assert store.run_problem(run) is None
+
+
+def test_publishing_again_removes_what_the_run_no_longer_has(run: Run, project: Project) -> None:
+    folder = publish(run)
+    publish_evaluation(run, evaluations(project)[0])
+    publish(run)
+    assert names(folder) == ["curve.csv", "policy-40.safetensors", "provenance.json", "run.json"]
+    assert not store.has_evaluation(run, evaluations(project)[0])
+
+
+# Evaluations
+
+
+def test_an_evaluation_is_recorded_beside_its_run(run: Run, project: Project) -> None:
+    one, other = evaluations(project)
+    publish(run)
+    assert not store.has_evaluation(run, one)
+    path = publish_evaluation(run, one)
+    assert store.has_evaluation(run, one)
+    assert not store.has_evaluation(run, other)
+    assert store.verified_evaluation(run, one) == path
+    publish_evaluation(run, other, b"more rows")
+    recorded = store.read_run(run)["evaluations"]
+    assert recorded.keys() == {one.fingerprint, other.fingerprint}
+    assert recorded[one.fingerprint]["settings"] == json.loads(json.dumps(one.identity))
+    path.unlink()
+    assert not store.has_evaluation(run, one)
+    assert store.run_problem(run) is None
+    with pytest.raises(UserError, match="missing, or its contents"):
+        store.verified_evaluation(run, one)
+
+
+def test_an_evaluation_of_no_run(run: Run, project: Project) -> None:
+    with pytest.raises(UserError, match=r"missing\. Start snakemake again"):
+        publish_evaluation(run, evaluations(project)[0])
+    assert not store.has_evaluation(run, evaluations(project)[0])
+
+
+# Datasets
+
+
+def test_datasets(project: Project) -> None:
+    params = project.load()
+    collected = plan.dataset_of(params, "replay")
+    assert store.dataset_problem(collected) == "missing"
+    collected.path.mkdir(parents=True)
+    (collected.path / "data.bin").write_bytes(b"1234")
+    note = {"files": {"data.bin": {"size": 4}}}
+    (collected.path / "dataset.json").write_text(json.dumps(note))
+    assert store.dataset_problem(collected) is None
+    (collected.path / "data.bin").write_bytes(b"123")
+    assert store.dataset_problem(collected) == "incomplete: data.bin"
+    own = plan.dataset_of(params, "pendulum")
+    assert store.dataset_problem(own) is None
+    Path("data/pendulum.hdf5").unlink()
+    assert store.dataset_problem(own) == "missing"
+    assert store.dataset_problem(Dataset("d4rl", "hopper-medium-v2", "{}")) == "missing"
+
+
+# Pages
+
+
+def render(files: dict[str, str]) -> Path:
+    folder = Path("rendered")
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def study(project: Project) -> StudyPlan:
+    """A study whose two runs and their evaluations are in the store."""
+    found = project.plan()
+    for run in found.runs():
+        publish(run)
+        for evaluation in found.evaluations()[run.group]:
+            publish_evaluation(run, evaluation)
+    return found
+
+
+def test_a_published_page_is_up_to_date(study: StudyPlan) -> None:
+    assert store.page_problem(study) == "missing"
+    store.publish_page(study, render({"README.md": "text", "tables/a.csv": "1"}))
+    assert store.page_problem(study) is None
+    content = store.read_json(Path("results/tiny/report.json"))
+    assert content is not None
+    assert sorted(content["files"]) == ["README.md", "tables/a.csv"]
+    Path("results/tiny/tables/a.csv").write_text("2")
+    assert store.page_problem(study) == "tables/a.csv was changed"
+    Path("results/tiny/tables/a.csv").unlink()
+    assert store.page_problem(study) == "tables/a.csv is missing"
+    Path("results/tiny/report.json").unlink()
+    assert store.page_problem(study) == "missing"
+
+
+def test_a_page_loses_the_files_that_it_no_longer_has(study: StudyPlan) -> None:
+    store.publish_page(study, render({"README.md": "text", "tables/old.csv": "1"}))
+    Path("results/tiny/tables/.gitignore").write_text("/kept")
+    Path("rendered/tables/old.csv").unlink()
+    store.publish_page(study, render({"tables/new.csv": "2"}))
+    assert names(Path("results/tiny/tables")) == [".gitignore", "new.csv"]
+    assert store.page_problem(study) is None
+
+
+def test_a_page_whose_publishing_was_interrupted_does_not_count(
+    study: StudyPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.publish_page(study, render({"README.md": "text"}))
+
+    def fail(source: Path, target: Path) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfile", fail)
+        with pytest.raises(OSError, match="no space left"):
+            store.publish_page(study, render({"README.md": "text"}))
+    assert store.page_problem(study) == "missing"
+    assert Path("results/tiny/README.md").read_text() == "text"
+
+
+CHANGED = "its runs, their results or the report's settings changed"
+
+
+def test_the_key_of_a_page_changes_with_its_inputs(study: StudyPlan, project: Project) -> None:
+    run = study.runs()[0]
+    one, other = study.cells[0].evaluations
+    store.publish_page(study, render({"README.md": "text"}))
+
+    def remake(**changes: Any) -> None:
+        publish(run, **changes)
+        publish_evaluation(run, one)
+        publish_evaluation(run, other)
+
+    for changes in ({"curve": "step\n9\n"}, {"dataset_sha256": "e" * 64}, {"status": "diverged"}):
+        remake(**changes)
+        assert store.page_problem(study) == CHANGED, changes
+        remake()
+        assert store.page_problem(study) is None
+    publish_evaluation(run, other, b"other rows")
+    assert store.page_problem(study) == CHANGED
+    publish_evaluation(run, other)
+    assert store.page_problem(project.set("report.window", 1).plan()) == CHANGED
+    assert store.page_problem(project.set("report.window", 2).plan()) is None
+
+
+def test_a_page_does_not_depend_on_what_it_does_not_show(study: StudyPlan) -> None:
+    """An evaluation that another study asked for, and provenance."""
+    store.publish_page(study, render({"README.md": "text"}))
+    run = study.runs()[0]
+    publish_evaluation(run, Evaluation(99, 1, (0.0, 1.0)))
+    store.write_json(store.run_directory(run) / "provenance.json", {"machine": "other"})
+    assert store.page_problem(study) is None
+
+
+def test_the_journal(project: Project) -> None:
+    store.journal("train", run="a")
+    store.journal("report", study="b")
+    lines = [json.loads(line) for line in Path("work/journal.jsonl").read_text().splitlines()]
+    assert [(line["event"], line.get("run"), line.get("study")) for line in lines] == [
+        ("train", "a", None), ("report", None, "b"),
+    ]  # fmt: skip
