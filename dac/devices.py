@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -49,12 +50,15 @@ def claimed(setting: str) -> Iterator[torch.device]:
 def _free_gpu() -> tuple[int, TextIO]:
     """Index of a GPU and its held lock; waits while other jobs hold them all."""
     folder = Path(tempfile.gettempdir()) / "dac-gpu-locks"
-    folder.mkdir(mode=0o777, exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o777)  # whatever the umask: other users of the machine share these locks
     names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
     LOG.info("looking for a free GPU among %d", len(names))
     while True:
         for index, gpu in enumerate(names):
-            stream = (folder / gpu).open("a")
+            # Opened for reading: the file may be another user's.
+            stream = open(os.open(folder / gpu, os.O_RDONLY | os.O_CREAT, 0o666))  # noqa: SIM115, PTH123
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

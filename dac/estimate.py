@@ -122,11 +122,6 @@ def training_seconds(group: Group, runs: int, speed: Calibration) -> float:
     return float(runs * (gradient + rollout))
 
 
-def training_minutes(group: Group, runs: int) -> float:
-    """Minutes for a cluster's time limit, by the recorded calibration of a CPU."""
-    return training_seconds(group, runs, calibration()) / 60
-
-
 def run_bytes(group: Group) -> float:
     """Bytes of one published run: the kept policies, and the curve."""
     values = group.values

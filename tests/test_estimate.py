@@ -108,8 +108,6 @@ def test_the_newest_calibration_of_the_device_counts(project: Project) -> None:
     record("gpu", "cuda", "2025-01-01")
     assert estimate.calibration("cuda").machine == "gpu"
     assert estimate.calibration().machine == "new"
-    seconds = estimate.training_seconds(project.group(), 2, estimate.calibration())
-    assert estimate.training_minutes(project.group(), 2) == pytest.approx(seconds / 60)
 
 
 def test_the_number_of_packs(project: Project) -> None:

@@ -356,12 +356,13 @@ def test_the_key_of_a_page_changes_with_its_inputs(study: StudyPlan, project: Pr
 
 
 def test_a_page_does_not_depend_on_what_it_does_not_show(study: StudyPlan) -> None:
-    """An evaluation that another study asked for, and provenance."""
+    """Such as an evaluation that another study asked for; where its runs were made it does show."""
     store.publish_page(study, render({"README.md": "text"}))
     run = study.runs()[0]
     publish_evaluation(run, Evaluation(99, 1, (0.0, 1.0)))
-    store.write_json(store.run_directory(run) / "provenance.json", {"machine": "other"})
     assert store.page_problem(study) is None
+    store.write_json(store.run_directory(run) / "provenance.json", {"machine": "other"})
+    assert store.page_problem(study) == CHANGED
 
 
 def test_the_journal(project: Project) -> None:

@@ -133,7 +133,7 @@ class ActingNoise:
         temperature: of the choice; Gumbel noise is drawn where it is positive. None = the configured one.
     """
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         seeds: Sequence[int],
         purpose: str,

@@ -101,7 +101,8 @@ def collect(env_id: str, recipe: Mapping[str, Any], levels: Mapping[str, Path], 
         levels: the levels to write, each with the directory that is to hold it. A directory appears complete
             or not at all, and replaces an older one.
         log: takes one line of progress at a time.
-        threads: of PyTorch. Networks this small are fastest on one; another number rounds sums, and so the data, differently.
+        threads: of PyTorch. Networks this small are fastest on one; another number rounds sums, and so the data,
+            differently.
 
     Raises:
         UserError: unknown environment or level, a wrong recipe, or a threshold that training did not reach.

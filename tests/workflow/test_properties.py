@@ -141,7 +141,6 @@ IN_CLONES = [
     Case("nothing", leave, nothing()),
     Case("comments", comment, nothing()),
     Case("add a seed", change(SEEDS, [0, 1, 2, 3]), made("replay/lcb0.5/3", "replay/min/3", "expert/lcb1/3")),
-    Case("remove the last seed", change(SEEDS, [0, 1]), page_alone()),
     Case("remove a middle seed", change(SEEDS, [0, 2]), page_alone()),
     Case("rho of one task", change(RHO, 0.75), made(*runs("replay/lcb0.75", 0, 1, 2))),
     Case("rho back", change(RHO, 0.25), page_alone()),  # 0.25 is where the base once stood

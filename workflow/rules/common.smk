@@ -7,7 +7,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from dac import estimate, params, pending, plan, record
+from dac import params, pending, plan, record
 from dac.errors import UserError
 
 # Input of every target: without any input, Snakemake would run the target each time.
@@ -50,11 +50,6 @@ def group_of(wildcards):
 def seeds_of(wildcards):
     """The seeds of a job's pack."""
     return [int(seed) for seed in wildcards.seeds.split("-")]
-
-
-def minutes(estimate):
-    """Resource function: an estimate of a job's minutes, for clusters, with room to spare."""
-    return lambda wildcards, attempt: int(30 + 2 * attempt * estimate(wildcards))
 
 
 wildcard_constraints:

@@ -13,11 +13,8 @@ rule train:
     resources:
         mem_mb=lambda wildcards: 4000 + 1000 * len(seeds_of(wildcards)),
         gpu=1,
-        runtime=minutes(
-            lambda wildcards: estimate.training_minutes(
-                group_of(wildcards), len(seeds_of(wildcards))
-            )
-        ),
+        # A job that a cluster ends at its limit has saved its state, and --retries goes on from there.
+        runtime=24 * 60,
     params:
         dac=DAC,
     message:

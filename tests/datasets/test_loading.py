@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import Project, write_rows
+
+from dac import plan, store
+from dac.datasets import loading
+from dac.datasets.transitions import content_hash
+from dac.errors import UserError
+from dac.plan import Dataset
+
+ENV = "InvertedPendulum-v5"
+RECIPE = {
+    "sac": {"steps": 60, "learning_starts": 50, "batch_size": 8, "hidden_sizes": [8]},
+    "levels": {"medium-replay": {"at_step": 40}, "expert": {"at_step": 60, "transitions": 30}},
+}
+
+
+# Files
+
+
+def test_a_file_in_d4rls_layout(project: Project) -> None:
+    raw, digest = loading.load(plan.dataset_of(project.load(), "pendulum"))
+    assert digest == store.sha256_of(Path("data/pendulum.hdf5"))
+    assert raw.observations.shape == (240, 4)
+    assert raw.actions.shape == (240, 1)
+    assert raw.terminals.sum() == raw.timeouts.sum() == 10
+    # The first two draws of the generator that made the file.
+    assert raw.observations[0, :2].tolist() == np.random.default_rng(0).normal(size=2).astype(np.float32).tolist()
+
+
+def test_a_file_that_is_not_what_the_lock_says(project: Project) -> None:
+    dataset = plan.dataset_of(project.load(), "pendulum")
+    write_rows(Path("data/pendulum.hdf5"), seed=1)
+    with pytest.raises(UserError, match=r"data/pendulum.hdf5: its sha256 is .* delete its entry in datasets.lock"):
+        loading.load(dataset)
+    # The advice holds: with the entry gone it is another dataset, and its runs are other runs.
+    Path("datasets.lock").unlink()
+    changed = plan.dataset_of(project.load(), "pendulum")
+    assert changed.fingerprint != dataset.fingerprint
+    assert loading.load(changed)[1] == json.loads(changed.identity)["sha256"]
+
+
+def test_a_file_that_is_not_there(project: Project) -> None:
+    dataset = plan.dataset_of(project.load(), "pendulum")
+    Path("data/pendulum.hdf5").unlink()
+    with pytest.raises(UserError, match=r"data/pendulum.hdf5: no such file"):
+        loading.load(dataset)
+
+
+def test_a_d4rl_file_that_is_not_the_published_one(project: Project) -> None:
+    project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
+    dataset = plan.dataset_of(project.load(), "hopper")
+    write_rows(dataset.path)
+    with pytest.raises(UserError, match=r"hopper-medium-v2.hdf5: its sha256 is .*, but d4rl:hopper-medium-v2 is "):
+        loading.load(dataset)
+
+
+# Collected data
+
+
+@pytest.fixture
+def recipe(project: Project) -> Project:
+    """A project with a recipe that takes a second, and tasks on both of its levels."""
+    project.set(f"collect.{ENV}", RECIPE)
+    project.set("tasks.expert", {**project.settings["tasks"]["replay"], "dataset": f"collect:{ENV}/expert"})
+    return project
+
+
+def datasets(project: Project) -> tuple[Dataset, Dataset]:
+    params = project.load()
+    return plan.dataset_of(params, "replay"), plan.dataset_of(params, "expert")
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder `results` with both levels, collected in one go."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("collected"))
+        project = Project().set(f"collect.{ENV}", RECIPE)
+        project.set("tasks.expert", {**project.settings["tasks"]["replay"], "dataset": f"collect:{ENV}/expert"})
+        loading.collect(project.load(), ENV, [dataset.fingerprint for dataset in datasets(project)])
+        assert len(store.JOURNAL.read_text().splitlines()) == 2
+        return Path("results").resolve()
+
+
+@pytest.fixture
+def both(recipe: Project, collected: Path) -> Project:
+    shutil.copytree(collected, "results")
+    return recipe
+
+
+def test_collected_levels_are_there_and_load(both: Project) -> None:
+    for dataset, steps in zip(datasets(both), (40, 30), strict=True):
+        assert store.dataset_problem(dataset) is None
+        raw, digest = loading.load(dataset)
+        assert len(raw) == steps
+        assert digest == content_hash(raw) == json.loads((dataset.path / "dataset.json").read_text())["sha256"]
+        assert raw.observations.shape == (steps, 4)
+
+
+def test_what_is_there_is_not_collected_again(both: Project) -> None:
+    replay, expert = datasets(both)
+    before = (replay.path / "dataset.json").stat().st_mtime_ns
+    loading.collect(both.load(), ENV, [replay.fingerprint, expert.fingerprint])
+    assert (replay.path / "dataset.json").stat().st_mtime_ns == before
+    assert not store.JOURNAL.exists()
+
+
+def test_collected_data_that_were_changed(both: Project) -> None:
+    replay, _ = datasets(both)
+    note = json.loads((replay.path / "dataset.json").read_text())
+    (replay.path / "dataset.json").write_text(json.dumps({**note, "sha256": "0" * 64}))
+    assert store.dataset_problem(replay) is None
+    with pytest.raises(UserError, match=f"{replay.path}: .* collect again"):
+        loading.load(replay)
+
+
+def test_collected_data_that_are_not_there(recipe: Project) -> None:
+    replay, _ = datasets(recipe)
+    with pytest.raises(UserError, match=str(replay.path)):
+        loading.load(replay)
+
+
+def test_a_recipe_that_changed_since_the_job_was_planned(recipe: Project) -> None:
+    old = [dataset.fingerprint for dataset in datasets(recipe)]
+    changed = recipe.set(f"collect.{ENV}.levels.expert.transitions", 31).load()
+    with pytest.raises(UserError, match=f"its recipe for {ENV} no longer gives {old[1]}. Nothing was written"):
+        loading.collect(changed, ENV, old)
+    assert not Path("results").exists()

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tiny import Project, publish, publish_evaluation
+
+from dac import store
+from dac.errors import UserError
+from dac.params import AgentSettings, TrainingSettings
+from dac.plan import Run, StudyPlan
+from dac.report.build import build, report_data
+from dac.report.data import COLUMNS
+
+DATA = {
+    "episodes": 20,
+    "steps": 240,
+    "return": {"mean": 25.0, "std": 2.0, "min": 5.0, "max": 45.0},
+}
+
+
+def curve(seed: int) -> str:
+    """Two episodes per evaluation, with returns 10 s + step / 10 + episode."""
+    rows = [
+        f"{step},{episode},{10 * seed + step / 10 + episode:.6f},9"
+        for step in (0, 10, 20, 30, 40)
+        for episode in (0, 1)
+    ]
+    return "\n".join(["step,episode,return,length", *rows]) + "\n"
+
+
+def publish_rows(run: Run, plan: StudyPlan, **facts: Any) -> None:
+    """A run with known returns, and evaluations that return N_a."""
+    publish(run, curve(run.seed), data=DATA, **facts)
+    for evaluation in plan.evaluations()[run.group]:
+        rows = pd.DataFrame({"step": [30, 40], "episode": [0, 0]}).assign(
+            task=run.group.task, variant=run.group.label, seed=run.seed, action_samples=evaluation.action_samples,
+            length=9, score=1.0,
+        )  # fmt: skip
+        rows["return"] = float(evaluation.action_samples)
+        rows.to_parquet("rows.parquet")
+        publish_evaluation(run, evaluation, Path("rows.parquet").read_bytes())
+
+
+@pytest.fixture
+def study(project: Project) -> StudyPlan:
+    """Two experiments that share the runs of soft guidance; everything is in the store."""
+    project.set("studies.tiny.experiments", ["main", "guidance"])
+    project.set("experiments.guidance.evaluation", {"action_samples": [3]})
+    plan = project.set("studies.tiny.description", "A tiny study.").plan()
+    for run in plan.runs():
+        publish_rows(run, plan)
+    return plan
+
+
+# From the store to rows
+
+
+def test_the_rows_of_a_report(study: StudyPlan) -> None:
+    data = report_data(study)
+    for name, columns in COLUMNS.items():
+        assert list(getattr(data, name).columns) == list(columns)
+    cells = [("main", "soft"), ("guidance", "soft"), ("guidance", "none")]
+    assert data.curves.groupby(["experiment", "variant"], sort=False).size().to_dict() == dict.fromkeys(cells, 20)
+    assert data.evaluations.groupby(["experiment", "variant"], sort=False).size().to_dict() == {
+        ("main", "soft"): 8, ("guidance", "soft"): 4, ("guidance", "none"): 4,
+    }  # fmt: skip
+    assert set(data.evaluations.query("experiment == 'main'")["action_samples"]) == {1, 3}
+    assert set(data.evaluations.query("experiment == 'guidance'")["action_samples"]) == {3}
+    assert len(data.runs) == 6
+    assert (data.study, data.description) == ("tiny", "A tiny study.")
+    assert data.settings.window == 2
+
+
+def test_scores_of_curves_refer_to_the_tasks_returns(study: StudyPlan) -> None:
+    curves = report_data(study).curves
+    # Reference returns are 5 and 105: the score is the return less 5.
+    assert (curves["score"] - (curves["return"] - 5.0)).abs().max() < 1e-9
+    last = curves.query("experiment == 'main' and seed == 1 and step == 40")
+    assert last["return"].tolist() == [14.0, 15.0]
+
+
+def test_experiments_keep_the_order_of_params(study: StudyPlan) -> None:
+    main, guidance = report_data(study).experiments
+    assert (main.name, main.title, main.variants, main.varied, main.show) == (
+        "main", "Main", ("soft",), None, ("scores",),
+    )  # fmt: skip
+    assert (guidance.variants, guidance.varied, guidance.tasks) == (("soft", "none"), "guidance", ("pendulum",))
+
+
+def test_runs_and_tasks(study: StudyPlan) -> None:
+    data = report_data(study)
+    first = data.runs.iloc[0]
+    assert (first["run"], first["status"], first["steps"], first["machine"]) == (
+        study.cells[0].group.name, "complete", 40, "box",
+    )  # fmt: skip
+    assert first["dataset_sha256"] == "d" * 64
+    (task,) = data.tasks.to_dict("records")
+    assert (task["task"], task["dataset"], task["env"]) == (
+        "pendulum", "file:data/pendulum.hdf5", "InvertedPendulum-v5",
+    )  # fmt: skip
+    assert (task["episodes"], task["steps"], task["data_return_mean"], task["data_return_max"]) == (20, 240, 25.0, 45.0)
+    assert (task["data_score_mean"], task["data_score_max"]) == pytest.approx((20.0, 40.0))
+    assert (task["reference_min"], task["reference_max"], task["published_id"]) == (5.0, 105.0, None)
+
+
+# Pages
+
+
+def test_a_page_is_written_and_up_to_date(study: StudyPlan) -> None:
+    build(study)
+    assert store.page_problem(study) is None
+    assert "A tiny study." in Path("results/tiny/README.md").read_text()
+    metrics = store.read_json(Path("results/tiny/metrics.json"))
+    # Mean over seeds 0 and 1, steps 30 and 40, episodes 0 and 1: 5 + 3.5 + 0.5, less 5.
+    assert metrics == {"main": {"pendulum": {"soft": 4.0}}, "guidance": {"pendulum": {"soft": 4.0, "none": 4.0}}}
+
+
+def test_runs_on_different_data_are_not_averaged(study: StudyPlan) -> None:
+    other = study.runs()[1]
+    publish_rows(other, study, dataset_sha256="e" * 64)
+    with pytest.raises(
+        UserError, match=r"'file:data/pendulum.hdf5': its runs were trained on different files"
+    ) as caught:
+        build(study)
+    assert f"Re-make: {other} (delete these folders" in str(caught.value)
+    assert not Path("results/tiny").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "run.json").unlink(), "seed-1: missing. Start snakemake again"),
+        (lambda folder: (folder / "curve.csv").unlink(), "seed-1: incomplete: curve.csv is missing"),
+        (
+            lambda folder: (folder / "curve.csv").write_text(curve(1).replace("0,0", "0,1", 1)),
+            "curve.csv: its contents are not what run.json records",
+        ),
+        (
+            lambda folder: next(folder.glob("*.parquet")).unlink(),
+            "parquet: missing, or its contents are not what run.json records",
+        ),
+    ],
+)
+def test_runs_that_are_missing_or_damaged(damage: Callable[[Path], Any], said: str, study: StudyPlan) -> None:
+    build(study)
+    before = Path("results/tiny/README.md").read_bytes()
+    damage(store.run_directory(study.runs()[1]))
+    with pytest.raises(UserError, match=said):
+        build(study)
+    assert Path("results/tiny/README.md").read_bytes() == before
+    assert Path("results/tiny/report.json").exists()
+
+
+# Comparability
+
+PAPER = {**AgentSettings().model_dump(mode="json"), **TrainingSettings().model_dump(mode="json")}
+
+
+def hopper(project: Project) -> Project:
+    """The tiny study on D4RL's data, at the paper's scale."""
+    project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
+    project.set("experiments.main.tasks", ["hopper"]).set("experiments.guidance.tasks", ["hopper"])
+    return project.set("studies.tiny.settings", dict(PAPER)).set("report.window", 5)
+
+
+def comparable(project: Project) -> bool:
+    plan = project.plan()
+    for run in plan.runs():
+        publish_rows(run, plan)
+    (task,) = report_data(plan).tasks.to_dict("records")
+    return bool(task["comparable"])
+
+
+def test_published_scores_may_stand_beside_the_papers_scale(project: Project) -> None:
+    plan = hopper(project).plan()
+    assert comparable(project)
+    assert report_data(plan).published_id("hopper") == "hopper-medium-v2"
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("studies.tiny.settings.steps", 1_000_000),
+        ("studies.tiny.settings.eval_interval", 20_000),
+        ("studies.tiny.settings.eval_episodes", 5),
+        ("studies.tiny.settings.batch_size", 128),
+        ("report.window", 4),
+        ("tasks.hopper.dataset", "file:data/pendulum.hdf5"),
+        ("tasks.hopper.reference_returns", [0.0, 3000.0]),
+    ],
+)
+def test_they_may_not_beside_anything_else(place: str, value: Any, project: Project) -> None:
+    assert not comparable(hopper(project).set(place, value))
+
+
+@pytest.mark.parametrize("order", [["main", "guidance"], ["guidance", "main"]])
+def test_one_experiment_at_another_scale_is_enough(order: list[str], project: Project) -> None:
+    """The page marks tasks, not experiments: it must not put a published score beside a short training."""
+    hopper(project).set("studies.tiny.experiments", order)
+    assert comparable(project)
+    project.set("experiments.guidance.vary", {"batch_size": [128, 256]})
+    assert not comparable(project)
