@@ -57,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     command = add("report", _report, "write a study's tables, figures and page")
     command.add_argument("study")
     command.add_argument("--plan", help="refuse if the study's plan has another fingerprint than this")
+    command = add("parity", _parity, "replay recorded arrays through the agent and print the worst deviations")
+    command.add_argument("recordings", nargs="+", type=Path, metavar="FIXTURE", help="an .npz recording")
+    command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    command.add_argument("--pack", type=int, default=1, help="replay it as one of so many runs")
+    command.add_argument("--tolerance", type=float, default=1e-4, help="largest relative deviation that passes")
     command = add("bench", _bench, "measure training and environment speed on this machine")
     command.add_argument("--device", default="cpu")
     command.add_argument("--threads", type=int, default=2)
@@ -167,6 +172,23 @@ def _report(options: argparse.Namespace) -> None:
     build.build(study)
     store.journal("report", study=options.study)
     print(f"Read {store.page_directory(options.study)}/README.md")
+
+
+def _parity(options: argparse.Namespace) -> None:
+    import torch
+
+    from dac import parity
+
+    failed = []
+    for path in options.recordings:
+        deviations = parity.replay(path, getattr(torch, options.dtype), pack=options.pack)
+        for quantity, deviation in deviations.items():
+            limit = parity.ABSOLUTE_TOLERANCES.get(quantity, options.tolerance)
+            print(f"{path.stem:32s} {quantity:28s} {deviation:.1e}  (limit {limit:.0e})")
+            if not deviation <= limit:
+                failed.append(f"{path.stem}: {quantity} deviates by {deviation:.1e}, more than {limit:.0e}")
+    if failed:
+        raise UserError("no parity:\n" + "\n".join(f"  - {line}" for line in failed))
 
 
 def _bench(options: argparse.Namespace) -> None:

@@ -199,3 +199,12 @@ def test_the_page_shows_the_scores(project: Project, capsys: Capture) -> None:
     expected = curve.query("step >= 30")["return"].mean() - 5.0  # reference returns 5 and 105, window 2
     metrics = store.read_json(Path("results/tiny/metrics.json"))
     assert metrics == {"main": {"pendulum": {"soft": pytest.approx(expected, abs=1e-4)}}}
+
+
+def test_parity_passes_and_fails_by_its_tolerance(capsys: Capture) -> None:
+    recording = str(ROOT / "tests/data/parity/soft_min.npz")
+    status, out, _ = dac("parity", recording, "--dtype", "float64", "--pack", "2", capsys=capsys)
+    assert status == 0
+    assert "parameters/critic" in out
+    message = refused("parity", recording, "--tolerance", "1e-12", capsys=capsys)
+    assert "soft_min: next_q deviates by" in message
