@@ -9,7 +9,7 @@ READY := $(VENV)/.installed
 
 # The quick study: collects data, trains, evaluates, writes results/quick/README.md.
 quick: $(READY)
-	@snakemake quick --cores all --show-failed-logs --quiet rules
+	@snakemake quick --cores all --show-failed-logs --quiet host reason
 	@echo "Read results/quick/README.md"
 
 test: $(READY)

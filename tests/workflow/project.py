@@ -133,7 +133,10 @@ class Project:
         for parent in parents:
             section = section[parent]
         section[last] = value
-        (self.path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        # In one go: a job that starts at this moment must not read half a file.
+        new = self.path / "params.yaml.new"
+        new.write_text(yaml.safe_dump(content, sort_keys=False))
+        new.replace(self.path / "params.yaml")
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Replace a text that stands exactly once in a file."""

@@ -114,6 +114,7 @@ IN_ONE_COPY = [
     Case("report setting", change("report.window", 1), page_alone()),
     Case("delete a run", delete_run("replay/lcb0.5/2"), made("replay/lcb0.5/2")),
     Case("delete the page", delete_page, page_alone()),
+    Case("delete the page again", delete_page, page_alone()),
     Case("version bump", bump_version, made(*runs("replay/min", 0, 2))),
 ]
 # Both studies lack seed 2 of replay. The study other has seeds 1 and 3 besides, in the store since "add a seed", but
@@ -189,11 +190,13 @@ def test_one_copy(base: Project, tmp_path: Path, tool: str, subtests: pytest.Sub
 
 
 def test_an_empty_store_makes_everything(base: Project) -> None:
-    """The base's first `snakemake mini`, which began with nothing but code and params.yaml."""
+    """The base's first `snakemake mini`, which began with nothing but code and params.yaml.
+
+    That nothing was left to do afterwards is asserted where the base is built: other tests copy it now.
+    """
     events = base.journal()
     first_page = [event["event"] for event in events].index("report")
     assert work_of(events[: first_page + 1]) == EVERYTHING
-    base.assert_settled()
 
 
 def test_an_emptied_store_makes_everything_with_dvc(base: Project, tmp_path: Path) -> None:
