@@ -92,7 +92,7 @@ class Project:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             output, _ = process.communicate()
-            pytest.fail(f"{process.args} took more than {TIMEOUT} s:\n{output}")
+            pytest.fail(f"{process.args!r} took more than {TIMEOUT} s:\n{output}")
         return process.returncode, output
 
     def run(self, *arguments: str) -> tuple[int, str]:
@@ -125,7 +125,7 @@ class Project:
         content: dict[str, Any] = yaml.safe_load((self.path / "params.yaml").read_text())
         return content
 
-    def set(self, key: str, value: Any) -> None:
+    def set_param(self, key: str, value: Any) -> None:
         """Set a dotted key of params.yaml, such as `studies.mini.seeds`."""
         content = self.params
         *parents, last = key.split(".")
@@ -181,7 +181,7 @@ class Project:
             expected = self._expected(study, experiment)
             assert sorted(scores.index) == sorted(expected)
             for key, values in expected.items():
-                found = scores.loc[key]
+                found = scores.loc[[key]].iloc[0]
                 assert found["seeds"] == len(values)
                 assert found["mean"] == pytest.approx(values.mean(), abs=6e-5), (name, key)
                 assert found["std"] == pytest.approx(values.std(ddof=1), abs=6e-5), (name, key)
@@ -308,7 +308,7 @@ def build_base(folder: Path) -> Project:
     project.git("commit", "--quiet", "--message", "code and parameters")
     project.make("snakemake", "mini")
     project.assert_settled()
-    project.set("tasks.replay.settings.lcb_coefficient", 0.25)
+    project.set_param("tasks.replay.settings.lcb_coefficient", 0.25)
     project.make("snakemake", "mini_runs")
     project.git("checkout", "params.yaml")
     project.succeed("dvc", "commit", "--force")

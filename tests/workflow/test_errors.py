@@ -23,11 +23,11 @@ COMMANDS = {
 
 
 def change(key: str, value: object) -> Callable[[Project], None]:
-    return lambda project: project.set(key, value)
+    return lambda project: project.set_param(key, value)
 
 
 def add_study_named_train(project: Project) -> None:
-    project.set("studies.train", project.params["studies"]["other"])
+    project.set_param("studies.train", project.params["studies"]["other"])
 
 
 # What the user does, and what the message must say: the place, what was found, what is allowed.
@@ -112,7 +112,7 @@ def test_a_job_of_an_old_plan_refuses(project: Project, step: str) -> None:
         ),
         "report": (("mini", "--plan", "0123456789ab"), "report.window", 1),
     }[step]
-    project.set(key, value)
+    project.set_param(key, value)
     before, journal = project.store(), project.journal()
     status, output = project.run("dac", step, *arguments)
     assert status == 1, output
@@ -137,7 +137,7 @@ def test_an_edit_while_a_study_runs(base: Project, tmp_path: Path) -> None:
     deadline = time.monotonic() + TIMEOUT
     while process.poll() is None and not list(project.path.glob("logs/collect/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    project.set(RHO, 0.25)  # the data are being collected, the training waits for them
+    project.set_param(RHO, 0.25)  # the data are being collected, the training waits for them
     status, output = project.finish(process)
 
     assert status != 0, output
