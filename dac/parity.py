@@ -79,6 +79,7 @@ def replay(path: Path | str, dtype: torch.dtype = torch.float32, *, pack: int = 
 def _replay_step(agent: Agent, recording: _Recording, step: int, deviations: _Deviations) -> None:
     run, prefix = recording.run, f"step{step}/"
     batch, draws = recording.batch(prefix), recording.draws(prefix)
+    assert draws.critic_prior is not None  # a recording has its noise
     actions, values = agent.next_action_values(batch.next_observations, draws.critic_prior, draws.critic_z)
     deviations.add("next_actions", actions[run], recording[prefix + "critic/next_actions"])
     deviations.add("next_q", values[run], recording[prefix + "critic/next_q"])

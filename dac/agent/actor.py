@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from dac.agent.batch import Batch, Draws
+from dac.agent.chain import differentiable_ddpm_sample
 from dac.agent.config import AgentConfig
 from dac.agent.critic import Metrics
-from dac.agent.diffusion import Schedule, ddpm_sample, forward_noise
-from dac.agent.networks import Params, noise_prediction, noise_predictor, q_values
+from dac.agent.diffusion import Schedule, forward_noise
+from dac.agent.networks import Params, noise_prediction, q_values
 
 NORM_EPSILON = 1e-6
 
@@ -86,9 +87,13 @@ def denoised_guidance(step: ActorStep) -> tuple[Tensor, Metrics]:
     draws, observations = step.draws, step.batch.observations
     if draws.actor_prior is None or draws.actor_z is None:
         raise ValueError("denoised guidance needs the draws actor_prior and actor_z")
-    predictor = noise_predictor(step.actor, observations, step.schedule.steps, draws.actor_prior.shape[-1])
-    actions = ddpm_sample(
-        predictor, step.schedule, draws.actor_prior, draws.actor_z, clip_denoised=step.config.clip_denoised
+    actions = differentiable_ddpm_sample(
+        step.actor,
+        observations,
+        step.schedule,
+        draws.actor_prior,
+        draws.actor_z,
+        clip_denoised=step.config.clip_denoised,
     )
     norm = q_norm(step.target_critic, step.batch)
     values = q_values(step.target_critic, observations, actions).mean((1, 2))

@@ -180,14 +180,20 @@ class Agent:
 
     def _update_critic(self, batch: Batch, draws: Draws) -> Metrics:
         config = self.config
-        _, next_q = self.next_action_values(batch.next_observations, draws.critic_prior, draws.critic_z)
-        with torch.no_grad():
-            targets = critic_objective.td_targets(config, batch, next_q)
+        targets = self._targets(batch, draws)
         loss, metrics = critic_objective.critic_loss(self._critic.online.named, batch, targets)
         lr = cosine_decay(config.critic_lr, self.step, config.lr_decay_steps)
         self.active = self._critic.descend(loss, self.active, self.step, lr, config.gradient_clip)
         self._critic.follow(config.target_rate, self.active)
         return metrics
+
+    @torch.no_grad()
+    def _targets(self, batch: Batch, draws: Draws) -> Tensor:
+        """The critics' targets (R, B); the rewards where the draws say that every transition terminates."""
+        if draws.critic_prior is None:
+            return batch.rewards
+        _, next_q = self.next_action_values(batch.next_observations, draws.critic_prior, draws.critic_z)
+        return critic_objective.td_targets(self.config, batch, next_q)
 
     def _update_actor(self, batch: Batch, draws: Draws) -> Metrics:
         config = self.config

@@ -29,7 +29,7 @@ class Draws:
     Sampler noise is in the order of the reverse process, t = T, ..., 2; a further row, for t = 1, is ignored.
     """
 
-    critic_prior: Tensor  # (R, B*N, A) standard normal: x_T of the next actions
+    critic_prior: Tensor | None  # (R, B*N, A) standard normal: x_T of the next actions; None: all transitions terminate
     critic_z: Tensor | None  # (R, T - 1 or T, B*N, A) standard normal; None for the deterministic sampler
     t: Tensor  # (R, B) integers, uniform on 1..T
     eps: Tensor  # (R, B, A) standard normal: the noise to predict

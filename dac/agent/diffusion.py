@@ -107,6 +107,39 @@ def predicted_clean(schedule: Schedule, x_t: Tensor, noise: Tensor, t: int, clip
     return clean.clamp(-1.0, 1.0) if clip else clean
 
 
+@dataclass(frozen=True)
+class ReverseStep:
+    """Numbers of one reverse step t: x_0 = (x_t - noise eps) / signal, x_{t-1} = clean x_0 + kept x_t + spread z."""
+
+    noise: float  # sqrt(1 - alpha_bar_t)
+    signal: float  # sqrt(alpha_bar_t)
+    clean: float
+    kept: float
+    spread: float  # sqrt(beta_t), 0 at t = 1
+
+
+def reverse_step(schedule: Schedule, t: int) -> ReverseStep:
+    """The coefficients of `ddpm_sample` at time t, 1..T."""
+    beta, alpha_bar, previous = schedule.beta[t], schedule.alpha_bar[t], schedule.alpha_bar[t - 1]
+    noise, signal = math.sqrt(1 - alpha_bar), math.sqrt(alpha_bar)
+    if t == 1:
+        return ReverseStep(noise, signal, 1.0, 0.0, 0.0)  # alpha_bar_0 = 1: the mean is x_0 itself
+    clean = math.sqrt(previous) * beta / (1 - alpha_bar)
+    kept = math.sqrt(1 - beta) * (1 - previous) / (1 - alpha_bar)
+    return ReverseStep(noise, signal, clean, kept, math.sqrt(beta))
+
+
+def check_sampler_noise(schedule: Schedule, z: Tensor) -> None:
+    """Check that the reverse process has its noise.
+
+    Raises:
+        ValueError: z (R, T - 1 or T, n, A) has another number of rows.
+    """
+    steps = schedule.steps
+    if z.shape[1] not in (steps - 1, steps):
+        raise ValueError(f"sampler noise has {z.shape[1]} rows; {steps} diffusion steps need {steps - 1} or {steps}")
+
+
 def ddpm_sample(
     predictor: NoisePredictor, schedule: Schedule, prior: Tensor, z: Tensor, *, clip_denoised: bool
 ) -> Tensor:
@@ -125,21 +158,14 @@ def ddpm_sample(
     Raises:
         ValueError: z has another number of rows.
     """
-    steps = schedule.steps
-    if z.shape[1] not in (steps - 1, steps):
-        raise ValueError(f"sampler noise has {z.shape[1]} rows; {steps} diffusion steps need {steps - 1} or {steps}")
+    check_sampler_noise(schedule, z)
     x = prior
-    for row, t in enumerate(range(steps, 0, -1)):
-        beta, alpha_bar, previous = schedule.beta[t], schedule.alpha_bar[t], schedule.alpha_bar[t - 1]
+    for row, t in enumerate(range(schedule.steps, 0, -1)):
+        step = reverse_step(schedule, t)
         clean = predicted_clean(schedule, x, predictor(x, t), t, clip_denoised)
         if t == 1:
-            return clean  # alpha_bar_0 = 1: the mean is x_0 itself, and no noise is added
-        mean = torch.add(
-            clean * (math.sqrt(previous) * beta / (1 - alpha_bar)),
-            x,
-            alpha=math.sqrt(1 - beta) * (1 - previous) / (1 - alpha_bar),
-        )
-        x = torch.add(mean, z[:, row], alpha=math.sqrt(beta))
+            return clean
+        x = torch.add(torch.add(clean * step.clean, x, alpha=step.kept), z[:, row], alpha=step.spread)
     return x
 
 

@@ -92,7 +92,7 @@ def noise_prediction(params: Params, x_t: Tensor, observations: Tensor, t: Tenso
     observation_kernel, action_kernel, time_kernel = _noise_input_kernels(params, observations, x_t.shape[-1])
     hidden = torch.baddbmm(params["noise/0/bias"].unsqueeze(1), observations, observation_kernel)
     hidden = torch.baddbmm(hidden, _time_embedding(params, t), time_kernel)
-    return _hidden_layers(params, "noise/", torch.baddbmm(hidden, x_t, action_kernel))
+    return _apply(layers_behind_first(params, "noise/"), torch.baddbmm(hidden, x_t, action_kernel))
 
 
 def noise_predictor(
@@ -107,17 +107,34 @@ def noise_predictor(
         predictor(x_t (R, b * m, A), t) -> (R, b * m, A), any m >= 1; rows are grouped by observation. Equals
         `noise_prediction` with every observation repeated m times.
     """
+    observation_part, time_part, action_kernel = first_layer_parts(params, observations, steps, action_dim)
+    time_parts = time_part.unsqueeze(2).unbind(1)
+    layers = layers_behind_first(params, "noise/")
+
+    def predictor(x_t: Tensor, t: int) -> Tensor:
+        return _apply(layers, _add_to_rows(observation_part + time_parts[t - 1], x_t, action_kernel))
+
+    return predictor
+
+
+def first_layer_parts(
+    params: Params, observations: Tensor, steps: int, action_dim: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the noise predictor's first layer adds up in a reverse chain, W wide.
+
+    Args:
+        params: the actor's. observations: (R, b, O). steps: T.
+
+    Returns:
+        The observations' part with the bias (R, b, W), the part of the times 1..T (R, T, W), and the kernel (R, A, W)
+        for the noised action.
+    """
     runs = observations.shape[0]
     observation_kernel, action_kernel, time_kernel = _noise_input_kernels(params, observations, action_dim)
     times = torch.arange(1, steps + 1, device=observations.device).expand(runs, steps)
     time_part = torch.bmm(_time_embedding(params, times), time_kernel)
     observation_part = torch.baddbmm(params["noise/0/bias"].unsqueeze(1), observations, observation_kernel)
-
-    def predictor(x_t: Tensor, t: int) -> Tensor:
-        shared = observation_part + time_part[:, t - 1].unsqueeze(1)
-        return _hidden_layers(params, "noise/", _add_rows(shared, torch.bmm(x_t, action_kernel)))
-
-    return predictor
+    return observation_part, time_part, action_kernel
 
 
 def q_values(params: Params, observations: Tensor, actions: Tensor) -> Tensor:
@@ -135,8 +152,8 @@ def q_values(params: Params, observations: Tensor, actions: Tensor) -> Tensor:
         kernel.flatten(0, 1), [observations.shape[-1], actions.shape[-1]], dim=-2
     )
     shared = torch.baddbmm(bias.flatten(0, 1).unsqueeze(1), _per_member(observations, ensemble), observation_kernel)
-    hidden = _add_rows(shared, torch.bmm(_per_member(actions, ensemble), action_kernel))
-    return _hidden_layers(params, "", hidden).view(runs, ensemble, -1)
+    hidden = _add_to_rows(shared, _per_member(actions, ensemble), action_kernel)
+    return _apply(layers_behind_first(params, ""), hidden).view(runs, ensemble, -1)
 
 
 def _noise_input_kernels(params: Params, observations: Tensor, action_dim: int) -> tuple[Tensor, ...]:
@@ -148,7 +165,7 @@ def _noise_input_kernels(params: Params, observations: Tensor, action_dim: int) 
 def _time_embedding(params: Params, t: Tensor) -> Tensor:
     features = fourier_features(t, params["time/0/kernel"].dtype)
     hidden = torch.baddbmm(params["time/0/bias"].unsqueeze(1), features, params["time/0/kernel"])
-    return _hidden_layers(params, "time/", hidden)
+    return _apply(layers_behind_first(params, "time/"), hidden)
 
 
 def _per_member(x: Tensor, ensemble: int) -> Tensor:
@@ -156,17 +173,26 @@ def _per_member(x: Tensor, ensemble: int) -> Tensor:
     return x.unsqueeze(1).expand(-1, ensemble, -1, -1).flatten(0, 1)
 
 
-def _add_rows(shared: Tensor, rows: Tensor) -> Tensor:
-    """Add (M, b, D) to each of the m neighbouring rows of (M, b * m, D)."""
+def _add_to_rows(shared: Tensor, rows: Tensor, kernel: Tensor) -> Tensor:
+    """Add (M, b, W) to each of the m neighbouring rows of rows @ kernel, (M, b * m, D) @ (M, D, W)."""
     members, states, width = shared.shape
-    return rows.view(members, states, -1, width).add_(shared.unsqueeze(2)).flatten(1, 2)
+    if rows.shape[1] == states:
+        return torch.baddbmm(shared, rows, kernel)
+    product = torch.bmm(rows, kernel)
+    return product.view(members, states, -1, width).add_(shared.unsqueeze(2)).flatten(1, 2)
 
 
-def _hidden_layers(params: Params, prefix: str, hidden: Tensor) -> Tensor:
-    """Apply all layers behind the first: (M, n, width of the first layer) -> (M, n, outputs), M the leading axes."""
-    layer = 1
-    while (kernel := params.get(f"{prefix}{layer}/kernel")) is not None:
-        bias = params[f"{prefix}{layer}/bias"]
-        hidden = torch.baddbmm(bias.flatten(0, -2).unsqueeze(1), mish(hidden), kernel.flatten(0, -3))
-        layer += 1
+def layers_behind_first(params: Params, prefix: str) -> list[tuple[Tensor, Tensor]]:
+    """Kernels (M, in, out) and biases (M, 1, out) of all layers behind the first, M the leading axes as one."""
+    layers: list[tuple[Tensor, Tensor]] = []
+    while (kernel := params.get(f"{prefix}{len(layers) + 1}/kernel")) is not None:
+        bias = params[f"{prefix}{len(layers) + 1}/bias"]
+        layers.append((kernel.flatten(0, -3), bias.flatten(0, -2).unsqueeze(1)))
+    return layers
+
+
+def _apply(layers: list[tuple[Tensor, Tensor]], hidden: Tensor) -> Tensor:
+    """Apply layers to the first one's output: (M, n, its width) -> (M, n, outputs)."""
+    for kernel, bias in layers:
+        hidden = torch.baddbmm(bias, mish(hidden), kernel)
     return hidden

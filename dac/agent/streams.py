@@ -62,6 +62,8 @@ class UpdateNoise:
 
     Args:
         seeds: one per run. batch_size: B.
+        next_actions: whether to draw for the next actions; False where every transition of the data terminates, so
+            that its target is its reward alone.
     """
 
     def __init__(
@@ -73,9 +75,11 @@ class UpdateNoise:
         device: torch.device | str = "cpu",
         *,
         dtype: torch.dtype = torch.float32,
+        next_actions: bool = True,
     ) -> None:
         self._blocks = _Blocks(seeds, device, dtype)
         self._config = config
+        self._next_actions = next_actions
         self._batch_size = batch_size
         self._action_dim = action_dim
         self._block = -1
@@ -89,7 +93,7 @@ class UpdateNoise:
             self._block = block
         values = {name: value[:, row] for name, value in self._values.items()}
         return Draws(
-            critic_prior=values["critic_prior"],
+            critic_prior=values.get("critic_prior"),
             critic_z=values.get("critic_z"),
             t=values["t"],
             eps=values["eps"],
@@ -103,11 +107,12 @@ class UpdateNoise:
         repeated = (self._batch_size * config.next_action_samples, self._action_dim)
         noisy_steps = config.diffusion_steps - 1
         values = {
-            "critic_prior": normal("critic-prior", block, repeated),
             "t": self._blocks.integers("diffusion-time", block, 1, config.diffusion_steps, single[:1]),
             "eps": normal("noise", block, single),
         }
-        if config.sampler == "ddpm":
+        if self._next_actions:
+            values["critic_prior"] = normal("critic-prior", block, repeated)
+        if self._next_actions and config.sampler == "ddpm":
             values["critic_z"] = normal("critic-z", block, (noisy_steps, *repeated))
         if config.guidance == "denoised":
             values["actor_prior"] = normal("actor-prior", block, single)
