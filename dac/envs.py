@@ -7,7 +7,9 @@ environments collect data and evaluate policies, so a policy acts in the space t
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -93,7 +95,7 @@ def make(env_id: str) -> Environment:
         UserError: unknown id, a missing package, or spaces that are not vectors with finite action bounds.
     """
     if env_id not in gym.registry:
-        _register_robotics()
+        _register_others()
     try:
         env = gym.make(env_id, disable_env_checker=True)
     except gym.error.UnregisteredEnv as error:
@@ -116,7 +118,8 @@ def _rescale_actions(env: Environment) -> Environment:
     return UnitAction(env)
 
 
-def _register_robotics() -> None:
+def _register_others() -> None:
+    importlib.import_module("dac.bandit")  # registers itself
     try:
         import gymnasium_robotics
     except ImportError:
@@ -172,9 +175,22 @@ def episode_vector(env_id: str, n: int) -> gym.vector.SyncVectorEnv:
     return gym.vector.SyncVectorEnv([lambda: OneEpisode(make(env_id))] * n)
 
 
-def rollout(
-    envs: gym.vector.SyncVectorEnv, act: Act, seeds: Sequence[int]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+@dataclass(frozen=True)
+class Episodes:
+    """What n episodes came to.
+
+    Attributes:
+        returns: (n,) undiscounted.
+        lengths: (n,) in steps.
+        last_actions: (n, A), the action of every episode's last step.
+    """
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    last_actions: NDArray[np.float32]
+
+
+def rollout(envs: gym.vector.SyncVectorEnv, act: Act, seeds: Sequence[int]) -> Episodes:
     """Run one episode in each environment.
 
     Args:
@@ -182,20 +198,20 @@ def rollout(
         act: observations (n, O) float32 -> actions (n, A). It is asked for all n until the longest episode
             ends; rows of episodes that have ended are ignored.
         seeds: n seeds; environment i is reset with `seeds[i]`.
-
-    Returns:
-        undiscounted returns (n,) float64 and lengths (n,) in steps.
     """
     observations, _ = envs.reset(seed=list(seeds))
     running = np.ones(envs.num_envs, dtype=np.bool_)
     returns = np.zeros(envs.num_envs)
     lengths = np.zeros(envs.num_envs, dtype=np.int64)
+    last_actions = np.zeros((envs.num_envs, *envs.single_action_space.shape), np.float32)  # type: ignore[misc]
     while running.any():
-        observations, rewards, terminated, truncated, _ = envs.step(act(observations))
+        actions = act(observations)
+        last_actions[running] = actions[running]
+        observations, rewards, terminated, truncated, _ = envs.step(actions)
         returns += rewards
         lengths += running
         running &= ~(terminated | truncated)
-    return returns, lengths
+    return Episodes(returns, lengths, last_actions)
 
 
 def normalised_score(returns: ArrayLike, reference_min: float, reference_max: float) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from dac import devices, store
+from dac.datasets.catalog import BANDIT_ENV
 from dac.envs import normalised_score
 from dac.params import ComputeSettings
 from dac.plan import Evaluation, Group, Run
@@ -50,13 +51,18 @@ def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device) -> 
     with contextlib.closing(Rollouts(group.env, len(runs), evaluation.episodes, device)) as rollouts:
         for step in kept:
             policy = load_policies(group, runs, step, device)
-            frames.append(rollouts.evaluate(policy, seeds, "evaluate", step, evaluation.action_samples))
+            episodes = rollouts.evaluate(
+                policy, seeds, "evaluate", step, evaluation.action_samples, evaluation.temperature
+            )
+            frames.append(episodes)
     episodes = pd.concat(frames, ignore_index=True)
     episodes["score"] = normalised_score(episodes["return"].to_numpy(), *evaluation.reference)
     episodes["task"], episodes["variant"] = group.task, group.label
     episodes["action_samples"] = evaluation.action_samples
     for run in runs:
-        _publish(run, evaluation, episodes[episodes["seed"] == run.seed])
+        # A bandit's episode is one action, and that action is what its report shows.
+        columns = [*COLUMNS, "action"] if group.env == BANDIT_ENV else COLUMNS
+        _publish(run, evaluation, episodes.loc[episodes["seed"] == run.seed, columns])
     mean = episodes["score"].mean()
     LOG.info(
         "%s %s N_a %d: score %.2f over %d episodes, %.1f s",
@@ -67,6 +73,6 @@ def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device) -> 
 def _publish(run: Run, evaluation: Evaluation, episodes: pd.DataFrame) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "episodes.parquet"
-        episodes[COLUMNS].reset_index(drop=True).to_parquet(path, index=False)
+        episodes.reset_index(drop=True).to_parquet(path, index=False)
         store.publish_evaluation(run, evaluation, path)
     store.journal("evaluate", run=str(run), action_samples=evaluation.action_samples)

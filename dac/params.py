@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
+from dac.datasets.catalog import BANDIT_ENV, BANDIT_SETS
 from dac.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
@@ -28,6 +29,7 @@ ExperimentName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_le
 StudyName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+Temperature = Annotated[float, Field(ge=0, le=1000)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 # Rules of the workflow and folders of the store under results/: a study of that name could not be asked for, and its
@@ -56,6 +58,7 @@ class AgentSettings(Section):
     diffusion_steps: Annotated[int, Field(ge=1, le=1000)] = 5
     beta_schedule: Literal["vp", "linear", "cosine"] = "vp"
     sampler: Literal["ddpm", "ddim"] = "ddpm"
+    sampler_steps: PositiveInt | None = None
     clip_denoised: bool = True
     hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (256, 256, 256)
     discount: Annotated[float, Field(ge=0, le=1)] = 0.99
@@ -81,6 +84,7 @@ class TrainingSettings(Section):
     eval_interval: PositiveInt = 10_000
     eval_episodes: PositiveInt = 10
     eval_action_samples: PositiveInt = 10
+    eval_temperature: Temperature = 0.0
     kept_policies: PositiveInt = 5
 
 
@@ -89,6 +93,7 @@ class EvaluationSettings(Section):
 
     action_samples: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (10,)
     episodes: PositiveInt = 10
+    temperature: Temperature = 0.0
 
 
 class ReportSettings(Section):
@@ -158,7 +163,7 @@ Overrides: type[Section] = create_model(  # type: ignore[call-overload]
 class Task(Section):
     """A dataset with the environment to evaluate in."""
 
-    dataset: Annotated[str, Field(pattern=r"^(d4rl|file|collect):.+$")]
+    dataset: Annotated[str, Field(pattern=r"^(d4rl|file|collect|bandit):.+$")]
     env: str
     reward_scaling: Literal["locomotion", "antmaze-shift", "none"] = "locomotion"
     reference_returns: tuple[float, float] | None = None
@@ -170,6 +175,7 @@ class PartialEvaluation(Section):
 
     action_samples: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
     episodes: PositiveInt | None = None
+    temperature: Temperature | None = None
 
 
 class Experiment(Section):
@@ -180,8 +186,12 @@ class Experiment(Section):
     tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)]
     variants: dict[str, Overrides] | None = None
     vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] | None = None
+    settings: Overrides = Overrides()
     evaluation: PartialEvaluation = PartialEvaluation()
-    show: tuple[Literal["scores", "curves", "comparison", "sweep", "action_samples"], ...] = ("scores", "curves")
+    show: tuple[Literal["scores", "curves", "comparison", "sweep", "action_samples", "bandit"], ...] = (
+        "scores",
+        "curves",
+    )
     published: tuple[str, ...] = ()
 
 
@@ -367,6 +377,11 @@ def _check_task(where: str, task: Task, params: Params) -> Any:
     source, _, name = task.dataset.partition(":")
     if task.reference_returns and task.reference_returns[0] >= task.reference_returns[1]:
         yield f"{where}.reference_returns: found {list(task.reference_returns)}; the first must be the smaller"
+    if source == "bandit":
+        if name not in BANDIT_SETS:
+            yield f"{where}.dataset: no behaviour set {name!r}; {closest(name, list(BANDIT_SETS))}"
+        if task.env != BANDIT_ENV:
+            yield f"{where}.env: found {task.env!r}; a bandit's behaviour sets are evaluated in {BANDIT_ENV}"
     if source == "collect":
         env, _, level = name.rpartition("/")
         if env not in params.collect:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dac import versions
-from dac.datasets.catalog import d4rl_file, reference_returns
+from dac.datasets.catalog import BANDIT_REFERENCE, d4rl_file, reference_returns
 from dac.datasets.lock import locked_sha256
 from dac.errors import UserError
 from dac.params import (
@@ -33,7 +33,7 @@ FINGERPRINT_DIGITS = 12
 
 # Settings added after runs were published: left out of the fingerprint while at this neutral value, at which the
 # numbers are the same as before the setting existed, so that older runs stay valid.
-NEUTRAL_SETTINGS: dict[str, Any] = {}
+NEUTRAL_SETTINGS: dict[str, Any] = {"sampler_steps": None, "eval_temperature": 0.0}
 
 
 def canonical(value: Any) -> str:
@@ -51,9 +51,9 @@ class Dataset:
     """A dataset of transitions, named by what determines its contents.
 
     Attributes:
-        source: `d4rl`, `file` or `collect`.
-        name: the rest of its id in params.yaml: a D4RL id, a path, or `<env>/<level>`.
-        identity: canonical JSON of what determines the contents: a sha256, or the recipe of a collection.
+        source: `d4rl`, `file`, `collect` or `bandit`.
+        name: the rest of its id in params.yaml: a D4RL id, a path, `<env>/<level>`, or a behaviour set.
+        identity: canonical JSON of what determines the contents: a sha256, the recipe of a collection, or a set's name.
     """
 
     source: str
@@ -70,7 +70,7 @@ class Dataset:
 
     @property
     def path(self) -> Path:
-        """Where its data lie: a file for `d4rl` and `file`, a folder for `collect`."""
+        """Where its data lie: a file for `d4rl` and `file`, a folder for `collect`; nothing lies there for `bandit`."""
         if self.source == "file":
             return Path(self.name)
         if self.source == "d4rl":
@@ -144,20 +144,24 @@ class Evaluation:
         action_samples: N_a, candidate actions per state.
         episodes: episodes per kept policy.
         reference: returns that are scores 0 and 100.
+        temperature: of the draw among the candidates; 0 takes the best.
     """
 
     action_samples: int
     episodes: int
     reference: tuple[float, float]
+    temperature: float = 0.0
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return {
+        identity = {
             "action_samples": self.action_samples,
             "episodes": self.episodes,
             "reference_returns": list(self.reference),
             "version": versions.EVALUATION,
         }
+        # Left out while neutral, like a run's NEUTRAL_SETTINGS.
+        return identity | ({"temperature": self.temperature} if self.temperature > 0 else {})
 
     @cached_property
     def fingerprint(self) -> str:
@@ -244,6 +248,8 @@ def references(task: Task, name: str) -> tuple[float, float]:
     if task.reference_returns is not None:
         return task.reference_returns
     source, _, rest = task.dataset.partition(":")
+    if source == "bandit":
+        return BANDIT_REFERENCE
     try:
         return reference_returns(rest if source == "d4rl" else task.env)
     except UserError as error:
@@ -269,7 +275,7 @@ def _cells(params: Params, study: str, name: str, tasks: Iterable[str]) -> Itera
         task = params.tasks[task_name]
         evaluations = _evaluations(params, study, experiment, references(task, task_name))
         for variant, overrides in _variants(experiment).items():
-            yield Cell(name, task_name, variant, _group(params, study, task_name, overrides), evaluations)
+            yield Cell(name, task_name, variant, _group(params, study, name, task_name, overrides), evaluations)
 
 
 def _variants(experiment: Experiment) -> dict[str, dict[str, Any]]:
@@ -289,14 +295,14 @@ def _evaluations(
         chosen.update(layer.model_dump(exclude_none=True))
     settings = EvaluationSettings(**chosen)
     counts = dict.fromkeys(settings.action_samples)
-    return tuple(Evaluation(count, settings.episodes, reference) for count in counts)
+    return tuple(Evaluation(count, settings.episodes, reference, settings.temperature) for count in counts)
 
 
-def _group(params: Params, study: str, task_name: str, overrides: dict[str, Any]) -> Group:
-    """The group of a task at one variant: defaults, overridden by the task, by the study, by the variant."""
+def _group(params: Params, study: str, experiment: str, task_name: str, overrides: dict[str, Any]) -> Group:
+    """A task at one variant: defaults, overridden by the task, by the study, by the experiment, by the variant."""
     task = params.tasks[task_name]
     values: dict[str, Any] = {**params.agent.model_dump(mode="json"), **params.training.model_dump(mode="json")}
-    for layer in (task.settings, params.studies[study].settings):
+    for layer in (task.settings, params.studies[study].settings, params.experiments[experiment].settings):
         values.update(layer.model_dump(mode="json", exclude_unset=True))
     values.update(overrides)
     agent = AgentSettings.model_validate_json(canonical(_subset(values, AgentSettings)))
@@ -305,6 +311,11 @@ def _group(params: Params, study: str, task_name: str, overrides: dict[str, Any]
         raise UserError(
             f"params.yaml: {task_name} in studies.{study}: eta_min is {agent.eta_min}, more than eta_max, "
             f"{agent.eta_max}. Lower eta_min or raise eta_max where they are set."
+        )
+    if agent.sampler_steps is not None and agent.sampler_steps > agent.diffusion_steps:
+        raise UserError(
+            f"params.yaml: {task_name} in studies.{study}: sampler_steps is {agent.sampler_steps}, more than "
+            f"diffusion_steps, {agent.diffusion_steps}. Lower it, or leave it out: the sampler then takes every step."
         )
     # Through the models once more, so that 2 and 2.0 of a float setting are one spelling.
     values = {**agent.model_dump(mode="json"), **training.model_dump(mode="json")}
@@ -358,6 +369,8 @@ def dataset_of(params: Params, task_name: str) -> Dataset:
             "level": level,
             "taken": recipe.levels[level].model_dump(mode="json"),  # type: ignore[index]
         }
+    elif source == "bandit":
+        identity = {"set": name}
     elif source == "d4rl":
         identity = {"sha256": d4rl_file(name).sha256 or locked_sha256(f"d4rl:{name}")}
     else:

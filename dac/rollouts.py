@@ -37,7 +37,13 @@ class Rollouts:
         self.action_dim: int = self._envs.single_action_space.shape[0]  # type: ignore[index]
 
     def evaluate(
-        self, policy: Policy, seeds: Sequence[int], purpose: str, step: int, action_samples: int
+        self,
+        policy: Policy,
+        seeds: Sequence[int],
+        purpose: str,
+        step: int,
+        action_samples: int,
+        temperature: float,
     ) -> pd.DataFrame:
         """One episode in every environment.
 
@@ -50,9 +56,10 @@ class Rollouts:
             purpose: what the episodes are for; another purpose draws other numbers.
             step: gradient steps that the policies were trained for.
             action_samples: N_a.
+            temperature: of the draw among the N_a candidates; 0 takes the best.
 
         Returns:
-            R·E rows: seed, step, episode, return, length.
+            R·E rows: seed, step, episode, return, length, and action, the episode's last one (a list of A numbers).
         """
         noise = ActingNoise(
             seeds,
@@ -62,6 +69,7 @@ class Rollouts:
             self.episodes,
             action_samples,
             self.action_dim,
+            temperature=temperature,
             device=self.device,
         )
         time = 0
@@ -70,20 +78,28 @@ class Rollouts:
             nonlocal time
             states = torch.as_tensor(observations, device=self.device, dtype=torch.float32)
             draws = noise.draws(time)
-            actions = policy.act(states.view(self.runs, self.episodes, -1), action_samples, draws.prior, draws.z)
+            actions = policy.act(
+                states.view(self.runs, self.episodes, -1),
+                action_samples,
+                draws.prior,
+                draws.z,
+                temperature=temperature,
+                gumbel=draws.gumbel,
+            )
             time += 1
             return actions.flatten(0, 1).cpu().numpy().astype(np.float32)
 
         episodes = [(seed, episode) for seed in seeds for episode in range(self.episodes)]
         env_seeds = [episode_seed(seed, purpose, step, episode) for seed, episode in episodes]
-        returns, lengths = envs.rollout(self._envs, act, env_seeds)
+        done = envs.rollout(self._envs, act, env_seeds)
         return pd.DataFrame(
             {
                 "seed": [seed for seed, _ in episodes],
                 "step": step,
                 "episode": [episode for _, episode in episodes],
-                "return": returns,
-                "length": lengths,
+                "return": done.returns,
+                "length": done.lengths,
+                "action": list(done.last_actions),
             }
         )
 

@@ -265,6 +265,8 @@ def publish_evaluation(run: Run, evaluation: Evaluation, source: Path) -> None:
 
 def dataset_problem(dataset: Dataset) -> str | None:
     """Why a dataset is not there for training, by a look at sizes alone; None if it is. The trainer checks contents."""
+    if dataset.source == "bandit":
+        return None  # drawn when it is needed
     if dataset.source == "collect":
         content = read_json(dataset.path / "dataset.json")
         if content is None:

@@ -160,7 +160,14 @@ class _Trainer:
         """Take runs that are at one step to the step `until`, evaluating on the way."""
         agent = Agent.from_run_states(self.config, [state.agent for state in states], states[0].step, self.device)
         seeds = [state.run.seed for state in states]
-        noise = UpdateNoise(seeds, self.config, self.values["batch_size"], self.action_dim, self.device)
+        noise = UpdateNoise(
+            seeds,
+            self.config,
+            self.values["batch_size"],
+            self.action_dim,
+            self.device,
+            next_actions=not self.transitions.dones.all(),
+        )
         scan = ShuffledScan(seeds, len(self.transitions.rewards), self.values["batch_size"], self.device)
         data = self._device_data()
         rollouts = Rollouts(self.group.env, len(states), self.values["eval_episodes"], self.device)
@@ -203,7 +210,14 @@ class _Trainer:
     def _evaluate(self, agent: Agent, states: list[RunState], rollouts: Rollouts, writers: list[SummaryWriter]) -> None:
         step = agent.step
         seeds = [state.run.seed for state in states]
-        episodes = rollouts.evaluate(agent.policy, seeds, "curve", step, self.values["eval_action_samples"])
+        episodes = rollouts.evaluate(
+            agent.policy,
+            seeds,
+            "curve",
+            step,
+            self.values["eval_action_samples"],
+            self.values["eval_temperature"],
+        )
         for index, (state, writer) in enumerate(zip(states, writers, strict=True)):
             rows = episodes[episodes["seed"] == state.run.seed]
             if step not in set(state.curve["step"]):

@@ -26,7 +26,8 @@ def plain_episode(env: gym.Env, seed: int) -> tuple[float, int]:  # type: ignore
 def test_a_vector_rollout_equals_a_plain_loop() -> None:
     seeds = [5, 6, 7, 8, 9]
     vector = envs.episode_vector("Hopper-v5", len(seeds))
-    returns, lengths = envs.rollout(vector, linear_policy, seeds)
+    done = envs.rollout(vector, linear_policy, seeds)
+    returns, lengths = done.returns, done.lengths
     plain = [plain_episode(envs.make("Hopper-v5"), seed) for seed in seeds]
     assert returns.tolist() == [total for total, _ in plain]
     assert lengths.tolist() == [length for _, length in plain]
@@ -35,9 +36,9 @@ def test_a_vector_rollout_equals_a_plain_loop() -> None:
 
 def test_a_vector_is_reusable_and_follows_its_seeds() -> None:
     vector = envs.episode_vector("Hopper-v5", 2)
-    first, _ = envs.rollout(vector, linear_policy, [1, 2])
-    other, _ = envs.rollout(vector, linear_policy, [3, 4])
-    again, _ = envs.rollout(vector, linear_policy, [2, 1])
+    first = envs.rollout(vector, linear_policy, [1, 2]).returns
+    other = envs.rollout(vector, linear_policy, [3, 4]).returns
+    again = envs.rollout(vector, linear_policy, [2, 1]).returns
     assert again.tolist() == first[::-1].tolist()
     assert not (other == first).any()
 
@@ -61,7 +62,7 @@ class Counting(gym.Wrapper):  # type: ignore[type-arg]
 def test_no_simulation_after_the_end_of_an_episode() -> None:
     counters = [Counting(envs.make("Hopper-v5")) for _ in range(3)]
     vector = gym.vector.SyncVectorEnv([lambda c=c: envs.OneEpisode(c) for c in counters])  # type: ignore[misc]
-    _, lengths = envs.rollout(vector, linear_policy, [5, 6, 7])
+    lengths = envs.rollout(vector, linear_policy, [5, 6, 7]).lengths
     assert [counter.calls for counter in counters] == (lengths + 1).tolist()
 
 
@@ -81,7 +82,7 @@ def test_after_its_episode_the_last_observation_is_repeated() -> None:
 
 def test_time_limits_end_episodes() -> None:
     vector = envs.episode_vector("Pusher-v5", 2)
-    _, lengths = envs.rollout(vector, lambda observations: np.zeros((len(observations), 7), np.float32), [0, 1])
+    lengths = envs.rollout(vector, lambda observations: np.zeros((len(observations), 7), np.float32), [0, 1]).lengths
     assert lengths.tolist() == [100, 100]
 
 

@@ -120,7 +120,7 @@ def test_the_last_policy_is_the_one_trained_to_the_end(project: Project) -> None
     runs = [Run(group, seed) for seed in (0, 1)]
     policy = load_policies(group, runs, 40, torch.device("cpu"))
     rollouts = Rollouts(group.env, 2, 2, torch.device("cpu"))
-    rows = rollouts.evaluate(policy, [0, 1], "curve", 40, 2)
+    rows = rollouts.evaluate(policy, [0, 1], "curve", 40, 2, 0.0)
     rollouts.close()
     for run in runs:
         last = curve_of(run).query("step == 40")["return"].tolist()
@@ -365,7 +365,8 @@ def test_evaluation_steps() -> None:
 
 OTHER_THAN_DEFAULT = {
     "guidance": "hard", "q_target": "convex", "lcb_coefficient": 0.25, "ensemble_size": 3, "next_action_samples": 4,
-    "max_backup": True, "diffusion_steps": 6, "beta_schedule": "cosine", "sampler": "ddim", "clip_denoised": False,
+    "max_backup": True, "diffusion_steps": 6, "beta_schedule": "cosine", "sampler": "ddim", "sampler_steps": 3,
+    "clip_denoised": False,
     "hidden_sizes": [7, 9], "discount": 0.9, "actor_lr": 1e-2, "critic_lr": 2e-2, "gradient_clip": 3.0,
     "target_rate": 0.5, "actor_ema_start": 8, "actor_ema_interval": 3, "eta": 2.0, "eta_lr": 0.5, "eta_min": 0.25,
     "eta_max": 4.0, "bc_threshold": 0.125,
@@ -381,7 +382,7 @@ def test_every_setting_reaches_the_agent(project: Project) -> None:
     defaults = AgentConfig()
     assert all(getattr(config, name) != getattr(defaults, name) for name in expected)
     assert {field.name for field in fields(AgentConfig)} - expected.keys() == {
-        "lr_decay_steps", "sampler_steps", "temperature",
+        "lr_decay_steps", "temperature",
     }  # fmt: skip
 
 

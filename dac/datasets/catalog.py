@@ -12,6 +12,12 @@ from dac.errors import UserError
 
 REFERENCE_FOLDER = Path(__file__).resolve().parent.parent / "reference"
 
+# Behaviour sets of the two-dimensional bandit (dac.bandit), and its expected rewards that are scores 0 and 100: of
+# uniform actions, and of the best action.
+BANDIT_ENV = "Bandit2D-v0"
+BANDIT_SETS = ("two-gaussians", "three-gaussians", "two-moons", "two-circles")
+BANDIT_REFERENCE = (-0.9032, 0.0)
+
 # Gymnasium's name of an environment, without version, and a D4RL dataset id with its reference returns.
 _ENVIRONMENT_FAMILIES = {
     "HalfCheetah": "halfcheetah-medium-v2",

@@ -312,7 +312,7 @@ class _Taker:
         with _random_state(self._recipe["seed"], f"evaluation {step}") as seed:
             vector = envs.episode_vector(self._env_id, self._sac.eval_episodes)
             seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(self._sac.eval_episodes)]
-            returns, _ = envs.rollout(vector, lambda obs: model.predict(obs, deterministic=True)[0], seeds)
+            returns = envs.rollout(vector, lambda obs: model.predict(obs, deterministic=True)[0], seeds).returns
             vector.close()
         mean = float(returns.mean())
         self._best_return = max(self._best_return, mean)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import logging
 
-from dac import store
+from dac import bandit, store
 from dac.datasets import collect as collecting
 from dac.datasets import d4rl
 from dac.datasets.lock import sha256_of
-from dac.datasets.transitions import RawDataset
+from dac.datasets.transitions import RawDataset, content_hash
 from dac.errors import UserError
 from dac.params import Params
 from dac.plan import Dataset, dataset_of
@@ -23,6 +23,9 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
     Raises:
         UserError: it is not there, is not readable, or its contents are not what its identity or its note says.
     """
+    if dataset.source == "bandit":
+        rows = bandit.dataset(dataset.name)
+        return rows, content_hash(rows)
     if dataset.source == "collect":
         # Its hash is of the arrays, which collecting.load compares with the recorded one.
         return collecting.load(dataset.path), str(collecting.describe(dataset.path)["sha256"])
