@@ -182,6 +182,7 @@ class _Trainer:
         )
         with contextlib.closing(rollouts), progress, contextlib.ExitStack() as logs:
             writers = [logs.enter_context(self._writer(state)) for state in states]
+            frozen = _all_diverged(agent)
             while True:
                 step = agent.step
                 if step in self.evaluated and any(step not in set(state.curve["step"]) for state in states):
@@ -193,10 +194,15 @@ class _Trainer:
                 if self.stop:
                     where = f"{self.group.task}/{self.group.name}"
                     raise Interrupted(f"{where}: stopped by a signal at step {step}; state saved", self.stop)
+                if frozen:
+                    agent.step = min([until, *(later for later in self.evaluated if later > step)])
+                    progress.update(agent.step - step)
+                    continue
                 metrics = agent.update(_batch(data, scan.batch_indices(step)), noise.draws(step))
                 progress.update()
                 if (step + 1) % log_interval == 0:
                     self._log(step + 1, metrics, states, writers, (step + 1 - first) / (time.monotonic() - started))
+                    frozen = _all_diverged(agent)
         self._checkpoint(agent, states)
 
     def _device_data(self) -> Batch:
@@ -313,6 +319,11 @@ class _Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _all_diverged(agent: Agent) -> bool:
+    """Whether further gradient steps would change nothing; waits for the device."""
+    return not bool(agent.active.any())
 
 
 def _batch(data: Batch, indices: Tensor) -> Batch:

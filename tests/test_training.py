@@ -325,6 +325,24 @@ def test_a_diverged_run_is_published_as_such_and_leaves_its_neighbours_alone(pro
     assert all(torch.equal(frozen[name], state[name]) for name in frozen if name.startswith("actor/"))
 
 
+def test_a_pack_of_diverged_runs_alone_makes_no_further_steps(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = project.group()
+    with pytest.raises(Interrupted):
+        train_until(group, [0], 10)
+    path = state_path(Run(group, 0))
+    with safe_open(path, framework="pt") as stream:
+        metadata = stream.metadata()
+    state = load_file(path)
+    save_file({**state, "active": torch.tensor(False)}, path, metadata)
+    monkeypatch.setattr("dac.agent.Agent.update", lambda *_: pytest.fail("a gradient step"))
+    train(group, [0], COMPUTE, 1)
+    assert store.read_run(Run(group, 0))["status"] == "diverged"
+    assert curve_of(Run(group, 0))["step"].drop_duplicates().tolist() == [0, 10, 20, 30, 40]
+    assert all(torch.equal(value, state[name]) for name, value in policy_of(Run(group, 0), 40).items())
+
+
 def test_data_of_another_environment_are_refused(project: Project) -> None:
     write_rows(Path("data/pendulum.hdf5"), observation_dim=11)
     with pytest.raises(UserError, match=r"tasks\.pendulum: .* of shapes \(11,\) and \(1,\), .* \(4,\) and \(1,\)"):

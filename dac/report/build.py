@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from dac import store
+from dac.bandit import behaviour
 from dac.envs import normalised_score
 from dac.plan import Cell, Run, StudyPlan, references
 from dac.report import render
-from dac.report.data import COLUMNS, Experiment, ReportData, ReportSettings
+from dac.report.bandit import level_grid
+from dac.report.data import COLUMNS, BanditTask, Experiment, ReportData, ReportSettings
 
 # The paper's evaluation protocol (arXiv 2405.20555, section 5): published scores stand beside ours only under it.
 PAPER_SCALE = {"steps": 2_000_000, "eval_interval": 10_000, "eval_episodes": 10, "batch_size": 256}
@@ -46,6 +48,8 @@ def report_data(plan: StudyPlan) -> ReportData:
         evaluations=_frame("evaluations", _evaluations(plan)),
         runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in _cells(plan)]),
         tasks=pd.DataFrame(_tasks(plan, contents)),
+        actions=_frame("actions", _actions(plan)) if _bandit_cells(plan) else pd.DataFrame(columns=COLUMNS["actions"]),
+        bandits={cell.task: _bandit(cell, plan.seeds[0]) for cell in _bandit_cells(plan)},
     )
 
 
@@ -83,6 +87,38 @@ def _evaluations(plan: StudyPlan) -> Iterator[pd.DataFrame]:
         for evaluation in cell.evaluations:
             path = store.verified_evaluation(run, evaluation)
             yield pd.read_parquet(path).assign(experiment=cell.experiment, variant=cell.variant)
+
+
+def _bandit_cells(plan: StudyPlan) -> list[Cell]:
+    """The cells of experiments that show a bandit, the first of each task last."""
+    shown = {name for name, item in plan.params.experiments.items() if "bandit" in item.show}
+    return [cell for cell in reversed(plan.cells) if cell.experiment in shown]
+
+
+def _actions(plan: StudyPlan) -> Iterator[pd.DataFrame]:
+    """The actions drawn in the evaluations of bandits."""
+    for cell in _bandit_cells(plan):
+        for seed in plan.seeds:
+            path = store.verified_evaluation(Run(cell.group, seed), cell.evaluations[0])
+            frame = pd.read_parquet(path).assign(experiment=cell.experiment, variant=cell.variant)
+            x, y = np.stack(frame["action"].to_list()).astype(np.float64).T
+            yield frame.assign(x=x, y=y)
+
+
+def _bandit(cell: Cell, seed: int) -> BanditTask:
+    """A bandit's task with the Q that one of its runs learned."""
+    import torch
+
+    from dac.agent.networks import q_values
+    from dac.training import load_policies
+
+    grid = level_grid()
+    second, first = np.meshgrid(grid, grid, indexing="ij")
+    actions = torch.as_tensor(np.column_stack([first.ravel(), second.ravel()]), dtype=torch.float32)
+    policy = load_policies(cell.group, [Run(cell.group, seed)], cell.group.values["steps"], torch.device("cpu"))
+    q = q_values(policy.critic, torch.zeros(1, 1, 1), actions.unsqueeze(0)).mean(1)
+    name = cell.group.dataset.name
+    return BanditTask(name, behaviour(name), seed, grid, q.view(len(grid), len(grid)).numpy())
 
 
 def _run(cell: Cell, run: Run, content: dict[str, Any]) -> dict[str, Any]:

@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
+from dac.bandit import Behaviour
 from dac.errors import UserError
 
-SHOW = ("scores", "curves", "comparison", "sweep", "action_samples")
+SHOW = ("scores", "curves", "comparison", "sweep", "action_samples", "bandit")
 
 _KEY = ("experiment", "task", "variant", "seed")
 _EPISODE = ("episode", "return", "length", "score")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "curves": (*_KEY, "step", *_EPISODE),
     "evaluations": (*_KEY, "step", "action_samples", *_EPISODE),
+    "actions": (*_KEY, "x", "y"),
     "runs": (
         *_KEY, "run", "status", "steps", "dataset_sha256", "machine", "device", "torch", "finished",
         "seconds",
@@ -72,6 +75,21 @@ class ReportSettings:
 
 
 @dataclass(frozen=True)
+class BanditTask:
+    """What the figure of a bandit's task shows besides the drawn actions.
+
+    `set` names its behaviour set and `behaviour` holds the recorded actions. `q` is the ensemble mean of the critics
+    that the run of `seed` learned, on the grid × grid points, its first axis the action's second component.
+    """
+
+    set: str
+    behaviour: Behaviour
+    seed: int
+    grid: np.ndarray
+    q: np.ndarray
+
+
+@dataclass(frozen=True)
 class ReportData:
     """All inputs of a report. The columns of the frames are in `COLUMNS`.
 
@@ -79,7 +97,8 @@ class ReportData:
     the kept policies, for every number of action samples. `runs`: one row per experiment and run. `tasks`:
     one row per task; `comparable` says that it is trained on the published dataset and evaluated under the
     paper's protocol, so that published scores may stand beside it; `published_id` is its dataset in
-    `published_scores.csv`, or None. `score` is the normalised score 100 (return - reference_min) /
+    `published_scores.csv`, or None. `actions`: one row per action drawn in a bandit's task; `bandits`: those tasks by
+    name. `score` is the normalised score 100 (return - reference_min) /
     (reference_max - reference_min).
     """
 
@@ -91,6 +110,8 @@ class ReportData:
     evaluations: pd.DataFrame
     runs: pd.DataFrame
     tasks: pd.DataFrame
+    actions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS["actions"])))
+    bandits: Mapping[str, BanditTask] = field(default_factory=dict)
     task_rows: Mapping[str, Mapping[str, object]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from dac.report import published
+from dac.report import bandit, published
 from dac.report.data import Experiment, ReportData
 from dac.report.statistics import Summary
 from dac.report.tables import slug
@@ -215,11 +215,20 @@ def action_samples_figure(data: ReportData, summary: Summary) -> Figure:
     return grid.figure
 
 
+def bandit_figure(data: ReportData, summary: Summary) -> Figure:
+    """Actions drawn in the bandit of Fig. 2 over the learned Q, a panel per behaviour set."""
+    look = looks(data.experiments)
+    experiment = summary.experiment
+    drawn = {variant: look[experiment.name, variant] for variant in experiment.variants}
+    return bandit.draw(data, experiment, {variant: (item.colour, item.marker) for variant, item in drawn.items()})
+
+
 _DRAW: Mapping[str, Callable[[ReportData, Summary], Figure]] = {
     "comparison": comparison_figure,
     "sweep": sweep_figure,
     "action_samples": action_samples_figure,
     "curves": curves_figure,
+    "bandit": bandit_figure,
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from dac.report import figures, tables
+from dac.report.bandit import SHOWN_ACTIONS
 from dac.report.data import Experiment, ReportData, select
 from dac.report.statistics import Summary
 from dac.report.tables import Table
@@ -30,6 +31,9 @@ def page(data: ReportData, summaries: Sequence[Summary], made: Sequence[Sequence
 
 def protocol(data: ReportData, summaries: Sequence[Summary]) -> str:
     """How the numbers of this page were made, in sentences."""
+    bandits = any("bandit" in experiment.show for experiment in data.experiments)
+    if all(experiment.show == ("bandit",) for experiment in data.experiments):
+        return "\n".join(["## Protocol", "", *_bandit_protocol(), _divergence(data.runs)])
     settings = data.settings
     percent = f"{100 * settings.confidence:g} %"
     band = "one sample standard deviation" if settings.curve_band == "sd" else f"the {percent} bootstrap interval"
@@ -45,9 +49,18 @@ def protocol(data: ReportData, summaries: Sequence[Summary]) -> str:
         f"- **Figures.** Lines are means over seeds; the band of a curve is {band} over seeds.",
         "- **Published scores** stand only beside tasks that are trained on the published dataset and "
         "evaluated under the paper's protocol. They are quoted, not measured here.",
+        *(_bandit_protocol() if bandits else []),
         _divergence(data.runs),
     ]
     return "\n".join(["## Protocol", "", *sentences])
+
+
+def _bandit_protocol() -> list[str]:
+    return [
+        "- **Bandit.** A run is measured by the actions that its last policy draws, one sample each and none chosen by Q. "
+        "A cell is the mean ± sample standard deviation over seeds (ddof = 1). Nothing is published beside the "
+        "figure to compare these numbers with."
+    ]
 
 
 def figure_caption(data: ReportData, summary: Summary, kind: str) -> str:
@@ -65,6 +78,9 @@ def figure_caption(data: ReportData, summary: Summary, kind: str) -> str:
         "comparison": f"Score of the variants: mean ± sample standard deviation, small dots: seeds. {dashed}",
         "sweep": f"Score against {summary.experiment.varied}. Line: mean over seeds; band: one sample "
         f"standard deviation; small dots: seeds. {dashed}",
+        "bandit": f"Grey: recorded actions, the darker the higher their expected reward. Dashed: level curves of the "
+        f"learned Q (ensemble mean of the target critics, one seed). Coloured: {SHOWN_ACTIONS} actions drawn from each "
+        "trained policy of that seed (one sample each, no choice by Q). Star: the best action.",
         "action_samples": f"Score of the kept policies against the number of action samples. {around} {dashed}",
     }
     return f"{summary.experiment.title}. {what[kind]}"

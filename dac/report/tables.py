@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate  # type: ignore[import-untyped]
 
-from dac.report import published
+from dac.bandit import BEST_ACTION, MODE_SHARE, SUPPORT_RADIUS
+from dac.report import bandit, published
 from dac.report.data import Experiment, ReportData
 from dac.report.statistics import ALL_TASKS, Cell, Estimate, Summary
 
@@ -19,6 +20,7 @@ NUMBER_FORMAT = "%.4f"
 NONE = "–"
 MEAN_STD = "Mean ± sample standard deviation (ddof = 1) over seeds; – where there is none (one seed)."
 BOLD = "Bold: the highest mean among this study's variants (equal to one decimal counts as equal)."
+_BANDIT_DIGITS = {"reward": 3, "inside": 1, "modes": 1}
 _WIDE = 7
 _SUITES = (
     (r"antmaze", "AntMaze"),
@@ -112,12 +114,59 @@ def mean_std(mean: float, std: float | None) -> str:
 
 
 def experiment_tables(data: ReportData, summary: Summary) -> list[Table]:
-    """The tables an experiment asks for with `show`, and always the robust one."""
+    """The tables an experiment asks for with `show`, and the robust one if they are of scores."""
     show = summary.experiment.show
     tables = [scores_table(data, summary)] if "scores" in show else []
     tables += [sweep_table(summary)] if "sweep" in show else []
     tables += [action_samples_table(summary)] if "action_samples" in show else []
-    return [*tables, robust_table(data, summary)]
+    tables += [bandit_table(data, summary)] if "bandit" in show else []
+    return [*tables, robust_table(data, summary)] if set(show) != {"bandit"} else tables
+
+
+def bandit_table(data: ReportData, summary: Summary) -> Table:
+    """Behaviour set × variant: mean expected reward, share inside the support, modes covered."""
+    experiment = summary.experiment
+    frame = bandit.measures(data, experiment)
+    names = dict.fromkeys([*experiment.variants, bandit.FRESH])
+    rows = [_bandit_row(data, frame, task, variant) for task in experiment.tasks for variant in names]
+    return Table(
+        name=f"{slug(experiment.name)}-actions",
+        caption=f"{experiment.title}: actions drawn from the trained policies.",
+        header=("Set", "Actions", "Seeds", "Mean reward", "Inside the support (%)", "Modes covered"),
+        rows=tuple(rows),
+        frame=frame,
+        notes=(
+            MEAN_STD,
+            f"Mean reward: expected reward −‖a − {BEST_ACTION}‖ of {_drawn(data, experiment)} drawn actions; 0 is best.",
+            f"Inside the support: nearer than {SUPPORT_RADIUS} to a recorded action. A mode (Gaussian, moon or circle) is "
+            f"covered if at least {100 * MODE_SHARE:g} % of the drawn actions are inside the support and nearest to it.",
+            f"{bandit.FRESH}: fresh actions of the behaviour set itself, as many as were recorded.",
+        ),
+    )
+
+
+def _bandit_row(data: ReportData, frame: pd.DataFrame, task: str, variant: str) -> tuple[Text, ...]:
+    runs = frame[(frame["task"] == task) & (frame["variant"] == variant)]
+    mean, std = runs[list(bandit.MEASURES)].mean(), runs[list(bandit.MEASURES)].std()
+    of = data.bandits[task].behaviour.mode_count
+    once = variant == bandit.FRESH
+    spread = ("", "", "") if once else tuple(f" ± {std[name]:.{digits}f}" for name, digits in _BANDIT_DIGITS.items())
+    shown = [
+        f"{mean[name]:.{digits}f}{more}" for (name, digits), more in zip(_BANDIT_DIGITS.items(), spread, strict=True)
+    ]
+    return (
+        Text(task),
+        Text(variant),
+        Text(NONE if once else str(len(runs))),
+        *map(Text, shown[:2]),
+        Text(f"{shown[2]} of {of}"),
+    )
+
+
+def _drawn(data: ReportData, experiment: Experiment) -> str:
+    actions = data.actions[data.actions["experiment"] == experiment.name]
+    counts = sorted(actions.groupby(["task", "variant", "seed"]).size().unique())
+    return " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
 
 
 def scores_table(data: ReportData, summary: Summary) -> Table:

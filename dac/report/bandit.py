@@ -1,0 +1,107 @@
+"""The bandit of Fig. 2: what is measured of the drawn actions, and how they are drawn over the learned Q."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dac.bandit import BEST_ACTION, Behaviour, behaviour, expected_reward, quality
+from dac.report.data import BanditTask, Experiment, ReportData, select
+
+MEASURES = ("reward", "inside", "modes")
+FRESH = "behaviour"
+SHOWN_ACTIONS = 100
+# Behaviour is grey in every figure of a report; the darker, the higher the reward.
+_REWARDS = LinearSegmentedColormap.from_list("rewards", ["0.9", "0.35"])
+
+
+def measures(data: ReportData, experiment: Experiment) -> pd.DataFrame:
+    """Quality of the drawn actions of every run, and of fresh actions of the behaviour set as `FRESH`, seed 0.
+
+    Returns:
+        task, variant, seed, reward (mean expected reward), inside (per cent inside the support), modes (covered).
+    """
+    rows = []
+    for task in experiment.tasks:
+        recorded = data.bandits[task].behaviour
+        draws = {(FRESH, 0): behaviour(data.bandits[task].set, 1).actions}
+        for key, group in select(data.actions, experiment.name, task).groupby(["variant", "seed"]):
+            draws[key] = group[["x", "y"]].to_numpy()
+        for (variant, seed), actions in draws.items():
+            found = quality(actions, recorded)
+            rows.append((task, variant, seed, found.reward, 100 * found.inside, found.modes))
+    return pd.DataFrame(rows, columns=["task", "variant", "seed", *MEASURES])
+
+
+def draw(data: ReportData, experiment: Experiment, looks: Mapping[str, tuple[object, str]]) -> Figure:
+    """One panel per behaviour set: its actions by reward, level curves of the learned Q, drawn actions per variant.
+
+    Args:
+        looks: variant → (colour, marker).
+    """
+    columns = 2 if len(experiment.tasks) in (2, 4) else min(3, len(experiment.tasks))
+    rows = -(-len(experiment.tasks) // columns)
+    figure = Figure(figsize=(4.6 * columns + 0.8, 4.5 * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    reward_range = Normalize(-1.7, 0.0)
+    for axis in axes.flat[len(experiment.tasks) :]:
+        axis.set_visible(False)
+    for axis, task in zip(axes.flat, experiment.tasks, strict=False):
+        bandit = data.bandits[task]
+        _behaviour(axis, bandit.behaviour, reward_range)
+        _level_curves(axis, bandit)
+        actions = select(data.actions, experiment.name, task)
+        for variant in experiment.variants:
+            drawn = actions[(actions["variant"] == variant) & (actions["seed"] == bandit.seed)].head(SHOWN_ACTIONS)
+            colour, marker = looks[variant]
+            axis.scatter(
+                drawn["x"], drawn["y"], s=22, color=colour, marker=marker, edgecolors="white", linewidths=0.4, zorder=4
+            )
+        axis.plot(*BEST_ACTION, marker="*", markersize=15, color="black", markeredgecolor="white", zorder=5)
+        axis.set_title(task)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("Action, second component")
+    for axis in axes[-1]:
+        axis.set_xlabel("Action, first component")
+    shown = ScalarMappable(reward_range, _REWARDS)
+    figure.colorbar(shown, ax=axes, label="Expected reward of recorded actions", shrink=0.6, aspect=30)
+    figure.legend(handles=_handles(experiment, looks), loc="outside lower center", ncols=len(experiment.variants) + 3)
+    return figure
+
+
+def _behaviour(axis: Axes, recorded: Behaviour, reward_range: Normalize) -> None:
+    rewards = expected_reward(recorded.actions)
+    x, y = recorded.actions.T
+    axis.scatter(x, y, s=9, c=rewards, cmap=_REWARDS, norm=reward_range, linewidths=0, zorder=2)
+    axis.set_xlim(-1.05, 1.05)
+    axis.set_ylim(-1.05, 1.05)
+    axis.set_aspect("equal")
+    axis.grid(visible=False)
+
+
+def _level_curves(axis: Axes, bandit: BanditTask) -> None:
+    lines = axis.contour(
+        bandit.grid, bandit.grid, bandit.q, levels=7, colors="0.55", linestyles="dashed", linewidths=0.8, zorder=1
+    )
+    axis.clabel(lines, fontsize=7, fmt="%.1f")
+
+
+def _handles(experiment: Experiment, looks: Mapping[str, tuple[object, str]]) -> list[Line2D]:
+    def points(label: str, colour: object, marker: str, size: float) -> Line2D:
+        return Line2D([], [], color=colour, marker=marker, markersize=size, linestyle="none", label=label)  # type: ignore[arg-type]
+
+    variants = [points(variant, *looks[variant], 6) for variant in experiment.variants]
+    curves = Line2D([], [], color="0.55", linestyle="dashed", linewidth=0.8, label="learned Q")
+    return [*variants, points("recorded", "0.6", "o", 3.5), curves, points("best action", "black", "*", 11)]
+
+
+def level_grid(points: int = 81) -> np.ndarray:
+    """Coordinates of the grid on which the learned Q is drawn, (points,)."""
+    return np.linspace(-1.05, 1.05, points)
