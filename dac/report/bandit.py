@@ -32,10 +32,12 @@ def measures(data: ReportData, experiment: Experiment) -> pd.DataFrame:
     for task in experiment.tasks:
         recorded = data.bandits[task].behaviour
         draws = {(FRESH, 0): behaviour(data.bandits[task].set, 1).actions}
-        for key, group in select(data.actions, experiment.name, task).groupby(["variant", "seed"]):
-            draws[key] = group[["x", "y"]].to_numpy()
-        for (variant, seed), actions in draws.items():
-            found = quality(actions, recorded)
+        actions = select(data.actions, experiment.name, task)
+        for variant in experiment.variants:
+            for seed, group in actions[actions["variant"] == variant].groupby("seed"):
+                draws[variant, int(str(seed))] = group[["x", "y"]].to_numpy()
+        for (variant, seed), points in draws.items():
+            found = quality(points, recorded)
             rows.append((task, variant, seed, found.reward, 100 * found.inside, found.modes))
     return pd.DataFrame(rows, columns=["task", "variant", "seed", *MEASURES])
 

@@ -57,9 +57,9 @@ def protocol(data: ReportData, summaries: Sequence[Summary]) -> str:
 
 def _bandit_protocol() -> list[str]:
     return [
-        "- **Bandit.** A run is measured by the actions that its last policy draws, one sample each and none chosen by Q. "
-        "A cell is the mean ± sample standard deviation over seeds (ddof = 1). Nothing is published beside the "
-        "figure to compare these numbers with."
+        "- **Bandit.** A run is measured by the actions that its last policy draws, one sample each and none chosen by "
+        "Q. A cell is the mean ± sample standard deviation over seeds (ddof = 1). The paper shows a figure alone: "
+        "there are no published numbers to stand beside these."
     ]
 
 

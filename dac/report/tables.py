@@ -128,7 +128,7 @@ def bandit_table(data: ReportData, summary: Summary) -> Table:
     experiment = summary.experiment
     frame = bandit.measures(data, experiment)
     names = dict.fromkeys([*experiment.variants, bandit.FRESH])
-    rows = [_bandit_row(data, frame, task, variant) for task in experiment.tasks for variant in names]
+    rows = [_bandit_row(data, summary, frame, task, variant) for task in experiment.tasks for variant in names]
     return Table(
         name=f"{slug(experiment.name)}-actions",
         caption=f"{experiment.title}: actions drawn from the trained policies.",
@@ -137,30 +137,28 @@ def bandit_table(data: ReportData, summary: Summary) -> Table:
         frame=frame,
         notes=(
             MEAN_STD,
-            f"Mean reward: expected reward −‖a − {BEST_ACTION}‖ of {_drawn(data, experiment)} drawn actions; 0 is best.",
-            f"Inside the support: nearer than {SUPPORT_RADIUS} to a recorded action. A mode (Gaussian, moon or circle) is "
-            f"covered if at least {100 * MODE_SHARE:g} % of the drawn actions are inside the support and nearest to it.",
+            f"Mean reward: mean of −‖a − {BEST_ACTION}‖ over {_drawn(data, experiment)} drawn actions; 0 is best.",
+            f"Inside the support: nearer than {SUPPORT_RADIUS} to a recorded action. A mode (Gaussian, moon or circle) "
+            f"is covered if at least {100 * MODE_SHARE:g} % of the drawn actions are inside and nearest to it.",
+            *diverged_notes(summary),
             f"{bandit.FRESH}: fresh actions of the behaviour set itself, as many as were recorded.",
         ),
     )
 
 
-def _bandit_row(data: ReportData, frame: pd.DataFrame, task: str, variant: str) -> tuple[Text, ...]:
+def _bandit_row(data: ReportData, summary: Summary, frame: pd.DataFrame, task: str, variant: str) -> tuple[Text, ...]:
     runs = frame[(frame["task"] == task) & (frame["variant"] == variant)]
-    mean, std = runs[list(bandit.MEASURES)].mean(), runs[list(bandit.MEASURES)].std()
-    of = data.bandits[task].behaviour.mode_count
-    once = variant == bandit.FRESH
-    spread = ("", "", "") if once else tuple(f" ± {std[name]:.{digits}f}" for name, digits in _BANDIT_DIGITS.items())
-    shown = [
-        f"{mean[name]:.{digits}f}{more}" for (name, digits), more in zip(_BANDIT_DIGITS.items(), spread, strict=True)
-    ]
-    return (
-        Text(task),
-        Text(variant),
-        Text(NONE if once else str(len(runs))),
-        *map(Text, shown[:2]),
-        Text(f"{shown[2]} of {of}"),
-    )
+    fresh = variant == bandit.FRESH
+    name = variant if fresh else f"{variant}{_mark(summary.cells[task, variant])}"
+    shown = [_digits(runs[measure], digits, alone=fresh) for measure, digits in _BANDIT_DIGITS.items()]
+    shown[-1] += f" of {data.bandits[task].behaviour.mode_count}"
+    return (Text(task), Text(name), Text(NONE if fresh else str(len(runs))), *map(Text, shown))
+
+
+def _digits(values: pd.Series, digits: int, alone: bool) -> str:
+    """Mean ± sample standard deviation; the mean alone where there is but one value by its nature."""
+    spread = NONE if len(values) < 2 else f"{values.std():.{digits}f}"
+    return f"{values.mean():.{digits}f}" + ("" if alone else f" ± {spread}")
 
 
 def _drawn(data: ReportData, experiment: Experiment) -> str:
