@@ -16,8 +16,9 @@ from dac.datasets.catalog import BANDIT_ENV
 from dac.envs import normalised_score
 from dac.params import ComputeSettings
 from dac.plan import Evaluation, Group, Run
+from dac.policies import load_policies
 from dac.rollouts import Rollouts
-from dac.training import evaluation_steps, load_policies
+from dac.training import evaluation_steps
 
 LOG = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import pandas as pd
 import torch
@@ -28,12 +27,13 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from dac import devices, envs, provenance, store
-from dac.agent import Agent, AgentConfig, Batch, Policy, ShuffledScan, UpdateNoise, initial_run_state
+from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise, initial_run_state
 from dac.datasets.loading import load
 from dac.datasets.transitions import statistics, to_transitions
 from dac.errors import UserError
 from dac.params import ComputeSettings
 from dac.plan import Group, Run
+from dac.policies import agent_config, policy_name, save_policy
 from dac.rollouts import Rollouts
 
 LOG = logging.getLogger(__name__)
@@ -61,16 +61,6 @@ class RunState:
     step: int
     agent: dict[str, Tensor]
     curve: pd.DataFrame
-
-
-def agent_config(group: Group) -> AgentConfig:
-    """The agent's settings from the resolved settings of a group."""
-    values = group.values
-    known = {field.name for field in fields(AgentConfig)}
-    settings: dict[str, Any] = {key: value for key, value in values.items() if key in known}
-    settings["hidden_sizes"] = tuple(settings["hidden_sizes"])
-    settings["lr_decay_steps"] = values["steps"] if values["lr_decay"] == "cosine" else None
-    return AgentConfig(**settings)
 
 
 def evaluation_steps(steps: int, interval: int) -> list[int]:
@@ -107,7 +97,7 @@ class _Trainer:
     def __init__(self, group: Group, compute: ComputeSettings, device: torch.device) -> None:
         self.group = group
         self.values = group.values
-        self.config = agent_config(group)
+        self.config = agent_config(self.values)
         self.compute = compute
         self.device = device
         raw, self.dataset_sha256 = load(group.dataset)
@@ -334,27 +324,3 @@ def _batch(data: Batch, indices: Tensor) -> Batch:
 def _curve_csv(curve: pd.DataFrame) -> str:
     curve = curve.astype({"step": int, "episode": int, "return": float, "length": int})
     return str(curve.sort_values(["step", "episode"], kind="stable").to_csv(index=False, float_format="%.6f"))
-
-
-def policy_name(step: int) -> str:
-    """File name of the policy after `step` gradient steps."""
-    return f"policy-{step}.safetensors"
-
-
-def save_policy(state: dict[str, Tensor], path: Path) -> None:
-    """Write a policy's tensors; equal tensors give equal bytes."""
-    with store.atomic_path(path) as temporary:
-        save_file(state, temporary)
-
-
-def load_policies(group: Group, runs: list[Run], step: int, device: torch.device) -> Policy:
-    """The kept policies of several runs at one step, as a pack; their contents are checked.
-
-    Raises:
-        UserError: a run is not complete, or a file is damaged.
-    """
-    states = []
-    for run in runs:
-        with safe_open(store.verified_file(run, policy_name(step)), framework="pt") as stream:
-            states.append({name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118 - not a dict
-    return Policy.from_states(agent_config(group), states, device)

@@ -110,7 +110,7 @@ def _bandit(cell: Cell, seed: int) -> BanditTask:
     import torch
 
     from dac.agent.networks import q_values
-    from dac.training import load_policies
+    from dac.policies import load_policies
 
     grid = level_grid()
     second, first = np.meshgrid(grid, grid, indexing="ij")

@@ -1,0 +1,49 @@
+"""Numbers change with a numerics version only; see tests/golden.py."""
+
+from __future__ import annotations
+
+import json
+
+import golden
+import pytest
+from torch import Tensor
+
+from dac import versions
+from dac.agent import critic
+
+
+def test_numbers_change_with_a_version_only() -> None:
+    message = golden.check()
+    assert message is None, message
+
+
+def test_a_changed_target_is_seen_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sample_deviation(values: Tensor, coefficient: float) -> Tensor:
+        return values.mean(1) - coefficient * values.std(1, correction=1)
+
+    monkeypatch.setitem(critic._COMBINATIONS, "lcb", sample_deviation)
+    message = golden.check()
+    assert message is not None
+    assert 'raise Q_TARGET["lcb"]' in message
+    assert "4 of 6 agents" in message
+
+
+def test_a_bump_without_new_numbers_asks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "COMMON", versions.COMMON + 1)
+    message = golden.check()
+    assert message is not None and "python tests/golden.py" in message
+
+
+def test_the_verdict_names_the_component() -> None:
+    assert golden.verdict({("soft", "lcb"), ("soft", "min"), ("soft", "convex")}) == 'GUIDANCE["soft"]'
+    assert golden.verdict({("denoised", "lcb")}) == 'GUIDANCE["denoised"]'
+    assert golden.verdict({("soft", "min")}) == 'Q_TARGET["min"]'
+    assert golden.verdict(set(golden.COMBINATIONS)) == "COMMON"
+
+
+def test_every_parameter_has_a_checksum() -> None:
+    recorded = json.loads(golden.CHECKSUMS.read_text())
+    names = recorded[golden.name_of("soft", "lcb")]
+    for network in ("actor", "target_actor", "critic", "target_critic", "actor_adam/m", "critic_adam/v"):
+        assert any(name.startswith(f"{network}/") for name in names), network
+    assert "eta" in names
