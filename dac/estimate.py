@@ -35,10 +35,11 @@ DIMENSIONS = {
     "AdroitHandHammer": (46, 26),
     "AdroitHandRelocate": (39, 30),
     "FrankaKitchen": (60, 9),
+    "Bandit2D": (1, 2),
 }
 TIME_FEATURES = 32
 CALIBRATIONS = Path("benchmarks/results")
-# Longest episodes of the tasks here; most end earlier.
+# Longest episodes of the tasks here; most end earlier. A bandit's have one step.
 EPISODE_STEPS = 1000
 
 
@@ -111,14 +112,17 @@ def evaluations(values: dict[str, Any]) -> int:
 
 def training_seconds(group: Group, runs: int, speed: Calibration) -> float:
     """Seconds to train `runs` seeds of a group, evaluations during training included (an upper bound for them)."""
-    values = group.values
+    bandit = group.dataset.source == "bandit"
+    # All of a bandit's transitions end their episodes: no next actions are sampled.
+    values = {**group.values, **({"next_action_samples": 0} if bandit else {})}
+    episode = 1 if bandit else EPISODE_STEPS
     observation, action = dimensions(group.env)
     gradient = values["steps"] * step_flops(values, observation, action) / speed.flops
     actor = _mlp_flops(observation + action + TIME_FEATURES, values["hidden_sizes"], action)
     critic = _mlp_flops(observation + action, values["hidden_sizes"], 1)
     candidate = values["diffusion_steps"] * actor + values["ensemble_size"] * critic
     act = values["eval_action_samples"] * candidate / speed.flops
-    rollout = evaluations(values) * values["eval_episodes"] * EPISODE_STEPS * (act + 1 / speed.environment_steps)
+    rollout = evaluations(values) * values["eval_episodes"] * episode * (act + 1 / speed.environment_steps)
     return float(runs * (gradient + rollout))
 
 

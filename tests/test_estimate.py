@@ -51,6 +51,15 @@ def test_seconds_of_a_training(project: Project) -> None:
     assert estimate.training_seconds(project.group(), 3, SPEED) == pytest.approx(3 * one)
 
 
+def test_seconds_of_a_bandit_have_no_next_actions_and_episodes_of_one_step(project: Project) -> None:
+    task = {"dataset": "bandit:two-moons", "env": "Bandit2D-v0", "reward_scaling": "none"}
+    group = project.set("tasks.pendulum", task).group()
+    actor, critic = 2 * (35 * 8 + 8 * 8 + 2 * 8), 2 * (3 * 8 + 8 * 8 + 8)
+    gradient = 40 * 16 * (3 * actor + 2 * 3 * 2 * critic) / 1e6
+    acting = 2 * (2 * actor + 2 * critic) / 1e6
+    assert estimate.training_seconds(group, 1, SPEED) == pytest.approx(gradient + 5 * 2 * (acting + 1 / 1000))
+
+
 @pytest.mark.parametrize(("steps", "interval"), [(40, 10), (45, 20), (5, 10), (2_000_000, 10_000)])
 def test_the_number_of_evaluations_is_the_trainers(steps: int, interval: int) -> None:
     found = estimate.evaluations({"steps": steps, "eval_interval": interval})

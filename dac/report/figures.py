@@ -135,6 +135,8 @@ def curves_figure(data: ReportData, summary: Summary) -> Figure:
             _band_line(axis, line["step"] / unit, line, look[experiment.name, variant], marker=None)
         _data_lines(data, axis, task, best=True)
         _published_curve(data, axis, task, float(points["step"].max()), unit)
+        levels = [data.task_number(task, f"data_score_{which}") for which in ("mean", "max")]
+        _fit_to_late_steps(axis, points[points["task"] == task], levels)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     _legend(grid, [_handle(look[experiment.name, v], _name(experiment, v), None) for v in experiment.variants])
     return grid.figure
@@ -279,6 +281,20 @@ def _data_lines(data: ReportData, axis: Axes, task: str, best: bool) -> None:
         axis.axhline(top, color=DATA_GREY, linestyle=":", linewidth=1, label="best data episode", zorder=1)
     # A line inside the margin of the view so far does not widen it, and would lie on the frame.
     axis.autoscale(axis="y")
+
+
+def _fit_to_late_steps(axis: Axes, points: pd.DataFrame, levels: Sequence[float]) -> None:
+    """Fit the axis to the second half of the training where earlier values would more than double its range.
+
+    Args:
+        points: what the panel shows. levels: of its horizontal lines, NaN where there is none.
+    """
+    late = points.loc[points["step"] >= points["step"].max() / 2, ["mean", "low", "high"]].to_numpy()
+    values = np.concatenate([late.ravel(), levels])
+    values = values[np.isfinite(values)]
+    span, (bottom, top) = np.ptp(values), axis.get_ylim()
+    if top - bottom > 2.2 * span > 0:
+        axis.set_ylim(max(bottom, values.min() - 0.08 * span), min(top, values.max() + 0.08 * span))
 
 
 def _published_curve(data: ReportData, axis: Axes, task: str, last_step: float, unit: float) -> None:

@@ -74,7 +74,8 @@ def figure_caption(data: ReportData, summary: Summary, kind: str) -> str:
     comparable = any(data.published_id(task) for task in summary.experiment.tasks)
     quoted = " Thin black dashes: the published curve of DAC." if comparable else ""
     what = {
-        "curves": f"Score during training. {around} {dashed} Dotted: its best episode.{quoted}",
+        "curves": f"Score during training. {around} {dashed} Dotted: its best episode.{quoted} "
+        "Where early values lie far outside, the axis fits the second half of the training.",
         "comparison": f"Score of the variants: mean ± sample standard deviation, small dots: seeds. {dashed}",
         "sweep": f"Score against {summary.experiment.varied}. Line: mean over seeds; band: one sample "
         f"standard deviation; small dots: seeds. {dashed}",

@@ -54,6 +54,20 @@ def test_the_published_curve_is_drawn_for_comparable_tasks_only(build: Build) ->
     assert "published" not in _labels(panels["own_hopper"])
 
 
+def test_an_early_spike_does_not_flatten_a_panel(data: ReportData) -> None:
+    spiked = data.curves.copy()
+    early = (spiked["task"] == "own_hopper") & (spiked["step"] == 0)
+    spiked.loc[early, "score"] = 5000.0
+    panels = _panels(_draw(replace(data, curves=spiked), "curves"))
+    bottom, top = panels["own_hopper"].get_ylim()
+    assert bottom < 44.3 and 65 < top < 100
+    untouched = _panels(_draw(data, "curves"))["hopper-medium-v2"].get_ylim()
+    assert panels["hopper-medium-v2"].get_ylim() == untouched
+    # A spike that lasts is shown.
+    spiked.loc[(spiked["task"] == "own_hopper") & (spiked["step"] >= 2000), "score"] = 5000.0
+    assert _panels(_draw(replace(data, curves=spiked), "curves"))["own_hopper"].get_ylim()[1] > 5000
+
+
 def test_comparison_has_a_dot_per_seed(data: ReportData) -> None:
     axis = _panels(_draw(data, "comparison"))["hopper-medium-v2"]
     heights = [
