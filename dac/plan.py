@@ -345,6 +345,8 @@ def _that_matter(values: dict[str, Any]) -> dict[str, Any]:
         unused.add("lcb_coefficient")
     if values["guidance"] == "none":
         unused |= {"eta_lr"}
+    if values["sampler"] == "ddpm":
+        unused.add("sampler_steps")
     if values["eta_lr"] == 0 or values["guidance"] == "none":
         unused |= {"bc_threshold", "eta_min", "eta_max"}
     neutral = {key for key, value in NEUTRAL_SETTINGS.items() if values.get(key) == value}

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+from tiny import COMPUTE, Project
 
-from dac import bandit, envs
+from dac import bandit, envs, load_policy, store
 from dac.datasets.catalog import BANDIT_ENV, BANDIT_REFERENCE, BANDIT_SETS
 from dac.datasets.transitions import to_transitions
+from dac.evaluation import evaluate
+from dac.plan import Run
+from dac.report.build import report_data
+from dac.training import train
 
 
 @pytest.mark.parametrize(
@@ -109,6 +115,31 @@ def test_the_environment_is_one_noisy_step() -> None:
         rewards.append(float(reward))
     assert np.mean(rewards) == pytest.approx(-1.0, abs=5 * 0.5 / 20)
     assert np.std(rewards) == pytest.approx(0.5, abs=5 * 0.5 / 800**0.5)
+
+
+def test_a_run_on_the_bandit_is_evaluated_by_its_actions(project: Project) -> None:
+    task = {"dataset": "bandit:two-moons", "env": BANDIT_ENV, "reward_scaling": "none"}
+    project.settings["experiments"]["main"] |= {"show": ["bandit"], "evaluation": {"action_samples": [1]}}
+    plan = project.set("tasks.pendulum", task).plan()
+    (cell,) = plan.cells
+    train(cell.group, [0, 1], COMPUTE, 1)
+    evaluate(cell.group, [0, 1], list(cell.evaluations), COMPUTE, 1)
+    frame = pd.read_parquet(store.verified_evaluation(Run(cell.group, 0), cell.evaluations[0]))
+    actions = np.stack(frame["action"].to_list())
+    assert actions.shape == (len(frame), 2) and (frame["length"] == 1).all()
+    low, high = BANDIT_REFERENCE
+    assert frame["score"].to_numpy() == pytest.approx(100 * (frame["return"].to_numpy() - low) / (high - low))
+    # A reward is that of its action, and noise.
+    noise = frame["return"].to_numpy() - bandit.expected_reward(actions.astype(np.float64))
+    assert np.abs(noise).max() < 5 * 0.5
+    data = report_data(plan)
+    assert len(data.actions) == 2 * len(frame)
+    drawn = data.actions.query("seed == 0")[["x", "y"]].to_numpy()
+    assert drawn == pytest.approx(actions)
+    policy = load_policy(store.run_directory(Run(cell.group, 0)))
+    shown = data.bandits["pendulum"]
+    corner = np.array([[shown.grid[3], shown.grid[-1]]])
+    assert shown.q[-1, 3] == pytest.approx(policy.values(np.zeros((1, 1)), corner)[0], rel=1e-5)
 
 
 def test_last_actions_of_episodes_are_those_sent() -> None:

@@ -46,6 +46,13 @@ def test_one_row_per_policy_and_episode(trained: Group) -> None:
         assert set(rows(trained, seed, THREE)["action_samples"]) == {3}
 
 
+def test_a_temperature_draws_other_candidates(trained: Group) -> None:
+    hot = Evaluation(3, 2, (5.0, 105.0), temperature=100.0)
+    evaluate(trained, [0], [THREE, hot], COMPUTE, 1)
+    assert len(rows(trained, 0, hot)) == len(rows(trained, 0, THREE))
+    assert rows(trained, 0, hot)["return"].tolist() != rows(trained, 0, THREE)["return"].tolist()
+
+
 def test_scores(trained: Group) -> None:
     """Reference returns 5 and 105 make a score the return less 5; with 0 and 10 it is ten times the return."""
     tenfold = Evaluation(1, 3, (0.0, 10.0))

@@ -113,7 +113,27 @@ def test_the_defaults_of_the_schema_are_those_of_the_file(committed: Params) -> 
 
 def test_the_quick_study_needs_no_download(committed: Params) -> None:
     sources = {cell.group.dataset.source for cell in study_plan(committed, "quick").cells}
-    assert sources == {"collect"}
+    assert sources == {"collect", "bandit"}
+
+
+def test_the_bandit_study_has_the_papers_settings(committed: Params) -> None:
+    cells = study_plan(committed, "bandit").cells
+    assert {(cell.task, cell.variant) for cell in cells} >= {
+        (f"bandit-{name}", variant)
+        for name in ("two-gaussians", "three-gaussians", "two-moons", "two-circles")
+        for variant in ("soft", "hard", "denoised", "BC")
+    }
+    published = {
+        "steps": 20000, "batch_size": 128, "hidden_sizes": [64, 64, 64], "diffusion_steps": 50, "actor_lr": 1e-3,
+        "critic_lr": 1e-3, "lr_decay": "cosine", "ensemble_size": 5, "bc_threshold": 1.3, "eta": 1.0, "eta_lr": 0.01,
+        "actor_ema_start": 10, "eval_action_samples": 1,
+    }  # fmt: skip
+    for cell in cells:
+        assert {key: cell.group.values[key] for key in published} == published
+        assert cell.group.values["clip_denoised"] == ("clipped" in cell.variant)
+    assert study_plan(committed, "bandit").seeds == (0, 1, 2, 3, 4)
+    paper = {cell.group for cell in study_plan(committed, "paper").cells}
+    assert {cell.group for cell in cells} <= paper
 
 
 def test_reading_imports_no_torch() -> None:
@@ -316,6 +336,11 @@ def test_what_is_no_yaml_or_not_there(project: Project) -> None:
          "studies.tiny.experiments[1]: unknown experiment 'guidence'; allowed: main, guidance. Did you mean"),
         ("studies.tiny.seeds", [0, 1, 0], "studies.tiny.seeds[2]: 0 stands twice; each may stand once"),
         ("agent.eta_min", 200.0, "agent.eta_min: found 200.0; must not exceed eta_max, 100.0"),
+        ("tasks.pendulum", {"dataset": "bandit:two-moon", "env": "Bandit2D-v0"},
+         "tasks.pendulum.dataset: no behaviour set 'two-moon'; allowed: two-gaussians, three-gaussians, two-moons, "
+         "two-circles. Did you mean 'two-moons'?"),
+        ("tasks.pendulum", {"dataset": "bandit:two-moons", "env": "Hopper-v5"},
+         "tasks.pendulum.env: found 'Hopper-v5'; a bandit's behaviour sets are evaluated in Bandit2D-v0"),
         ("tasks.pendulum.reference_returns", [2.0, 2.0],
          "tasks.pendulum.reference_returns: found [2.0, 2.0]; the first must be the smaller"),
     ],

@@ -22,7 +22,7 @@ OTHER: dict[str, Any] = {
     "hidden_sizes": [7, 9], "discount": 0.9, "actor_lr": 1e-2, "critic_lr": 2e-2, "gradient_clip": 3.0,
     "target_rate": 0.5, "actor_ema_start": 8, "actor_ema_interval": 3, "eta": 2.0, "eta_lr": 0.5, "eta_min": 0.25,
     "eta_max": 4.0, "bc_threshold": 0.125, "steps": 50, "batch_size": 8, "lr_decay": "constant", "eval_interval": 20,
-    "eval_episodes": 3, "eval_action_samples": 4, "kept_policies": 1,
+    "eval_episodes": 3, "eval_action_samples": 4, "kept_policies": 1, "sampler_steps": 1, "eval_temperature": 0.5,
 }  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def test_the_golden_identity(project: Project) -> None:
     }  # fmt: skip
     group = project.set("experiments.main.tasks", ["replay"]).group()
     identity = json.loads(group.identity)
-    assert identity.pop("settings") == {
+    assert identity.pop("settings") | plan.NEUTRAL_SETTINGS == {
         **AgentSettings().model_dump(mode="json"),
         **TrainingSettings().model_dump(mode="json"),
         **project.settings["studies"]["tiny"]["settings"],
@@ -102,6 +102,8 @@ def test_the_golden_identity(project: Project) -> None:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_is_in_the_fingerprint(name: str, project: Project) -> None:
+    if name == "sampler_steps":
+        group_with(project, sampler="ddim")  # the other sampler takes every step
     before = project.group()
     after = group_with(project, **{name: OTHER[name]})
     assert before.values[name] != OTHER[name] == after.values[name]
@@ -113,7 +115,14 @@ def test_the_list_of_settings_is_complete() -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", ["agent", "tasks.pendulum.settings", "studies.tiny.settings", "experiments.main.variants.soft"]
+    "layer",
+    [
+        "agent",
+        "tasks.pendulum.settings",
+        "studies.tiny.settings",
+        "experiments.main.settings",
+        "experiments.main.variants.soft",
+    ],
 )
 def test_a_setting_counts_wherever_it_is_set(layer: str, project: Project) -> None:
     before = project.group().fingerprint
@@ -125,10 +134,11 @@ def test_a_setting_counts_wherever_it_is_set(layer: str, project: Project) -> No
 
 def test_the_later_layer_wins(project: Project) -> None:
     found = []
-    for layer in ("agent", "tasks.pendulum.settings", "studies.tiny.settings", "experiments.main.variants.soft"):
+    layers = ("agent", "tasks.pendulum", "studies.tiny", "experiments.main", "experiments.main.variants.soft")
+    for layer in (name if name.endswith(("agent", "soft")) else f"{name}.settings" for name in layers):
         project.set(f"{layer}.gradient_clip", float(len(found) + 2))
         found.append(project.group().values["gradient_clip"])
-    assert found == [2.0, 3.0, 4.0, 5.0]
+    assert found == [2.0, 3.0, 4.0, 5.0, 6.0]
 
 
 @pytest.mark.parametrize(
@@ -137,6 +147,7 @@ def test_the_later_layer_wins(project: Project) -> None:
         ({"q_target": "min"}, ["lcb_coefficient"]),
         ({"eta_lr": 0.0}, ["bc_threshold", "eta_min", "eta_max"]),
         ({"guidance": "none"}, ["eta_lr", "bc_threshold", "eta_min", "eta_max"]),
+        ({"sampler": "ddpm"}, ["sampler_steps"]),
     ],
 )
 def test_a_setting_that_others_switch_off_is_left_out(
@@ -147,8 +158,9 @@ def test_a_setting_that_others_switch_off_is_left_out(
     assert after.fingerprint == before.fingerprint
     assert after == before
     assert after.name == before.name
-    assert set(SETTINGS) - json.loads(before.identity)["settings"].keys() == set(unused)
-    for name in sorted(set(SETTINGS) - set(unused) - settings.keys()):
+    left_out = {*unused, *plan.NEUTRAL_SETTINGS}
+    assert set(SETTINGS) - json.loads(before.identity)["settings"].keys() == left_out
+    for name in sorted(set(SETTINGS) - {*unused, "sampler_steps"} - settings.keys()):
         changed = group_with(Project(), **{**settings, name: OTHER[name]})
         assert changed.fingerprint != before.fingerprint, name
 
@@ -220,7 +232,7 @@ def test_a_setting_added_later_is_left_out_while_neutral(project: Project, monke
     del identity["settings"]["clip_denoised"]
     old = fingerprint(identity)
     assert project.group().fingerprint != old
-    monkeypatch.setattr(plan, "NEUTRAL_SETTINGS", {"clip_denoised": True})
+    monkeypatch.setattr(plan, "NEUTRAL_SETTINGS", {**plan.NEUTRAL_SETTINGS, "clip_denoised": True})
     assert project.group().fingerprint == old
     assert project.group().values["clip_denoised"] is True
     changed = group_with(project, clip_denoised=False)
@@ -325,7 +337,13 @@ def test_the_layers_of_evaluation_settings(project: Project) -> None:
 def test_an_evaluations_fingerprint(project: Project) -> None:
     base = Evaluation(10, 5, (0.0, 1.0))
     others = [Evaluation(9, 5, (0.0, 1.0)), Evaluation(10, 6, (0.0, 1.0)), Evaluation(10, 5, (0.0, 2.0))]
-    assert len({item.fingerprint for item in [base, *others]}) == 4
+    others.append(Evaluation(10, 5, (0.0, 1.0), temperature=0.5))
+    assert len({item.fingerprint for item in [base, *others]}) == 5
+    # Evaluations made before there was a temperature stay valid.
+    assert "temperature" not in base.identity
+    project.set("evaluation.temperature", 0.25).set("experiments.main.evaluation", {"episodes": 7})
+    assert {(item.temperature, item.episodes) for item in project.plan().cells[0].evaluations} == {(0.25, 7)}
+    project.set("evaluation.temperature", 0.0)
     assert project.plan().cells[0].evaluations[0].reference == (5.0, 105.0)
 
 
@@ -422,6 +440,8 @@ def test_settings_that_do_not_go_together(project: Project) -> None:
         project.set("studies.tiny.settings.kept_policies", 6).plan()
     with pytest.raises(UserError, match=r"eta_min is 2.0, more than eta_max, 1.0"):
         Project().set("tasks.pendulum.settings.eta_min", 2.0).set("studies.tiny.settings.eta_max", 1.0).plan()
+    with pytest.raises(UserError, match=r"sampler_steps is 3, more than diffusion_steps, 2. Lower it"):
+        Project().set("agent.sampler_steps", 3).plan()
 
 
 # The identity of a page
