@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +13,13 @@ import torch
 from tiny import COMPUTE, Project
 
 import dac
-from dac import envs, store
+from dac import envs, params, store
 from dac.errors import UserError
-from dac.plan import Run
+from dac.plan import Run, study_plan
 from dac.policies import TrainedPolicy, load_policies
 from dac.training import train
 
+ROOT = Path(__file__).parents[1]
 OBSERVATIONS = np.random.default_rng(0).normal(size=(5, 4))
 
 
@@ -114,6 +117,21 @@ def test_what_is_not_a_policy_of_the_store(run: Run) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     with pytest.raises(UserError, match=r"not what run\.json records"):
         dac.load_policy(directory)
+
+
+def test_the_readmes_example_runs(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a run of this test; the one that it names is of the quick study."""
+    text = (ROOT / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (path,) = re.findall(r'load_policy\("(.*?)"\)', code)
+    exec(code.replace(path, str(store.run_directory(run))), {})
+    task, step, score = capsys.readouterr().out.split()
+    assert (task, step) == ("pendulum", "40") and float(score) >= 1.0
+    monkeypatch.chdir(ROOT)
+    quick = study_plan(params.load(), "quick")
+    assert path in {str(store.run_directory(run)) for run in quick.runs()}
 
 
 def test_importing_the_package_imports_no_torch() -> None:
