@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("what", nargs="?", help="a study, or a run: <task>/<label>-<fp>/seed-<k>; default: dvc_study")
     command = add("runs", _runs, "list the runs in the store")
     command.add_argument("--verify", action="store_true", help="compare contents with their sha256, not sizes alone")
+    command = add("datasets", _datasets, "list the configured datasets; describe: a task's data, with a histogram")
+    command.add_argument("what", nargs="*", metavar="describe TASK", help="left out: the list, with checksums compared")
+    command.add_argument("--figure", type=Path, help="where the histogram goes; default: work/datasets/<task>.png")
     command = add("fetch", _fetch, "download a D4RL dataset and check it")
     command.add_argument("d4rl_id")
     command = add("collect", _collect, "collect datasets: train SAC in an environment and record it")
@@ -124,11 +127,28 @@ def _runs(options: argparse.Namespace) -> None:
         raise UserError("some runs are damaged; delete their folders and start snakemake again, or `dvc checkout`.")
 
 
+def _datasets(options: argparse.Namespace) -> None:
+    from dac.datasets import describing
+
+    params = parameters.load()
+    if not options.what:
+        print(describing.listing(params), end="")
+    elif len(options.what) == 2 and options.what[0] == "describe":
+        task = options.what[1]
+        if task not in params.tasks:
+            raise UserError(f"params.yaml: no task {task!r}; {closest(task, list(params.tasks))}")
+        figure = options.figure or Path("work/datasets") / f"{task}.png"
+        print(describing.describe(params, task, figure), end="")
+    else:
+        raise UserError(f"dac datasets: found {' '.join(options.what)!r}; allowed: nothing, or describe TASK.")
+
+
 def _fetch(options: argparse.Namespace) -> None:
     from dac.datasets import catalog, d4rl, lock
 
     entry = catalog.d4rl_file(options.d4rl_id)
-    d4rl.fetch(entry, Path("data/d4rl") / f"{entry.id}.hdf5")
+    mirrors = parameters.load().compute.d4rl_mirrors
+    d4rl.fetch(entry, Path("data/d4rl") / f"{entry.id}.hdf5", mirrors)
     if entry.sha256 is None:
         lock.locked_sha256(f"d4rl:{entry.id}", Path("data/d4rl") / f"{entry.id}.hdf5")
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import os
-import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from dac.datasets.catalog import D4RLFile
-from dac.datasets.lock import sha256_of
+from dac.datasets.download import download
 from dac.datasets.transitions import RawDataset
 from dac.errors import UserError
 
 KEYS = ("observations", "actions", "rewards", "terminals", "timeouts")
-_BLOCK = 1 << 20
-_TIMEOUT_SECONDS = 60.0
 
 
 def read(path: Path) -> RawDataset:
@@ -86,62 +80,23 @@ def _check_finite(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None
             )
 
 
-def fetch(file: D4RLFile, destination: Path) -> str:
-    """Download one of D4RL's files, check it, and put it in place in one step.
+def fetch(file: D4RLFile, destination: Path, mirrors: Sequence[str] = ()) -> str:
+    """Download one of D4RL's files, check it, and put it in place in one step; see `download.download`.
 
-    A file that is already at `destination` is only checked. A file that fails the check is set aside as
-    `<name>.bad`, so that `destination` never holds a wrong or partial file.
+    Args:
+        mirrors: asked before the authors' own server, each a folder with the same layout below it.
 
     Returns:
         the sha256 of the file, in hex.
 
     Raises:
-        UserError: the server cannot be reached, or size or sha256 are not those of the catalog.
+        UserError: no address gives the file that the catalog describes.
     """
-    if destination.is_file():
-        digest = sha256_of(destination)
-        _verify(file, destination, destination, digest)
-        return digest
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.part")
-    try:
-        digest = _download(file, temporary)
-        _verify(file, temporary, destination, digest)
-        temporary.replace(destination)
-    except (OSError, http.client.HTTPException) as error:
-        raise UserError(
-            f"{file.id}: downloading {file.url} to {destination} failed ({error}). Check the network and the "
-            f"space on the disk and run it again, or put the file there by hand: it is checked before use."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return digest
+    return download(file.id, addresses(file, mirrors), destination, size=file.size, sha256=file.sha256)
 
 
-def _download(file: D4RLFile, path: Path) -> str:
-    digest = hashlib.sha256()
-    request = urllib.request.Request(file.url, headers={"User-Agent": "dac"})
-    bar = tqdm(total=file.size, unit="B", unit_scale=True, desc=file.id, disable=None)
-    answer = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
-    with answer as response, path.open("wb") as stream, bar:
-        while block := response.read(_BLOCK):
-            stream.write(block)
-            digest.update(block)
-            bar.update(len(block))
-        stream.flush()
-        os.fsync(stream.fileno())
-    return digest.hexdigest()
-
-
-def _verify(file: D4RLFile, path: Path, destination: Path, digest: str) -> None:
-    """Compare with the catalog; on a difference move `path` aside, beside `destination`."""
-    size = path.stat().st_size
-    if file.size is not None and size != file.size:
-        problem = f"it has {size} bytes, the catalog says {file.size}"
-    elif file.sha256 is not None and digest != file.sha256:
-        problem = f"its sha256 is {digest}, the catalog says {file.sha256}"
-    else:
-        return
-    aside = destination.with_name(f"{destination.name}.bad")
-    path.replace(aside)
-    raise UserError(f"{file.id} from {file.url}: {problem}. It is kept as {aside}; fetch it again.")
+def addresses(file: D4RLFile, mirrors: Sequence[str] = ()) -> list[str]:
+    """Where to ask for a file, in order: DAC_D4RL_MIRROR (several separated by blanks), `mirrors`, its own address."""
+    below = file.url.partition("/offline_rl/")[2] or file.url.rpartition("/")[2]
+    folders = [*os.environ.get("DAC_D4RL_MIRROR", "").split(), *mirrors]
+    return [*(f"{folder.rstrip('/')}/{below}" for folder in folders), file.url]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 
+import numpy as np
+
 from dac import bandit, store
 from dac.datasets import collect as collecting
 from dac.datasets import d4rl
@@ -13,6 +15,9 @@ from dac.datasets.transitions import RawDataset, content_hash
 from dac.errors import UserError
 from dac.params import Params
 from dac.plan import Dataset, dataset_of
+
+# Rounding may carry an action of a `file:` dataset this far outside of [-1, 1]; more is another scale.
+ACTION_MARGIN = 1e-3
 
 LOG = logging.getLogger(__name__)
 
@@ -38,7 +43,28 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
             "datasets.lock's). Put the right file back; or, if the data changed on purpose, delete its entry in "
             "datasets.lock and start again: the runs on it are made anew."
         )
+    _check_rows(dataset, raw)
     return raw, found
+
+
+def _check_rows(dataset: Dataset, raw: RawDataset) -> None:
+    """Refuse rows that would train without a complaint and mean nothing."""
+    if not len(raw):
+        raise UserError(f"{dataset.path}: it has no rows. Give another file.")
+    if not (raw.terminals | raw.timeouts).any():
+        raise UserError(
+            f"{dataset.path}: no episode ends: terminals and timeouts are false in all {len(raw)} rows. Mark the last "
+            "row of every episode, as a terminal state or as a time-out."
+        )
+    beyond = np.abs(raw.actions) > 1.0
+    rows, most = int(beyond.any(axis=1).sum()), float(np.abs(raw.actions).max())
+    if dataset.source == "file" and most > 1.0 + ACTION_MARGIN:
+        raise UserError(
+            f"{dataset.path}: actions reach {most:.4g}, outside of [-1, 1], in {rows} of {len(raw)} rows. Scale them "
+            "to [-1, 1], the range that policies act in here."
+        )
+    if rows:
+        LOG.info("%s: actions of %d rows reach %.6g; they are clipped to [-1, 1]", dataset.id, rows, most)
 
 
 def collect(params: Params, env: str, fingerprints: list[str]) -> None:

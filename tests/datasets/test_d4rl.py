@@ -1,10 +1,5 @@
 from __future__ import annotations
 
-import functools
-import hashlib
-import http.server
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -12,7 +7,8 @@ import numpy as np
 import pytest
 
 from dac.datasets import d4rl
-from dac.datasets.catalog import D4RLFile, reference_returns
+from dac.datasets.catalog import D4RLFile, d4rl_file, reference_returns
+from dac.datasets.lock import sha256_of
 from dac.datasets.transitions import RawDataset, content_hash, episode_returns, to_transitions
 from dac.envs import normalised_score
 from dac.errors import UserError
@@ -116,71 +112,24 @@ def test_transitions_of_recorded_data(zoo: Path) -> None:
     assert consecutive.mean() > 0.99
 
 
-CONTENT = np.random.default_rng(0).bytes(3 << 20)
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
+def test_mirrors_are_asked_first_and_keep_the_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = d4rl_file("hopper-medium-v2")
+    assert d4rl.addresses(file) == [file.url]
+    monkeypatch.setenv("DAC_D4RL_MIRROR", "file:///disk/d4rl/  http://near.example/x")
+    assert d4rl.addresses(file, ["https://far.example"]) == [
+        "file:///disk/d4rl/gym_mujoco_v2/hopper_medium-v2.hdf5",
+        "http://near.example/x/gym_mujoco_v2/hopper_medium-v2.hdf5",
+        "https://far.example/gym_mujoco_v2/hopper_medium-v2.hdf5",
+        file.url,
+    ]
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """A web server on this machine that serves CONTENT as data.hdf5; yields its address."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    (folder / "data.hdf5").write_bytes(CONTENT)
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            return
-
-    handler = functools.partial(Handler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
-        thread = threading.Thread(target=web.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{web.server_address[1]}/data.hdf5"
-        web.shutdown()
-        thread.join()
-
-
-def test_fetch_puts_the_checked_file_in_place(server: str, tmp_path: Path) -> None:
-    destination = tmp_path / "data" / "a.hdf5"
-    assert d4rl.fetch(D4RLFile("a-v0", server, len(CONTENT), SHA256), destination) == SHA256
-    assert destination.read_bytes() == CONTENT
-    assert [path.name for path in destination.parent.iterdir()] == ["a.hdf5"]
-
-
-def test_fetch_without_a_known_checksum_returns_the_one_found(server: str, tmp_path: Path) -> None:
-    assert d4rl.fetch(D4RLFile("a-v0", server, None, None), tmp_path / "a.hdf5") == SHA256
-
-
-def test_fetch_keeps_a_file_that_is_there_already(tmp_path: Path) -> None:
-    destination = tmp_path / "a.hdf5"
-    destination.write_bytes(CONTENT)
-    file = D4RLFile("a-v0", "http://127.0.0.1:9/never-asked", len(CONTENT), SHA256)
-    assert d4rl.fetch(file, destination) == SHA256
-
-
-@pytest.mark.parametrize(
-    ("size", "sha256", "problem"),
-    [(len(CONTENT), "0" * 64, "its sha256 is"), (len(CONTENT) + 1, SHA256, f"it has {len(CONTENT)} bytes")],
-)
-def test_fetch_sets_a_wrong_file_aside(server: str, tmp_path: Path, size: int, sha256: str, problem: str) -> None:
-    destination = tmp_path / "data" / "a.hdf5"
-    with pytest.raises(UserError, match=problem):
-        d4rl.fetch(D4RLFile("a-v0", server, size, sha256), destination)
-    assert [path.name for path in destination.parent.iterdir()] == ["a.hdf5.bad"]
-    assert (destination.parent / "a.hdf5.bad").read_bytes() == CONTENT
-
-
-def test_fetch_sets_a_wrong_existing_file_aside(tmp_path: Path) -> None:
-    destination = tmp_path / "a.hdf5"
-    destination.write_bytes(b"half of it")
-    with pytest.raises(UserError, match="it has 10 bytes"):
-        d4rl.fetch(D4RLFile("a-v0", "http://127.0.0.1:9/never-asked", len(CONTENT), SHA256), destination)
-    assert not destination.exists()
-    assert (tmp_path / "a.hdf5.bad").read_bytes() == b"half of it"
-
-
-def test_fetch_names_an_address_that_does_not_answer(server: str, tmp_path: Path) -> None:
-    missing = server.replace("data.hdf5", "gone.hdf5")
-    with pytest.raises(UserError, match=r"downloading .*gone\.hdf5 .*404"):
-        d4rl.fetch(D4RLFile("a-v0", missing, None, None), tmp_path / "data" / "a.hdf5")
-    assert list((tmp_path / "data").iterdir()) == []
+def test_a_mirror_on_the_disk_gives_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw: RawDataset) -> None:
+    monkeypatch.chdir(tmp_path)
+    served = tmp_path / "mirror" / "gym_mujoco_v2" / "some.hdf5"
+    served.parent.mkdir(parents=True)
+    write(served, raw)
+    file = D4RLFile("some-v2", "http://127.0.0.1:9/offline_rl/gym_mujoco_v2/some.hdf5", None, sha256_of(served))
+    destination = tmp_path / "data" / "some.hdf5"
+    assert d4rl.fetch(file, destination, [f"file://{tmp_path}/mirror"]) == file.sha256
+    assert (d4rl.read(destination).rewards == raw.rewards).all()

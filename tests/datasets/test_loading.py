@@ -4,13 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from tiny import Project, write_rows
 
 from dac import plan, store
 from dac.datasets import loading
-from dac.datasets.transitions import content_hash
+from dac.datasets.transitions import content_hash, to_transitions
 from dac.errors import UserError
 from dac.plan import Dataset
 
@@ -59,6 +60,55 @@ def test_a_d4rl_file_that_is_not_the_published_one(project: Project) -> None:
     write_rows(dataset.path)
     with pytest.raises(UserError, match=r"hopper-medium-v2.hdf5: its sha256 is .*, but d4rl:hopper-medium-v2 is "):
         loading.load(dataset)
+
+
+def change(key: str, value: object) -> Dataset:
+    """The pendulum's file with one array replaced."""
+    with h5py.File("data/pendulum.hdf5", "r+") as file:
+        del file[key]
+        file[key] = value
+    Path("datasets.lock").unlink(missing_ok=True)
+    return plan.dataset_of(Project().load(), "pendulum")
+
+
+def test_a_file_in_which_no_episode_ends(project: Project) -> None:
+    change("terminals", np.zeros(240, np.bool_))
+    dataset = change("timeouts", np.zeros(240, np.bool_))
+    with pytest.raises(UserError, match="no episode ends: terminals and timeouts are false in all 240 rows"):
+        loading.load(dataset)
+
+
+def test_a_file_without_rows(project: Project) -> None:
+    for key, shape in {"observations": (0, 4), "actions": (0, 1), "rewards": 0, "terminals": 0, "timeouts": 0}.items():
+        dataset = change(key, np.zeros(shape, np.float32))
+    with pytest.raises(UserError, match=r"data/pendulum.hdf5: it has no rows"):
+        loading.load(dataset)
+
+
+def test_actions_of_another_scale(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    actions = np.linspace(-1, 1, 240, dtype=np.float32)[:, None]
+    actions[7] = 1.5
+    with pytest.raises(UserError, match=r"actions reach 1.5, outside of \[-1, 1\], in 1 of 240 rows"):
+        loading.load(change("actions", actions))
+    actions[7] = 1.0005
+    caplog.set_level("INFO")
+    raw, _ = loading.load(change("actions", actions))
+    assert "actions of 1 rows reach 1.0005; they are clipped" in caplog.text
+    assert to_transitions(raw, "none").actions.max() == pytest.approx(1 - 1e-5)
+
+
+def test_d4rls_actions_are_clipped_with_a_count(
+    project: Project, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
+    change("actions", np.full((240, 1), 1.5, np.float32))
+    dataset = plan.dataset_of(project.load(), "hopper")
+    dataset.path.parent.mkdir(parents=True)
+    shutil.copy("data/pendulum.hdf5", dataset.path)
+    monkeypatch.setattr(loading, "sha256_of", lambda _: json.loads(dataset.identity)["sha256"])
+    caplog.set_level("INFO")
+    loading.load(dataset)
+    assert "d4rl:hopper-medium-v2: actions of 240 rows reach 1.5; they are clipped" in caplog.text
 
 
 # Collected data

@@ -1,0 +1,120 @@
+"""`dac datasets`: what data are configured and here, and what a task's data look like."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate  # type: ignore[import-untyped]
+
+from dac import store
+from dac.datasets.loading import load
+from dac.datasets.lock import sha256_of
+from dac.datasets.transitions import RawDataset, episode_returns, statistics
+from dac.envs import normalised_score
+from dac.errors import UserError
+from dac.params import Params
+from dac.plan import Dataset, dataset_of, references
+
+
+def listing(params: Params) -> str:
+    """Every configured dataset: its tasks, whether it is here, and whether its contents are what they should be."""
+    tasks: dict[Dataset, list[str]] = {}
+    problems = []
+    for name in params.tasks:
+        try:
+            tasks.setdefault(dataset_of(params, name), []).append(name)
+        except UserError as error:
+            problems.append(f"{name}: {error}")
+    rows = [(dataset.id, ", ".join(names), _local(dataset), _verified(dataset)) for dataset, names in tasks.items()]
+    text = tabulate(rows, headers=("dataset", "tasks", "here", "contents"), tablefmt="plain", disable_numparse=True)
+    return "\n".join([text, *problems]) + "\n"
+
+
+def _local(dataset: Dataset) -> str:
+    if dataset.source == "bandit":
+        return "drawn when needed"
+    problem = store.dataset_problem(dataset)
+    if problem:
+        return {"collect": "to be collected", "d4rl": "to be fetched"}.get(dataset.source, problem)
+    files = [dataset.path] if dataset.path.is_file() else [path for path in dataset.path.rglob("*") if path.is_file()]
+    return f"{sum(path.stat().st_size for path in files) / 1e6:.1f} MB"
+
+
+def _verified(dataset: Dataset) -> str:
+    """Of a file its sha256 against the catalog's or the lock's; of a collection its arrays against their note."""
+    if dataset.source == "bandit" or store.dataset_problem(dataset):
+        return "-"
+    if dataset.source == "collect":
+        try:
+            load(dataset)
+        except UserError as error:
+            return str(error)
+        return "verified"
+    expected = json.loads(dataset.identity)["sha256"]
+    return "verified" if sha256_of(dataset.path) == expected else f"WRONG: its sha256 is not {expected[:12]}…"
+
+
+def describe(params: Params, task: str, figure: Path) -> str:
+    """A task's data in numbers, and the histogram of its episode returns as a picture at `figure`.
+
+    Raises:
+        UserError: the data are not here or not usable.
+    """
+    dataset = dataset_of(params, task)
+    if problem := store.dataset_problem(dataset):
+        how = {
+            "collect": "`snakemake <study>_datasets` collects it for a study that lacks runs on it",
+            "d4rl": f"`dac fetch {dataset.name}` downloads it",
+        }.get(dataset.source, "put the file there or correct params.yaml")
+        raise UserError(f"{dataset.id}: {problem} ({dataset.path}); {how}.")
+    raw, digest = load(dataset)
+    found, reference = statistics(raw), references(params.tasks[task], task)
+    scores = normalised_score(episode_returns(raw), *reference)
+    returns, length = found["return"], found["length"]
+    rows = [
+        ("dataset", dataset.id),
+        ("sha256", digest),
+        ("environment", params.tasks[task].env),
+        ("episodes", f"{found['episodes']:,}"),
+        ("steps", f"{found['steps']:,}"),
+        ("episode length", f"{length['mean']:.1f} mean, {length['min']} to {length['max']}"),
+        ("return", f"{returns['mean']:.2f} ± {returns['std']:.2f}, {returns['min']:.2f} to {returns['max']:.2f}"),
+        ("return quantiles", ", ".join(f"{name} {value:.2f}" for name, value in returns["quantiles"].items())),
+        ("normalised score", f"{scores.mean():.2f} ± {scores.std():.2f}, best {scores.max():.2f}"),
+        ("score references", f"{reference[0]:g} is 0, {reference[1]:g} is 100"),
+        ("ends", _ends(raw)),
+        ("observations", _ranges(raw.observations)),
+        ("actions", _ranges(raw.actions)),
+        ("figure", str(figure)),
+    ]
+    _histogram(task, scores, figure)
+    return f"{tabulate(rows, tablefmt='plain', disable_numparse=True)}\n"
+
+
+def _ends(raw: RawDataset) -> str:
+    terminal = int(raw.terminals.sum())
+    timed_out = int((raw.timeouts & ~raw.terminals).sum())
+    return f"{terminal} terminal ({100 * terminal / len(raw):.3f} % of steps), {timed_out} time-outs"
+
+
+def _ranges(values: np.ndarray) -> str:
+    return (
+        f"{values.shape[1]} numbers, {values.min():.3g} to {values.max():.3g}, mean of |x| {np.abs(values).mean():.3g}"
+    )
+
+
+def _histogram(task: str, scores: np.ndarray, path: Path) -> None:
+    import seaborn
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axis = figure.subplots()
+    seaborn.histplot(x=scores, bins=min(40, max(10, len(scores) // 5)), ax=axis, color="0.45")
+    axis.axvline(scores.mean(), linestyle="--", color="black", linewidth=1)
+    title = f"{task}: {len(scores)} episodes, mean {scores.mean():.1f} (dashed)"
+    axis.set(xlabel="Normalised return of an episode", ylabel="Episodes", title=title)
+    axis.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
