@@ -41,7 +41,8 @@ class Behaviour:
 
     Attributes:
         actions: (n, 2), in [-1, 1].
-        modes: (n,), the Gaussian, moon or circle that each was drawn from, from 0.
+        modes: (n,), the Gaussian or moon that each was drawn from, from 0. The two circles are one mode: they are
+            nearer to each other than their noise reaches, so an action does not tell which it is from.
     """
 
     actions: Points
@@ -49,7 +50,7 @@ class Behaviour:
 
     @property
     def mode_count(self) -> int:
-        """Number of Gaussians, moons or circles."""
+        """Number of modes that an action can be told apart by."""
         return int(self.modes.max()) + 1
 
 
@@ -86,7 +87,8 @@ def _circles() -> tuple[Points, Parts, float]:
     """A circle and, inside of it, one of 0.8 times its radius."""
     angle = np.linspace(0.0, 2.0 * np.pi, _CENTRES // 2, endpoint=False)
     outer = np.column_stack([np.cos(angle), np.sin(angle)])
-    return _around_centres(outer, 0.8 * outer)
+    centres, modes, scale = _around_centres(outer, 0.8 * outer)
+    return centres, np.zeros_like(modes), scale
 
 
 def _around_centres(*curves: Points) -> tuple[Points, Parts, float]:

@@ -167,6 +167,11 @@ class Evaluation:
     def fingerprint(self) -> str:
         return fingerprint(self.identity)
 
+    @property
+    def draws_one(self) -> bool:
+        """Whether its actions are the policy's own, none chosen among several."""
+        return self.action_samples == 1
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -240,6 +245,7 @@ def study_plan(params: Params, name: str) -> StudyPlan:
         for cell in _cells(params, name, experiment, params.experiments[experiment].tasks)
     )
     _check_window(params, name, cells)
+    _check_bandits(params, name, cells)
     return StudyPlan(name, params, cells, study.seeds)
 
 
@@ -258,6 +264,8 @@ def references(task: Task, name: str) -> tuple[float, float]:
 
 def _check_window(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
     for cell in cells:
+        if params.experiments[cell.experiment].show == ("bandit",):
+            continue  # measured by drawn actions, not by the last evaluations
         values = cell.group.values
         evaluations = 1 + -(-values["steps"] // values["eval_interval"])
         if params.report.window > evaluations or values["kept_policies"] > evaluations:
@@ -265,6 +273,22 @@ def _check_window(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
                 f"params.yaml: studies.{study}: {cell.task} is evaluated {evaluations} times in {values['steps']} "
                 f"steps, fewer than report.window ({params.report.window}) or kept_policies "
                 f"({values['kept_policies']}); lower eval_interval or those two."
+            )
+
+
+def _check_bandits(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
+    for cell in cells:
+        if "bandit" not in params.experiments[cell.experiment].show:
+            continue
+        where = f"params.yaml: experiments.{cell.experiment} shows bandit"
+        if cell.group.dataset.source != "bandit":
+            raise UserError(
+                f"{where}, but its task {cell.task} has the dataset {cell.group.dataset.id}; allowed: bandit:"
+            )
+        if not any(evaluation.draws_one for evaluation in cell.evaluations):
+            raise UserError(
+                f"{where}, which draws one action sample; in studies.{study} its evaluation.action_samples lacks 1. "
+                "Add it."
             )
 
 
@@ -291,7 +315,7 @@ def _evaluations(
     params: Params, study: str, experiment: Experiment, reference: tuple[float, float]
 ) -> tuple[Evaluation, ...]:
     chosen = params.evaluation.model_dump()
-    for layer in (experiment.evaluation, params.studies[study].evaluation):
+    for layer in (params.studies[study].evaluation, experiment.evaluation):
         chosen.update(layer.model_dump(exclude_none=True))
     settings = EvaluationSettings(**chosen)
     counts = dict.fromkeys(settings.action_samples)
@@ -324,11 +348,11 @@ def _group(params: Params, study: str, experiment: str, task_name: str, override
         "env": task.env,
         "dataset": json.loads(dataset.identity),
         "reward_scaling": task.reward_scaling,
-        "settings": _that_matter(values),
+        "settings": _that_matter(values, dataset),
         "versions": {
             "common": versions.COMMON,
             "guidance": versions.GUIDANCE[agent.guidance],
-            "q_target": versions.Q_TARGET[agent.q_target],
+            **({} if dataset.source == "bandit" else {"q_target": versions.Q_TARGET[agent.q_target]}),
         },
     }
     return Group(task_name, task.env, dataset, task.reward_scaling, canonical(values), canonical(identity))
@@ -338,9 +362,12 @@ def _subset(values: dict[str, Any], section: type[AgentSettings] | type[Training
     return {key: values[key] for key in section.model_fields}
 
 
-def _that_matter(values: dict[str, Any]) -> dict[str, Any]:
-    """The settings that can change this run's numbers: one that its other settings switch off is left out."""
+def _that_matter(values: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
+    """The settings that can change this run's numbers: one that its others, or its data, switch off is left out."""
     unused: set[str] = set()
+    if dataset.source == "bandit":
+        # Every transition ends its episode: a target is a reward, whatever comes next.
+        unused |= {"discount", "next_action_samples", "max_backup", "q_target", "lcb_coefficient"}
     if values["q_target"] == "min":
         unused.add("lcb_coefficient")
     if values["guidance"] == "none":

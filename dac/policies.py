@@ -63,7 +63,7 @@ class TrainedPolicy:
     Attributes:
         task: its task in params.yaml. env: the Gymnasium id of that task's environment. seed: of its training.
         step: gradient steps that it was trained for.
-        settings: the resolved settings that its run was trained with.
+        settings: those of its run's settings that can change its numbers, as its run.json records them.
         observation_dim: O. action_dim: A.
     """
 
@@ -158,7 +158,10 @@ def load_policy(path: str | Path, *, device: str = "cpu") -> TrainedPolicy:
     directory = path if path.is_dir() else path.parent
     content = store.read_json(directory / "run.json")
     if content is None or "files" not in content:
-        raise UserError(f"{directory}: no run.json, so no complete run. Give a run's folder; `dac runs` lists them.")
+        raise UserError(
+            f"{path}: there is no complete run. Give a run's folder, or a policy in it; `dac runs` lists what is here, "
+            "and `dvc pull` brings what others made."
+        )
     steps = {name: int(name[7:-12]) for name in content["files"] if name.startswith("policy-")}
     name = max(steps, key=steps.__getitem__) if path.is_dir() else path.name
     if name not in steps:

@@ -131,7 +131,10 @@ def test_the_bandit_study_has_the_papers_settings(committed: Params) -> None:
     for cell in cells:
         assert {key: cell.group.values[key] for key in published} == published
         assert cell.group.values["clip_denoised"] == ("clipped" in cell.variant)
+        assert [(item.action_samples, item.episodes) for item in cell.evaluations] == [(1, 1000)]
     assert study_plan(committed, "bandit").seeds == (0, 1, 2, 3, 4)
+    quick = [cell for cell in study_plan(committed, "quick").cells if cell.experiment == "quick_bandit"]
+    assert {item.episodes for cell in quick for item in cell.evaluations} == {1000}
     paper = {cell.group for cell in study_plan(committed, "paper").cells}
     assert {cell.group for cell in cells} <= paper
 

@@ -330,8 +330,11 @@ def test_the_layers_of_evaluation_settings(project: Project) -> None:
     assert settings() == [(1, 2), (3, 2)]
     project.set("experiments.main.evaluation", {"action_samples": [5], "episodes": 4})
     assert settings() == [(5, 4)]
-    project.set("studies.tiny.evaluation", {"episodes": 6})
-    assert settings() == [(5, 6)]
+    # Like the other settings: the experiment's go before the study's.
+    project.set("studies.tiny.evaluation", {"action_samples": [7], "episodes": 6})
+    assert settings() == [(5, 4)]
+    project.set("experiments.main.evaluation", {})
+    assert settings() == [(7, 6)]
 
 
 def test_an_evaluations_fingerprint(project: Project) -> None:
@@ -442,6 +445,29 @@ def test_settings_that_do_not_go_together(project: Project) -> None:
         Project().set("tasks.pendulum.settings.eta_min", 2.0).set("studies.tiny.settings.eta_max", 1.0).plan()
     with pytest.raises(UserError, match=r"sampler_steps is 3, more than diffusion_steps, 2. Lower it"):
         Project().set("agent.sampler_steps", 3).plan()
+
+
+MOONS = {"dataset": "bandit:two-moons", "env": "Bandit2D-v0", "reward_scaling": "none"}
+
+
+def test_an_experiment_that_shows_a_bandit_has_bandits_and_draws_one_sample(project: Project) -> None:
+    project.set("experiments.main.show", ["bandit"])
+    with pytest.raises(UserError, match=r"experiments.main shows bandit, but its task pendulum has the dataset file:"):
+        project.plan()
+    project.set("tasks.pendulum", MOONS).plan()
+    # Its page shows no last evaluations.
+    project.set("report.window", 50).plan()
+    with pytest.raises(UserError, match=r"in studies.tiny its evaluation.action_samples lacks 1"):
+        project.set("experiments.main.evaluation", {"action_samples": [3]}).plan()
+
+
+def test_a_bandits_targets_are_rewards(project: Project) -> None:
+    before = project.set("tasks.pendulum", MOONS).group()
+    for name in ("discount", "next_action_samples", "max_backup", "q_target", "lcb_coefficient"):
+        changed = Project().set("tasks.pendulum", MOONS).set(f"studies.tiny.settings.{name}", OTHER[name]).group()
+        assert changed.fingerprint == before.fingerprint, name
+    assert "q_target" not in json.loads(before.identity)["versions"]
+    assert group_with(project, ensemble_size=5).fingerprint != before.fingerprint
 
 
 # The identity of a page

@@ -50,7 +50,7 @@ def render(data: ReportData, directory: Path) -> list[Path]:
     texts = {
         "tables/provenance.csv": tables.csv_bytes(tables.provenance_frame(data.runs)),
         "curves.csv": tables.csv_bytes(curve_frame(summaries)),
-        "metrics.json": (json.dumps(metrics(summaries), indent=2, ensure_ascii=False) + "\n").encode(),
+        "metrics.json": (json.dumps(metrics(data, summaries), indent=2, ensure_ascii=False) + "\n").encode(),
         "README.md": page.page(data, summaries, made).encode(),
     }
     for name, content in texts.items():
@@ -59,15 +59,26 @@ def render(data: ReportData, directory: Path) -> list[Path]:
     return paths
 
 
-def metrics(summaries: Sequence[Summary]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Experiment → task → variant → mean score over seeds with four decimals; None where it is not finite."""
-    return {
-        summary.experiment.name: {
-            task: {variant: _rounded(summary.cells[task, variant].mean) for variant in summary.experiment.variants}
-            for task in summary.experiment.tasks
+def metrics(data: ReportData, summaries: Sequence[Summary]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Experiment → task → variant → mean score over seeds with four decimals; None where it is not finite.
+
+    Of an experiment that shows a bandit alone, the mean expected reward of the drawn actions takes the score's place.
+    """
+    from dac.report import bandit
+
+    result = {}
+    for summary in summaries:
+        experiment = summary.experiment
+        cells = [(task, variant) for task in experiment.tasks for variant in experiment.variants]
+        means = {cell: summary.cells[cell].mean for cell in cells}
+        if experiment.show == ("bandit",):
+            rewards = bandit.measures(data, experiment).groupby(["task", "variant"])["reward"].mean()
+            means = {cell: float(rewards[cell]) for cell in cells}
+        result[experiment.name] = {
+            task: {variant: _rounded(means[task, variant]) for variant in experiment.variants}
+            for task in experiment.tasks
         }
-        for summary in summaries
-    }
+    return result
 
 
 def curve_frame(summaries: Sequence[Summary]) -> pd.DataFrame:

@@ -30,14 +30,14 @@ def measures(data: ReportData, experiment: Experiment) -> pd.DataFrame:
     """
     rows = []
     for task in experiment.tasks:
-        recorded = data.bandits[task].behaviour
-        draws = {(FRESH, 0): behaviour(data.bandits[task].set, 1).actions}
+        bandit = data.bandits[experiment.name, task]
+        draws = {(FRESH, 0): behaviour(bandit.set, 1).actions}
         actions = select(data.actions, experiment.name, task)
         for variant in experiment.variants:
             for seed, group in actions[actions["variant"] == variant].groupby("seed"):
                 draws[variant, int(str(seed))] = group[["x", "y"]].to_numpy()
         for (variant, seed), points in draws.items():
-            found = quality(points, recorded)
+            found = quality(points, bandit.behaviour)
             rows.append((task, variant, seed, found.reward, 100 * found.inside, found.modes))
     return pd.DataFrame(rows, columns=["task", "variant", "seed", *MEASURES])
 
@@ -56,7 +56,7 @@ def draw(data: ReportData, experiment: Experiment, looks: Mapping[str, tuple[obj
     for axis in axes.flat[len(experiment.tasks) :]:
         axis.set_visible(False)
     for axis, task in zip(axes.flat, experiment.tasks, strict=False):
-        bandit = data.bandits[task]
+        bandit = data.bandits[experiment.name, task]
         _behaviour(axis, bandit.behaviour, reward_range)
         _level_curves(axis, bandit)
         actions = select(data.actions, experiment.name, task)
@@ -74,7 +74,10 @@ def draw(data: ReportData, experiment: Experiment, looks: Mapping[str, tuple[obj
         axis.set_xlabel("Action, first component")
     shown = ScalarMappable(reward_range, _REWARDS)
     figure.colorbar(shown, ax=axes, label="Expected reward of recorded actions", shrink=0.6, aspect=30)
-    figure.legend(handles=_handles(experiment, looks), loc="outside lower center", ncols=len(experiment.variants) + 3)
+    handles = _handles(experiment, looks)
+    # About 1.3 inches an entry.
+    per_row = min(len(handles), int(figure.get_figwidth() / 1.3))
+    figure.legend(handles=handles, loc="outside lower center", ncols=per_row)
     return figure
 
 

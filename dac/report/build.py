@@ -19,7 +19,13 @@ from dac.report.bandit import level_grid
 from dac.report.data import COLUMNS, BanditTask, Experiment, ReportData, ReportSettings
 
 # The paper's evaluation protocol (arXiv 2405.20555, section 5): published scores stand beside ours only under it.
-PAPER_SCALE = {"steps": 2_000_000, "eval_interval": 10_000, "eval_episodes": 10, "batch_size": 256}
+PAPER_SCALE = {
+    "steps": 2_000_000,
+    "eval_interval": 10_000,
+    "eval_episodes": 10,
+    "batch_size": 256,
+    "eval_temperature": 0.0,
+}
 PAPER_WINDOW = 5
 
 
@@ -38,6 +44,8 @@ def report_data(plan: StudyPlan) -> ReportData:
     """Everything a study's page is made of, read from the store; contents are compared with run.json."""
     study = plan.params.studies[plan.name]
     contents = {run: store.read_run(run) for run in plan.runs()}
+    # Of each bandit the first variant, for its Q: the critics of all variants learn from the same batches.
+    first = {(cell.experiment, cell.task): cell for cell in reversed(_bandit_cells(plan))}
     curves = {run: pd.read_csv(store.verified_file(run, "curve.csv")) for run in contents}
     return ReportData(
         study=plan.name,
@@ -49,7 +57,7 @@ def report_data(plan: StudyPlan) -> ReportData:
         runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in _cells(plan)]),
         tasks=pd.DataFrame(_tasks(plan, contents)),
         actions=_frame("actions", _actions(plan)) if _bandit_cells(plan) else pd.DataFrame(columns=COLUMNS["actions"]),
-        bandits={cell.task: _bandit(cell, plan.seeds[0]) for cell in _bandit_cells(plan)},
+        bandits={key: _bandit(cell, plan.seeds[0]) for key, cell in first.items()},
     )
 
 
@@ -90,17 +98,18 @@ def _evaluations(plan: StudyPlan) -> Iterator[pd.DataFrame]:
 
 
 def _bandit_cells(plan: StudyPlan) -> list[Cell]:
-    """The cells of experiments that show a bandit, the first of each task last."""
-    shown = {name for name, item in plan.params.experiments.items() if "bandit" in item.show}
-    return [cell for cell in reversed(plan.cells) if cell.experiment in shown]
+    """The cells of experiments that show a bandit."""
+    return [cell for cell in plan.cells if "bandit" in plan.params.experiments[cell.experiment].show]
 
 
 def _actions(plan: StudyPlan) -> Iterator[pd.DataFrame]:
-    """The actions drawn in the evaluations of bandits."""
+    """The actions that the last policies of bandits draw, none chosen among several."""
     for cell in _bandit_cells(plan):
+        evaluation = next(evaluation for evaluation in cell.evaluations if evaluation.draws_one)
         for seed in plan.seeds:
-            path = store.verified_evaluation(Run(cell.group, seed), cell.evaluations[0])
-            frame = pd.read_parquet(path).assign(experiment=cell.experiment, variant=cell.variant)
+            frame = pd.read_parquet(store.verified_evaluation(Run(cell.group, seed), evaluation))
+            frame = frame[frame["step"] == cell.group.values["steps"]]
+            frame = frame.assign(experiment=cell.experiment, variant=cell.variant)
             x, y = np.stack(frame["action"].to_list()).astype(np.float64).T
             yield frame.assign(x=x, y=y)
 

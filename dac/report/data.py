@@ -98,7 +98,7 @@ class ReportData:
     one row per task; `comparable` says that it is trained on the published dataset and evaluated under the
     paper's protocol, so that published scores may stand beside it; `published_id` is its dataset in
     `published_scores.csv`, or None. `actions`: one row per action drawn in a bandit's task; `bandits`: those tasks by
-    name. `score` is the normalised score 100 (return - reference_min) /
+    experiment and name. `score` is the normalised score 100 (return - reference_min) /
     (reference_max - reference_min).
     """
 
@@ -111,7 +111,7 @@ class ReportData:
     runs: pd.DataFrame
     tasks: pd.DataFrame
     actions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS["actions"])))
-    bandits: Mapping[str, BanditTask] = field(default_factory=dict)
+    bandits: Mapping[tuple[str, str], BanditTask] = field(default_factory=dict)
     task_rows: Mapping[str, Mapping[str, object]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

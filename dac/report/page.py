@@ -120,14 +120,16 @@ def _figure(data: ReportData, summary: Summary, kind: str) -> str:
 
 
 def _window(data: ReportData, summaries: Sequence[Summary]) -> str:
-    fewest = min(summary.window[0] for summary in summaries)
+    fewest = min(summary.window[0] for summary in summaries if summary.experiment.show != ("bandit",))
     window = data.settings.window
     return str(window) if fewest >= window else f"{window} (all of them where a run has fewer: at least {fewest})"
 
 
 def _episodes(data: ReportData) -> str:
     key = ["experiment", "task", "variant", "seed", "step"]
-    counts = sorted(data.curves.groupby(key).size().unique())
+    bandits = [experiment.name for experiment in data.experiments if experiment.show == ("bandit",)]
+    curves = data.curves[~data.curves["experiment"].isin(bandits)]
+    counts = sorted(curves.groupby(key).size().unique())
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 

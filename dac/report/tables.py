@@ -33,6 +33,7 @@ _LATEX = {
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "–": "--", "—": "---", "…": r"\ldots{}",
     "†": r"\dag{}", "·": r"$\cdot$", "×": r"$\times$", "≥": r"$\geq$", "η": r"$\eta$", "ρ": r"$\rho$",
+    "−": "$-$", "‖": r"$\Vert$",
 }  # fmt: skip
 
 
@@ -138,8 +139,8 @@ def bandit_table(data: ReportData, summary: Summary) -> Table:
         notes=(
             MEAN_STD,
             f"Mean reward: mean of −‖a − {BEST_ACTION}‖ over {_drawn(data, experiment)} drawn actions; 0 is best.",
-            f"Inside the support: nearer than {SUPPORT_RADIUS} to a recorded action. A mode (Gaussian, moon or circle) "
-            f"is covered if at least {100 * MODE_SHARE:g} % of the drawn actions are inside and nearest to it.",
+            f"Inside the support: nearer than {SUPPORT_RADIUS} to a recorded action. A mode (a Gaussian, a moon, or both "
+            f"circles) is covered if at least {100 * MODE_SHARE:g} % of the drawn actions are inside and nearest to it.",
             *diverged_notes(summary),
             f"{bandit.FRESH}: fresh actions of the behaviour set itself, as many as were recorded.",
         ),
@@ -151,7 +152,7 @@ def _bandit_row(data: ReportData, summary: Summary, frame: pd.DataFrame, task: s
     fresh = variant == bandit.FRESH
     name = variant if fresh else f"{variant}{_mark(summary.cells[task, variant])}"
     shown = [_digits(runs[measure], digits, alone=fresh) for measure, digits in _BANDIT_DIGITS.items()]
-    shown[-1] += f" of {data.bandits[task].behaviour.mode_count}"
+    shown[-1] += f" of {data.bandits[summary.experiment.name, task].behaviour.mode_count}"
     return (Text(task), Text(name), Text(NONE if fresh else str(len(runs))), *map(Text, shown))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from dac.report import Experiment, ReportData, render
 from dac.report.bandit import FRESH, level_grid, measures
 from dac.report.data import BanditTask
 from dac.report.figures import draw
+from dac.report.page import protocol
 from dac.report.statistics import summarise
 from dac.report.tables import bandit_table
 
@@ -48,7 +50,7 @@ def study(build: Build, experiment: Make) -> ReportData:
     q = -np.hypot(first - BEST_ACTION[0], second - BEST_ACTION[1])
     bandit = BanditTask("two-gaussians", RECORDED, 0, grid, q)
     actions = pd.concat([drawn(variant, seed) for variant in ("soft", "hard") for seed in (0, 1)])
-    return replace(data, actions=actions, bandits={TASK: bandit})
+    return replace(data, actions=actions, bandits={("bandit", TASK): bandit})
 
 
 def test_measures_of_every_run(study: ReportData) -> None:
@@ -88,3 +90,20 @@ def test_a_page_of_bandits_alone_speaks_of_no_scores(study: ReportData, tmp_path
     text = (tmp_path / "README.md").read_text()
     assert "Normalised score" not in text and "no published numbers" in text
     assert "![Bandit." in text
+    assert (tmp_path / "tables/bandit-actions.tex").read_text().isascii()
+    means = json.loads((tmp_path / "metrics.json").read_text())
+    assert means == {"bandit": {TASK: {"soft": round(-(0.5**0.5) / 2, 4), "hard": -1.0}}}
+
+
+def test_a_page_of_bandits_and_scores_counts_the_scores_evaluations(study: ReportData, build: Build) -> None:
+    scores = build(seeds=2)
+    mixed = replace(
+        study,
+        experiments=(*scores.experiments, *study.experiments),
+        curves=pd.concat([scores.curves, study.curves, study.curves.assign(episode=9)]),
+        evaluations=pd.concat([scores.evaluations, study.evaluations]),
+        runs=pd.concat([scores.runs, study.runs]),
+    )
+    text = protocol(mixed, [summarise(mixed, experiment) for experiment in mixed.experiments])
+    assert "each the mean of 2 episodes" in text
+    assert "**Bandit.**" in text and "Normalised score" in text
