@@ -12,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from dac.params import ComputeSettings
 from dac.plan import Group
 
 # Observation and action sizes by the environment's name without its version, for counting arithmetic.
@@ -134,8 +133,3 @@ def run_bytes(group: Group) -> float:
     critic = values["ensemble_size"] * _mlp_flops(observation + action, values["hidden_sizes"], 1) / 2
     policies = 4 * values["kept_policies"] * (actor + critic)
     return float(policies + 40 * evaluations(values) * values["eval_episodes"])
-
-
-def packs(runs: int, compute: ComputeSettings) -> int:
-    """Number of jobs that train `runs` seeds of a group."""
-    return -(-runs // compute.pack_size)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dac import estimate, store
 from dac.params import Params
+from dac.pending import packs
 from dac.plan import Run, StudyPlan, study_plan
 
 
@@ -52,7 +53,8 @@ def _experiment_runs(plan: StudyPlan, experiment: str) -> list[Run]:
 
 def _row(name: str, runs: list[Run], own: list[Run], plan: StudyPlan, speed: estimate.Calibration) -> tuple[str, ...]:
     groups = dict.fromkeys(run.group for run in own)
-    seeds = {group: sum(run.group == group for run in own) for group in groups}
+    by_group = {group: [run for run in own if run.group == group] for group in groups}
+    seeds = {group: len(runs) for group, runs in by_group.items()}
     evaluations = plan.evaluations()
     compute = plan.params.compute
     seconds = sum(estimate.training_seconds(group, count, speed) for group, count in seeds.items())
@@ -60,7 +62,7 @@ def _row(name: str, runs: list[Run], own: list[Run], plan: StudyPlan, speed: est
         name,
         f"{len(runs):,}",
         f"{len(own):,}",
-        f"{sum(estimate.packs(count, compute) for count in seeds.values()):,}",
+        f"{sum(len(list(packs(runs, compute.pack_size))) for runs in by_group.values()):,}",
         f"{sum(store.run_problem(run) is not None for run in own):,}",
         f"{sum(group.values['steps'] * count for group, count in seeds.items()):,}",
         f"{sum(len(evaluations[group]) * count for group, count in seeds.items()):,}",

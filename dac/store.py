@@ -324,8 +324,12 @@ def page_problem(plan: StudyPlan) -> str | None:
 
 
 def publish_page(plan: StudyPlan, rendered: Path) -> None:
-    """Put a rendered page in the place of the study's present one; files that it no longer has are removed."""
+    """Put a rendered page in the place of the study's present one.
+
+    What the present one has and the new one lacks is removed; other files beside them, a reader's notes say, stay.
+    """
     directory = page_directory(plan.name)
+    listed = [directory / name for name in (read_json(directory / "report.json") or {}).get("files", {})]
     (directory / "report.json").unlink(missing_ok=True)
     for folder in [path for path in rendered.rglob("*") if path.is_dir() and not any(path.iterdir())]:
         # A page without figures: DVC fails on a folder that is missing, and git keeps no empty one.
@@ -334,9 +338,11 @@ def publish_page(plan: StudyPlan, rendered: Path) -> None:
     for name in files:
         with atomic_path(directory / name) as temporary:
             shutil.copyfile(rendered / name, temporary)
-    for stale in [path for path in directory.rglob("*") if path.is_file()]:
+    # The folders are the page's own: an interrupted publication may have left files there that no list has.
+    own = [path for folder in ("tables", "figures") for path in (directory / folder).rglob("*") if path.is_file()]
+    for stale in {*listed, *own}:
         # DVC and git keep notes of their own beside the files they track.
         if stale.relative_to(directory) not in files and stale.name != ".gitignore":
-            stale.unlink()
+            stale.unlink(missing_ok=True)
     entries = {str(name): file_entry(directory / name) for name in files}
     write_json(directory / "report.json", {"key": page_key(plan), "study": plan.name, "files": entries})

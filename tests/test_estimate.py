@@ -117,8 +117,3 @@ def test_the_newest_calibration_of_the_device_counts(project: Project) -> None:
     record("gpu", "cuda", "2025-01-01")
     assert estimate.calibration("cuda").machine == "gpu"
     assert estimate.calibration().machine == "new"
-
-
-def test_the_number_of_packs(project: Project) -> None:
-    compute = project.load().compute
-    assert [estimate.packs(runs, compute) for runs in (0, 1, 4, 5, 8, 9)] == [0, 1, 1, 2, 2, 3]

@@ -308,9 +308,11 @@ def test_a_published_page_is_up_to_date(study: StudyPlan) -> None:
 def test_a_page_loses_the_files_that_it_no_longer_has(study: StudyPlan) -> None:
     store.publish_page(study, render({"README.md": "text", "tables/old.csv": "1"}))
     Path("results/tiny/tables/.gitignore").write_text("/kept")
+    Path("results/tiny/notes.md").write_text("a reader's")
     Path("rendered/tables/old.csv").unlink()
     store.publish_page(study, render({"tables/new.csv": "2"}))
     assert names(Path("results/tiny/tables")) == [".gitignore", "new.csv"]
+    assert Path("results/tiny/notes.md").exists()
     assert store.page_problem(study) is None
 
 

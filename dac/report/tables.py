@@ -139,8 +139,8 @@ def bandit_table(data: ReportData, summary: Summary) -> Table:
         notes=(
             MEAN_STD,
             f"Mean reward: mean of −‖a − {BEST_ACTION}‖ over {_drawn(data, experiment)} drawn actions; 0 is best.",
-            f"Inside the support: nearer than {SUPPORT_RADIUS} to a recorded action. A mode (a Gaussian, a moon, or both "
-            f"circles) is covered if at least {100 * MODE_SHARE:g} % of the drawn actions are inside and nearest to it.",
+            f"Inside the support: nearer than {SUPPORT_RADIUS} to a recorded action. A mode (a Gaussian, a moon, both "
+            f"circles) is covered if {100 * MODE_SHARE:g} % of the drawn actions or more are inside and nearest to it.",
             *diverged_notes(summary),
             f"{bandit.FRESH}: fresh actions of the behaviour set itself, as many as were recorded.",
         ),
