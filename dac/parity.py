@@ -99,12 +99,13 @@ def _replay_step(agent: Agent, recording: _Recording, step: int, deviations: _De
 
 
 def _gradient_metrics(agent: Agent, batch: Batch, draws: Draws) -> dict[str, Tensor]:
-    """q_grad and q_grad_abs for a guidance that needs no gradient of Q; the target critics are those of the step."""
+    """q_norm, q_grad and q_grad_abs for a guidance that lacks some; the target critics are those of the step."""
     config, state = agent.config, agent.policy.critic
     schedule = make_schedule(config.beta_schedule, config.diffusion_steps, dtype=batch.actions.dtype)
     x_t, _ = forward_noise(schedule, batch.actions, draws.t, draws.eps)
-    gradient = q_gradient(state, batch.observations, x_t, q_norm(state, batch))
-    return {"q_grad": gradient.mean((1, 2)), "q_grad_abs": gradient.abs().mean((1, 2))}
+    norm = q_norm(state, batch)
+    gradient = q_gradient(state, batch.observations, x_t, norm)
+    return {"q_norm": norm, "q_grad": gradient.mean((1, 2)), "q_grad_abs": gradient.abs().mean((1, 2))}
 
 
 def _replay_acting(agent: Agent, recording: _Recording, deviations: _Deviations) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from recording import Case, record
 
 from dac.errors import UserError
 from dac.parity import replay, tolerance
@@ -30,6 +31,25 @@ def test_replay_agrees(path: Path, dtype: torch.dtype, pack: int) -> None:
     infos |= {f"info/{name}" for name in ("bc_loss", "guidance_loss", "actor_loss", "eta")}
     others = {"schedule/betas", "schedule/alpha_bars", "next_actions", "next_q", "eta_after"}
     assert set(deviations) == networks | infos | others | {"act/candidates", "act/q", "act/chosen"}
+
+
+OTHERS = [
+    Case(),
+    Case(T=1, num_qs=1, num_q_samples=1, hidden_dims=(9,), q_tar="min", action_dim=1),
+    Case(T=7, num_qs=5, Q_guidance="hard", q_tar="convex", rho=0.6, hidden_dims=(8, 7, 6, 5), maxQ=True),
+    Case(T=4, Q_guidance="denoised", q_tar="lcb", rho=0.3, observation_dim=6, action_dim=3, eta_lr=0.0),
+    Case(Q_guidance="none", batch=5, lr_decay_steps=3, update_ema_every=1),
+]
+
+
+@pytest.mark.parametrize("case", OTHERS, ids=lambda case: f"{case.Q_guidance}-{case.q_tar}-T{case.T}-H{case.num_qs}")
+@pytest.mark.parametrize("pack", [1, 2])
+def test_recordings_of_other_sizes_by_a_second_implementation(case: Case, pack: int, tmp_path: Path) -> None:
+    record(tmp_path / "other.npz", case)
+    deviations = replay(tmp_path / "other.npz", torch.float64, pack=pack)
+    assert max(deviations.values()) < 1e-7, deviations
+    single = replay(tmp_path / "other.npz", torch.float32, pack=pack)
+    assert not {name: value for name, value in single.items() if not value <= tolerance(name)}
 
 
 def test_a_changed_number_is_seen(tmp_path: Path) -> None:
