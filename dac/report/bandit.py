@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -75,9 +76,8 @@ def draw(data: ReportData, experiment: Experiment, looks: Mapping[str, tuple[obj
     shown = ScalarMappable(reward_range, _REWARDS)
     figure.colorbar(shown, ax=axes, label="Expected reward of recorded actions", shrink=0.6, aspect=30)
     handles = _handles(experiment, looks)
-    # About 1.3 inches an entry.
-    per_row = min(len(handles), int(figure.get_figwidth() / 1.3))
-    figure.legend(handles=handles, loc="outside lower center", ncols=per_row)
+    rows = math.ceil(1.3 * len(handles) / figure.get_figwidth())  # about 1.3 inches an entry
+    figure.legend(handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / rows))
     return figure
 
 
