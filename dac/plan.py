@@ -264,7 +264,7 @@ def references(task: Task, name: str) -> tuple[float, float]:
 
 def _check_window(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
     for cell in cells:
-        if params.experiments[cell.experiment].show == ("bandit",):
+        if set(params.experiments[cell.experiment].show) == {"bandit"}:
             continue  # measured by drawn actions, not by the last evaluations
         values = cell.group.values
         evaluations = 1 + -(-values["steps"] // values["eval_interval"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dac import store
@@ -36,6 +36,12 @@ def policy_name(step: int) -> str:
     return f"policy-{step}.safetensors"
 
 
+def _policy_steps(names: Iterable[str]) -> dict[str, int]:
+    """The files of policies among `names`, with their steps: the inverse of `policy_name`."""
+    found = ((name, re.fullmatch(r"policy-(\d+)\.safetensors", name)) for name in names)
+    return {name: int(match[1]) for name, match in found if match}
+
+
 def save_policy(state: dict[str, Tensor], path: Path) -> None:
     """Write a policy's tensors; equal tensors give equal bytes."""
     with store.atomic_path(path) as temporary:
@@ -48,13 +54,8 @@ def load_policies(group: Group, runs: list[Run], step: int, device: torch.device
     Raises:
         UserError: a run is not complete, or a file is damaged.
     """
-    states = [_tensors(store.verified_file(run, policy_name(step))) for run in runs]
+    states = [load_file(store.verified_file(run, policy_name(step))) for run in runs]
     return Policy.from_states(agent_config(group.values), states, device)
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    with safe_open(path, framework="pt") as stream:
-        return {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a dict
 
 
 class TrainedPolicy:
@@ -162,11 +163,11 @@ def load_policy(path: str | Path, *, device: str = "cpu") -> TrainedPolicy:
             f"{path}: there is no complete run. Give a run's folder, or a policy in it; `dac runs` lists what is here, "
             "and `dvc pull` brings what others made."
         )
-    steps = {name: int(name[7:-12]) for name in content["files"] if name.startswith("policy-")}
+    steps = _policy_steps(content["files"])
     name = max(steps, key=steps.__getitem__) if path.is_dir() else path.name
     if name not in steps:
         raise UserError(f"{path}: not a policy of this run; it has {', '.join(sorted(steps))}.")
     file = directory / name
     if not file.is_file() or store.file_entry(file) != content["files"][name]:
         raise UserError(f"{file}: missing, or its contents are not what run.json records; `dvc checkout` restores it.")
-    return TrainedPolicy(_tensors(file), content, steps[name], device)
+    return TrainedPolicy(load_file(file), content, steps[name], device)

@@ -228,7 +228,9 @@ class _Trainer:
     def _log(
         self, step: int, metrics: dict[str, Tensor], states: list[RunState], writers: list[SummaryWriter], speed: float
     ) -> None:
-        """Scalars to TensorBoard and one line to the log: the only place where the loop waits for the device."""
+        """Scalars to TensorBoard and one line to the log. Here, and in the look for divergence after it, the loop waits
+        for the device; nowhere else.
+        """
         values = {name: value.tolist() for name, value in metrics.items()}
         for index, writer in enumerate(writers):
             for name, per_run in values.items():

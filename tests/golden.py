@@ -47,8 +47,8 @@ FURTHER = {
 
 def name_of(guidance: str, q_target: str) -> str:
     """Key of a combination and its versions in the recorded file."""
-    numbers = (versions.COMMON, versions.GUIDANCE[guidance], versions.Q_TARGET[q_target], versions.DATASET["file"])
-    return f"{guidance}-{q_target} common {{}} guidance {{}} q_target {{}} data {{}}".format(*numbers)
+    own = f"guidance {versions.GUIDANCE[guidance]} q_target {versions.Q_TARGET[q_target]}"
+    return f"{guidance}-{q_target} common {versions.COMMON} {own} data {versions.DATASET['file']}"
 
 
 def compute(guidance: str, q_target: str) -> Checksums:

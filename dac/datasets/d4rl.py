@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -96,7 +97,17 @@ def fetch(file: D4RLFile, destination: Path, mirrors: Sequence[str] = ()) -> str
 
 
 def addresses(file: D4RLFile, mirrors: Sequence[str] = ()) -> list[str]:
-    """Where to ask for a file, in order: DAC_D4RL_MIRROR (several separated by blanks), `mirrors`, its own address."""
+    """Where to ask for a file, in order: DAC_D4RL_MIRROR (several separated by blanks), `mirrors`, its own address.
+
+    Raises:
+        UserError: an entry of DAC_D4RL_MIRROR is no http, https or file address.
+    """
     below = file.url.partition("/offline_rl/")[2] or file.url.rpartition("/")[2]
     folders = [*os.environ.get("DAC_D4RL_MIRROR", "").split(), *mirrors]
+    for folder in folders:
+        if not re.match(r"(https?|file)://.", folder):
+            raise UserError(
+                f"DAC_D4RL_MIRROR: found {folder!r}; allowed are addresses with http://, https:// or file://, "
+                "separated by blanks, such as file:///disk/d4rl."
+            )
     return [*(f"{folder.rstrip('/')}/{below}" for folder in folders), file.url]

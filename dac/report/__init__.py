@@ -71,7 +71,7 @@ def metrics(data: ReportData, summaries: Sequence[Summary]) -> dict[str, dict[st
         experiment = summary.experiment
         cells = [(task, variant) for task in experiment.tasks for variant in experiment.variants]
         means = {cell: summary.cells[cell].mean for cell in cells}
-        if experiment.show == ("bandit",):
+        if not experiment.shows_scores:
             rewards = bandit.measures(data, experiment).groupby(["task", "variant"])["reward"].mean()
             means = {cell: float(rewards[cell]) for cell in cells}
         result[experiment.name] = {

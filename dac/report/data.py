@@ -55,6 +55,11 @@ class Experiment:
         if unknown:
             raise ValueError(f"experiment {self.name!r}: cannot show {unknown}; allowed: {', '.join(SHOW)}")
 
+    @property
+    def shows_scores(self) -> bool:
+        """Whether anything of it is a score; a bandit is measured by its drawn actions instead."""
+        return set(self.show) != {"bandit"}
+
 
 @dataclass(frozen=True)
 class ReportSettings:

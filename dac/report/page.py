@@ -32,7 +32,7 @@ def page(data: ReportData, summaries: Sequence[Summary], made: Sequence[Sequence
 def protocol(data: ReportData, summaries: Sequence[Summary]) -> str:
     """How the numbers of this page were made, in sentences."""
     bandits = any("bandit" in experiment.show for experiment in data.experiments)
-    if all(experiment.show == ("bandit",) for experiment in data.experiments):
+    if not any(experiment.shows_scores for experiment in data.experiments):
         return "\n".join(["## Protocol", "", *_bandit_protocol(), _divergence(data.runs)])
     settings = data.settings
     percent = f"{100 * settings.confidence:g} %"
@@ -120,15 +120,15 @@ def _figure(data: ReportData, summary: Summary, kind: str) -> str:
 
 
 def _window(data: ReportData, summaries: Sequence[Summary]) -> str:
-    fewest = min(summary.window[0] for summary in summaries if summary.experiment.show != ("bandit",))
+    fewest = min(summary.window[0] for summary in summaries if summary.experiment.shows_scores)
     window = data.settings.window
     return str(window) if fewest >= window else f"{window} (all of them where a run has fewer: at least {fewest})"
 
 
 def _episodes(data: ReportData) -> str:
     key = ["experiment", "task", "variant", "seed", "step"]
-    bandits = [experiment.name for experiment in data.experiments if experiment.show == ("bandit",)]
-    curves = data.curves[~data.curves["experiment"].isin(bandits)]
+    scored = [experiment.name for experiment in data.experiments if experiment.shows_scores]
+    curves = data.curves[data.curves["experiment"].isin(scored)]
     counts = sorted(curves.groupby(key).size().unique())
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 

@@ -121,7 +121,7 @@ def experiment_tables(data: ReportData, summary: Summary) -> list[Table]:
     tables += [sweep_table(summary)] if "sweep" in show else []
     tables += [action_samples_table(summary)] if "action_samples" in show else []
     tables += [bandit_table(data, summary)] if "bandit" in show else []
-    return [*tables, robust_table(data, summary)] if set(show) != {"bandit"} else tables
+    return [*tables, robust_table(data, summary)] if summary.experiment.shows_scores else tables
 
 
 def bandit_table(data: ReportData, summary: Summary) -> Table:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small import small_config
 
-from dac.agent import ActingNoise, ShuffledScan, UpdateNoise, stream_generator
+from dac.agent import ActingNoise, AgentConfig, Draws, ShuffledScan, UpdateNoise, stream_generator
 from dac.agent.streams import BLOCK_STEPS
 
 
@@ -55,6 +55,16 @@ def test_the_deterministic_sampler_draws_no_noise() -> None:
     config = small_config(sampler="ddim")
     assert UpdateNoise([0], config, 16, 2).draws(0).critic_z is None
     assert ActingNoise([0], "evaluation", 0, config, 3, 4, 2).draws(0).z is None
+
+
+def test_draws_for_next_actions_are_not_made_where_all_transitions_end() -> None:
+    config = AgentConfig(guidance="denoised")
+    with_them = UpdateNoise([3], config, 4, 2).draws(5)
+    without = UpdateNoise([3], config, 4, 2, next_actions=False).draws(5)
+    assert without.critic_prior is None and without.critic_z is None
+    for name in Draws.__dataclass_fields__:
+        if not name.startswith("critic"):
+            assert torch.equal(getattr(without, name), getattr(with_them, name)), name
 
 
 def test_acting_noise_depends_on_seed_purpose_and_step_alone() -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dac.agent import AgentConfig, Batch, Draws, UpdateNoise
+from dac.agent import AgentConfig, Batch, UpdateNoise
 from dac.agent.actor import actor_loss
 from dac.agent.diffusion import make_schedule
 from dac.agent.networks import actor_layout, initial_parameters, noise_prediction
@@ -124,13 +124,3 @@ def test_hard_guidance_has_another_minimiser(monkeypatch: pytest.MonkeyPatch) ->
     shift = 0.8 * inverse_norm / 2
     assert found == pytest.approx(-shift, abs=0.05)
     assert abs(found + (1 - alpha_bar) ** 0.5 * shift) > 0.1
-
-
-def test_draws_for_next_actions_are_not_made_where_all_transitions_end() -> None:
-    config = AgentConfig(guidance="denoised")
-    with_them = UpdateNoise([3], config, 4, 2).draws(5)
-    without = UpdateNoise([3], config, 4, 2, next_actions=False).draws(5)
-    assert without.critic_prior is None and without.critic_z is None
-    for name in Draws.__dataclass_fields__:
-        if not name.startswith("critic"):
-            assert torch.equal(getattr(without, name), getattr(with_them, name)), name

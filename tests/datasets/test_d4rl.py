@@ -124,6 +124,12 @@ def test_mirrors_are_asked_first_and_keep_the_layout(monkeypatch: pytest.MonkeyP
     ]
 
 
+def test_a_mirror_without_a_scheme_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAC_D4RL_MIRROR", "/disk/d4rl")
+    with pytest.raises(UserError, match=r"DAC_D4RL_MIRROR: found '/disk/d4rl'; allowed .* file:///disk/d4rl"):
+        d4rl.addresses(d4rl_file("hopper-medium-v2"))
+
+
 def test_a_mirror_on_the_disk_gives_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw: RawDataset) -> None:
     monkeypatch.chdir(tmp_path)
     served = tmp_path / "mirror" / "gym_mujoco_v2" / "some.hdf5"
