@@ -13,6 +13,7 @@ from dac import params as parameters
 from dac import plan, store, why
 from dac.errors import UserError
 from dac.params import closest
+from dac.signals import Interrupted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"dac: {error}", file=sys.stderr)
         return 1
+    except Interrupted as interrupted:
+        print(f"dac: {interrupted}", file=sys.stderr)
+        return 128 + interrupted.signal
     except BrokenPipeError:  # `dac plan | head`
         return 141
     return 0
@@ -48,8 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     command = add("datasets", _datasets, "list the configured datasets; describe: a task's data, with a histogram")
     command.add_argument("what", nargs="*", metavar="describe TASK", help="left out: the list, with checksums compared")
     command.add_argument("--figure", type=Path, help="where the histogram goes; default: work/datasets/<task>.png")
-    command = add("fetch", _fetch, "download a D4RL dataset and check it")
-    command.add_argument("d4rl_id")
+    command = add("fetch", _fetch, "bring data here: download, check, convert")
+    command.add_argument("what", help="a task of params.yaml, one of D4RL's ids, or minari:<id>")
+    command.add_argument("--dataset", help="refuse if the task's dataset has another fingerprint than this")
     command = add("collect", _collect, "collect datasets: train SAC in an environment and record it")
     command.add_argument("env")
     command.add_argument("--datasets", required=True, help="fingerprints joined by '-'")
@@ -144,13 +149,24 @@ def _datasets(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from dac.datasets import catalog, d4rl, lock
+    from dac.datasets import loading
 
-    entry = catalog.d4rl_file(options.d4rl_id)
-    mirrors = parameters.load().compute.d4rl_mirrors
-    d4rl.fetch(entry, Path("data/d4rl") / f"{entry.id}.hdf5", mirrors)
-    if entry.sha256 is None:
-        lock.locked_sha256(f"d4rl:{entry.id}", Path("data/d4rl") / f"{entry.id}.hdf5")
+    params, what = parameters.load(), options.what
+    mirrors = params.compute.d4rl_mirrors
+    if what in params.tasks:
+        name = params.tasks[what].dataset
+    else:
+        name = what if what.startswith(("minari:", "d4rl:")) else f"d4rl:{what}"
+    if name.startswith("d4rl:") and options.dataset is None:
+        loading.fetch_d4rl(name.partition(":")[2], mirrors)  # first: its identity may be what is downloaded
+    dataset = plan.dataset_named(params, name)
+    if options.dataset not in (None, dataset.fingerprint):
+        raise UserError(
+            f"params.yaml changed since this job was planned: the dataset of {what} is now {dataset.id} "
+            f"({dataset.fingerprint}). Nothing was written. Start again: the new plan is used."
+        )
+    loading.fetch(dataset, mirrors)
+    print(f"{dataset.id} is in {dataset.path}")
 
 
 def _collect(options: argparse.Namespace) -> None:
@@ -164,11 +180,7 @@ def _train(options: argparse.Namespace) -> None:
     group = plan.find_group(params, options.task, options.group)
     from dac import training  # torch: only once the plan is known to be right
 
-    try:
-        training.train(group, _seeds(options), params.compute, options.threads)
-    except training.Interrupted as interrupted:
-        print(f"dac: {interrupted}", file=sys.stderr)
-        sys.exit(128 + interrupted.signal)
+    training.train(group, _seeds(options), params.compute, options.threads)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -26,15 +26,22 @@ class FlatObservation(gym.ObservationWrapper[NDArray[np.float32], Any, Any], gym
     """Observations as a float32 vector.
 
     A goal-conditioned dictionary becomes [achieved_goal, observation], the order of D4RL's AntMaze files
-    (position first); the desired goal is left out, as it is there.
+    (position first); the desired goal is left out, as it is there. Where the goals are dictionaries themselves
+    (FrankaKitchen), what is achieved is part of the observation, which is taken alone.
     """
 
     def __init__(self, env: Environment) -> None:
         gym.utils.RecordConstructorArgs.__init__(self)
         gym.ObservationWrapper.__init__(self, env)
-        self._keys = _vector_keys(env)
+        keys = vector_keys(env.observation_space)
+        if keys is None:
+            raise UserError(
+                f"Environment {_name(env)}: its observations are {env.observation_space}; allowed are vectors (Box "
+                "with one axis) and dictionaries with the vector observation. Use another environment."
+            )
+        self._keys = keys
         space: Any = env.observation_space
-        parts: list[gym.spaces.Box] = [space[key] for key in self._keys] if self._keys else [space]
+        parts: list[gym.spaces.Box] = [space[key] for key in keys] if keys else [space]
         self.observation_space = gym.spaces.Box(
             np.concatenate([part.low.astype(np.float32) for part in parts]),
             np.concatenate([part.high.astype(np.float32) for part in parts]),
@@ -42,23 +49,23 @@ class FlatObservation(gym.ObservationWrapper[NDArray[np.float32], Any, Any], gym
         )
 
     def observation(self, observation: Any) -> NDArray[np.float32]:
-        if self._keys:
-            return np.concatenate([observation[key] for key in self._keys]).astype(np.float32)
-        return np.asarray(observation, dtype=np.float32)
+        return flatten(observation, self._keys)
 
 
-def _vector_keys(env: Environment) -> tuple[str, ...]:
-    """The keys to concatenate for a dictionary space, none for a vector space."""
-    space = env.observation_space
+def vector_keys(space: gym.Space[Any]) -> tuple[str, ...] | None:
+    """The keys to concatenate for a dictionary space, none for a vector space; None where neither is one."""
     if _is_vector(space):
         return ()
-    keys = ("achieved_goal", "observation")
-    if isinstance(space, gym.spaces.Dict) and all(_is_vector(space.spaces.get(key)) for key in keys):
-        return keys
-    raise UserError(
-        f"Environment {_name(env)}: its observations are {space}; allowed are vectors (Box with one axis) "
-        f"and dictionaries with the vectors achieved_goal and observation. Use another environment."
-    )
+    if not isinstance(space, gym.spaces.Dict) or not _is_vector(space.spaces.get("observation")):
+        return None
+    return ("achieved_goal", "observation") if _is_vector(space.spaces.get("achieved_goal")) else ("observation",)
+
+
+def flatten(observation: Any, keys: tuple[str, ...]) -> NDArray[np.float32]:
+    """An observation, or a whole episode's with a leading axis of time, as float32 vectors; see `vector_keys`."""
+    if keys:
+        return np.concatenate([observation[key] for key in keys], axis=-1).astype(np.float32)
+    return np.asarray(observation, dtype=np.float32)
 
 
 def _is_vector(space: gym.Space[Any] | None) -> bool:
@@ -91,19 +98,31 @@ def make(env_id: str) -> Environment:
 
     Packages that register environments only when imported are imported only for an id that needs it.
 
+    Args:
+        env_id: Gymnasium's, or `minari:<dataset>` for the one that a dataset of Minari's is to be evaluated in.
+
     Raises:
         UserError: unknown id, a missing package, or spaces that are not vectors with finite action bounds.
     """
     if env_id not in gym.registry:
         _register_others()
     try:
-        env = gym.make(env_id, disable_env_checker=True)
+        env = gym.make(_recovered(env_id), disable_env_checker=True)
     except gym.error.UnregisteredEnv as error:
         raise UserError(f"Environment {env_id!r} is unknown. {_suggestions(env_id)}") from error
     except (gym.error.Error, ImportError) as error:
         hint = _suggestions(env_id)
         raise UserError(f"Environment {env_id!r} cannot be made: {error}. {hint}") from error
     return FlatObservation(_rescale_actions(env))
+
+
+def _recovered(env_id: str) -> str | gym.envs.registration.EnvSpec:
+    """What `gym.make` takes: the id, or the specification that a Minari dataset has."""
+    if not env_id.startswith("minari:"):
+        return env_id
+    from dac.datasets import minari  # it needs this module
+
+    return minari.evaluation_spec(env_id.removeprefix("minari:"))
 
 
 def _rescale_actions(env: Environment) -> Environment:
@@ -119,12 +138,8 @@ def _rescale_actions(env: Environment) -> Environment:
 
 
 def _register_others() -> None:
-    importlib.import_module("dac.bandit")  # registers itself
-    try:
-        import gymnasium_robotics
-    except ImportError:
-        return  # The id then is unknown, and the message for it says what is known.
-    gym.register_envs(gymnasium_robotics)
+    for module in ("dac.bandit", "dac.d4rl_tasks"):  # these register themselves, the latter gymnasium-robotics too
+        importlib.import_module(module)
 
 
 def _suggestions(env_id: str) -> str:

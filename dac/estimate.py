@@ -33,7 +33,8 @@ DIMENSIONS = {
     "AdroitHandDoor": (39, 28),
     "AdroitHandHammer": (46, 26),
     "AdroitHandRelocate": (39, 30),
-    "FrankaKitchen": (60, 9),
+    "FrankaKitchen": (59, 9),
+    "Kitchen_": (60, 9),
     "Bandit2D": (1, 2),
 }
 TIME_FEATURES = 32
@@ -77,7 +78,7 @@ def calibration(device: str = "cpu") -> Calibration:
 
 def dimensions(env: str) -> tuple[int, int]:
     """Observation and action sizes of an environment; a locomotion task's where it is not in the table."""
-    name = env.rpartition("-")[0] or env
+    name = (env.rpartition("-")[0] or env).removeprefix("D4RL/")
     longest = max((key for key in DIMENSIONS if name.startswith(key)), key=len, default="HalfCheetah")
     return DIMENSIONS[longest]
 

@@ -10,6 +10,7 @@ import csv
 import difflib
 import json
 import math
+import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -164,8 +165,8 @@ Overrides: type[Section] = create_model(  # type: ignore[call-overload]
 class Task(Section):
     """A dataset with the environment to evaluate in."""
 
-    dataset: Annotated[str, Field(pattern=r"^(d4rl|file|collect|bandit):.+$")]
-    env: str
+    dataset: Annotated[str, Field(pattern=r"^(d4rl|minari|file|collect|bandit):.+$")]
+    env: str | None = None  # left out: the one that the data name
     reward_scaling: Literal["locomotion", "antmaze-shift", "none"] = "locomotion"
     reference_returns: tuple[float, float] | None = None
     settings: Overrides = Overrides()
@@ -381,15 +382,17 @@ def _check_task(where: str, task: Task, params: Params) -> Any:
     if source == "bandit":
         if name not in BANDIT_SETS:
             yield f"{where}.dataset: no behaviour set {name!r}; {closest(name, list(BANDIT_SETS))}"
-        if task.env != BANDIT_ENV:
+        if task.env not in (None, BANDIT_ENV):
             yield f"{where}.env: found {task.env!r}; a bandit's behaviour sets are evaluated in {BANDIT_ENV}"
+    if source == "minari" and not re.fullmatch(r"[^:]+-v\d+", name):
+        yield f"{where}.dataset: found {task.dataset!r}; give the version too, such as minari:D4RL/door/human-v2"
     if source == "collect":
         env, _, level = name.rpartition("/")
         if env not in params.collect:
             yield f"{where}.dataset: no recipe collect.{env}; {closest(env, list(params.collect))}"
         elif level not in params.collect[env].levels:
             yield f"{where}.dataset: no level {level!r} there; {closest(level, list(params.collect[env].levels))}"
-        elif env != task.env:
+        elif task.env not in (None, env):
             yield f"{where}.env: found {task.env!r}; data collected in {env} are evaluated there"
 
 

@@ -95,14 +95,14 @@ class Pending:
             return []
         if dataset.source == "file":
             raise UserError(
-                f"params.yaml: tasks.{group.task}.dataset: there is no file {dataset.path}. "
+                f"params.yaml: tasks.{group.task}.dataset: there is no file {dataset.file}. "
                 "Put it there or correct the path."
             )
         if dataset not in self._datasets:
-            if dataset.source == "d4rl":
-                self._datasets[dataset] = self._marker(f"fetch/{dataset.name}")
-            else:
+            if dataset.source == "collect":
                 self._form_collection(dataset)
+            else:
+                self._datasets[dataset] = self._marker(f"fetch/{group.task}/{dataset.fingerprint}")
         return [self._datasets[dataset]]
 
     def _form_collection(self, dataset: Dataset) -> None:
@@ -122,7 +122,9 @@ class Pending:
         """Markers of the packs that train the missing ones among a group's seeds: the input of an evaluation job."""
         runs = [Run(group, seed) for seed in seeds]
         self._form_packs(runs)
-        return sorted({self._train[run] for run in runs if run in self._train})
+        # An environment that is recovered from a dataset needs it also where nothing is left to train.
+        recovered = self.dataset(group) if group.env == group.dataset.id else []
+        return sorted({self._train[run] for run in runs if run in self._train} | set(recovered))
 
     def _trainings(self, plan: StudyPlan) -> Iterator[str]:
         for group in dict.fromkeys(cell.group for cell in plan.cells):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,8 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from dac import versions
-from dac.datasets.catalog import BANDIT_REFERENCE, d4rl_file, reference_returns
-from dac.datasets.lock import locked_sha256
+from dac.datasets.catalog import (
+    BANDIT_ENV,
+    BANDIT_REFERENCE,
+    d4rl_file,
+    environment_of,
+    minari_returns,
+    reference_returns,
+)
+from dac.datasets.lock import entry as locked_entry
+from dac.datasets.lock import locked_file
 from dac.errors import UserError
 from dac.params import (
     AgentSettings,
@@ -51,9 +60,10 @@ class Dataset:
     """A dataset of transitions, named by what determines its contents.
 
     Attributes:
-        source: `d4rl`, `file`, `collect` or `bandit`.
-        name: the rest of its id in params.yaml: a D4RL id, a path, `<env>/<level>`, or a behaviour set.
-        identity: canonical JSON of what determines the contents: a sha256, the recipe of a collection, or a set's name.
+        source: `d4rl`, `minari`, `file`, `collect` or `bandit`.
+        name: the rest of its id in params.yaml: D4RL's id, Minari's, a path, `<env>/<level>`, or a behaviour set.
+        identity: canonical JSON of what determines the contents: a file's sha256, Minari's id with its version, the
+            recipe of a collection, or a set's name.
     """
 
     source: str
@@ -70,12 +80,30 @@ class Dataset:
 
     @property
     def path(self) -> Path:
-        """Where its data lie: a file for `d4rl` and `file`, a folder for `collect`; nothing lies there for `bandit`."""
-        if self.source == "file":
-            return Path(self.name)
+        """Its folder, a Minari dataset with a description (`datasets.folder`); nothing lies there for `bandit`."""
+        if self.source == "collect":
+            return Path("results/datasets") / f"{self.name.replace('/', '-')}-{self.fingerprint}"
+        return Path("data/datasets") / f"{self.minari_id.replace('/', '-')}-{self.fingerprint}"
+
+    @property
+    def minari_id(self) -> str:
+        """Its name for Minari, made of the characters that are allowed there."""
+        if self.source == "minari":
+            return self.name
+        name = Path(self.name).stem if self.source == "file" else self.name
+        return f"{self.source}/{re.sub(r'[^A-Za-z0-9_.]+', '-', name).strip('-')}-v0"
+
+    @property
+    def file(self) -> Path | None:
+        """The HDF5 file that it is converted from, for `d4rl` and `file`."""
         if self.source == "d4rl":
             return Path("data/d4rl") / f"{self.name}.hdf5"
-        return Path("results/datasets") / f"{self.name.replace('/', '-')}-{self.fingerprint}"
+        return Path(self.name) if self.source == "file" else None
+
+    @property
+    def file_sha256(self) -> str:
+        """The sha256 of that file."""
+        return str(json.loads(self.identity)["sha256"])
 
     @property
     def collection(self) -> str:
@@ -256,10 +284,41 @@ def references(task: Task, name: str) -> tuple[float, float]:
     source, _, rest = task.dataset.partition(":")
     if source == "bandit":
         return BANDIT_REFERENCE
+    if source == "minari":
+        found = minari_returns(rest) or locked_entry(task.dataset).get("reference_returns")
+        if found is None:
+            raise UserError(
+                f"params.yaml: tasks.{name}: no reference returns are known for {task.dataset}. Set reference_returns: "
+                f"[min, max]; or run `dac fetch {name}`, which takes them from Minari's metadata if they are there."
+            )
+        return found[0], found[1]
     try:
-        return reference_returns(rest if source == "d4rl" else task.env)
+        return reference_returns(rest if source == "d4rl" else environment(task, name))
     except UserError as error:
         raise UserError(f"params.yaml: tasks.{name}: {error} Or set reference_returns: [min, max].") from None
+
+
+def environment(task: Task, name: str) -> str:
+    """The environment that a task's policies are evaluated in: its own `env`, or the one that its data name.
+
+    Raises:
+        UserError: the data name none.
+    """
+    source, _, rest = task.dataset.partition(":")
+    if task.env is not None:
+        return task.env
+    if source == "d4rl":
+        return environment_of(rest)
+    if source == "minari":
+        return task.dataset  # what that dataset recovers
+    if source == "collect":
+        return rest.rpartition("/")[0]
+    if source == "bandit":
+        return BANDIT_ENV
+    found = locked_file(task.dataset, Path(rest)).get("env")
+    if found is None:
+        raise UserError(f"params.yaml: tasks.{name}: {rest} has no metadata/env_id; give the task's env.")
+    return str(found)
 
 
 def _check_window(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
@@ -343,9 +402,9 @@ def _group(params: Params, study: str, experiment: str, task_name: str, override
         )
     # Through the models once more, so that 2 and 2.0 of a float setting are one spelling.
     values = {**agent.model_dump(mode="json"), **training.model_dump(mode="json")}
-    dataset = dataset_of(params, task_name)
+    dataset, env = dataset_of(params, task_name), environment(task, task_name)
     identity = {
-        "env": task.env,
+        "env": env,
         "dataset": json.loads(dataset.identity),
         "reward_scaling": task.reward_scaling,
         "settings": _that_matter(values, dataset),
@@ -355,7 +414,7 @@ def _group(params: Params, study: str, experiment: str, task_name: str, override
             **({} if dataset.source == "bandit" else {"q_target": versions.Q_TARGET[agent.q_target]}),
         },
     }
-    return Group(task_name, task.env, dataset, task.reward_scaling, canonical(values), canonical(identity))
+    return Group(task_name, env, dataset, task.reward_scaling, canonical(values), canonical(identity))
 
 
 def _subset(values: dict[str, Any], section: type[AgentSettings] | type[TrainingSettings]) -> dict[str, Any]:
@@ -386,8 +445,12 @@ def dataset_of(params: Params, task_name: str) -> Dataset:
     Raises:
         UserError: an unknown D4RL id, or a file that is neither present nor in datasets.lock.
     """
-    source, _, name = params.tasks[task_name].dataset.partition(":")
-    version = versions.DATASET[source]
+    return dataset_named(params, params.tasks[task_name].dataset)
+
+
+def dataset_named(params: Params, dataset_id: str) -> Dataset:
+    """The dataset of an id as a task has it, `<source>:<name>`; errors as of `dataset_of`."""
+    source, _, name = dataset_id.partition(":")
     if source == "collect":
         env, _, level = name.rpartition("/")
         recipe = params.collect[env]
@@ -400,11 +463,13 @@ def dataset_of(params: Params, task_name: str) -> Dataset:
         }
     elif source == "bandit":
         identity = {"set": name}
+    elif source == "minari":
+        identity = {"id": name}
     elif source == "d4rl":
-        identity = {"sha256": d4rl_file(name).sha256 or locked_sha256(f"d4rl:{name}")}
+        identity = {"sha256": d4rl_file(name).sha256 or locked_file(dataset_id)["sha256"]}
     else:
-        identity = {"sha256": locked_sha256(f"file:{name}", Path(name))}
-    return Dataset(source, name, canonical({"source": source, "version": version, **identity}))
+        identity = {"sha256": locked_file(dataset_id, Path(name))["sha256"]}
+    return Dataset(source, name, canonical({"source": source, "version": versions.DATASET[source], **identity}))
 
 
 def find_group(params: Params, task: str, name: str) -> Group:

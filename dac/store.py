@@ -1,7 +1,8 @@
 """The store: where runs, datasets and pages live, what of them is complete, and how files get there.
 
     results/runs/<task>/<label>-<fp>/seed-<k>/   run.json curve.csv policy-<step>.safetensors evaluation-<efp>.parquet
-    results/datasets/<env>-<level>-<fp>/         dataset.json and a local Minari dataset
+    results/datasets/<env>-<level>-<fp>/         dataset.json and a local Minari dataset, collected here
+    data/datasets/<source>-<name>-<fp>/          the same of data that can be had again: D4RL's, Minari's, own files
     results/<study>/                             report.json README.md tables/ figures/
     work/<fp>/seed-<k>/                          resumable state of a run in training
 
@@ -264,18 +265,25 @@ def publish_evaluation(run: Run, evaluation: Evaluation, source: Path) -> None:
 
 
 def dataset_problem(dataset: Dataset) -> str | None:
-    """Why a dataset is not there for training, by a look at sizes alone; None if it is. The trainer checks contents."""
+    """Why a dataset is not there for training, by a look at sizes alone; None if it is. The trainer checks contents.
+
+    An HDF5 file that is here is enough: what needs the dataset converts it.
+    """
     if dataset.source == "bandit":
         return None  # drawn when it is needed
-    if dataset.source == "collect":
-        content = read_json(dataset.path / "dataset.json")
-        if content is None:
-            return "missing"
-        for name, entry in content.get("files", {}).items():
-            if not _has_size(dataset.path / name, entry):
-                return f"incomplete: {name}"
-        return None
-    return None if dataset.path.is_file() else "missing"
+    problem = folder_problem(dataset)
+    return None if problem and dataset.file and dataset.file.is_file() else problem
+
+
+def folder_problem(dataset: Dataset) -> str | None:
+    """Why a dataset's folder is not complete, by a look at sizes alone; None if it is."""
+    content = read_json(dataset.path / "dataset.json")
+    if content is None:
+        return "missing"
+    for name, entry in content.get("files", {}).items():
+        if not _has_size(dataset.path / name, entry):
+            return f"incomplete: {name}"
+    return None
 
 
 # Pages

@@ -10,13 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import signal
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import FrameType
 
 import pandas as pd
 import torch
@@ -28,29 +25,18 @@ from tqdm import tqdm
 
 from dac import devices, envs, provenance, store
 from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise, initial_run_state
-from dac.datasets.loading import load
+from dac.datasets.loading import load, refuse_other_version
 from dac.datasets.transitions import statistics, to_transitions
 from dac.errors import UserError
 from dac.params import ComputeSettings
 from dac.plan import Group, Run
 from dac.policies import agent_config, policy_name, save_policy
 from dac.rollouts import Rollouts
+from dac.signals import Interrupted, StopRequest, stop_request
 
 LOG = logging.getLogger(__name__)
 
 CURVE_COLUMNS = ["step", "episode", "return", "length"]
-
-
-class Interrupted(Exception):  # noqa: N818 - it is no error
-    """A signal asked the process to end; every run's state is on the disk.
-
-    Attributes:
-        signal: its number.
-    """
-
-    def __init__(self, message: str, signal: int) -> None:
-        super().__init__(message)
-        self.signal = signal
 
 
 @dataclass
@@ -108,10 +94,11 @@ class _Trainer:
         self._check_dimensions()
         self.evaluated = evaluation_steps(self.values["steps"], self.values["eval_interval"])
         self.kept = set(self.evaluated[-self.values["kept_policies"] :])
-        self.stop: int | None = None
+        self.stop = StopRequest()
         self.checkpointed = time.monotonic()
 
     def _check_dimensions(self) -> None:
+        refuse_other_version(self.group)
         env = envs.make(self.group.env)
         expected = (env.observation_space.shape, env.action_space.shape)
         env.close()
@@ -133,7 +120,7 @@ class _Trainer:
         started = time.monotonic()
         states = [self._load(run) for run in runs]
         resumed = {state.run: state.step for state in states}
-        with self._signals():
+        with stop_request() as self.stop:
             while True:
                 step = min(state.step for state in states)
                 behind = [state for state in states if state.step == step]
@@ -181,9 +168,9 @@ class _Trainer:
                     break
                 if self.stop or time.monotonic() - self.checkpointed > self.compute.checkpoint_seconds:
                     self._checkpoint(agent, states)
-                if self.stop:
+                if self.stop.signal is not None:
                     where = f"{self.group.task}/{self.group.name}"
-                    raise Interrupted(f"{where}: stopped by a signal at step {step}; state saved", self.stop)
+                    raise Interrupted(f"{where}: stopped by a signal at step {step}; state saved", self.stop.signal)
                 if frozen:
                     agent.step = min([until, *(later for later in self.evaluated if later > step)])
                     progress.update(agent.step - step)
@@ -296,21 +283,6 @@ class _Trainer:
         for name in ("state.safetensors", *names):
             (work / name).unlink(missing_ok=True)
         LOG.info("%s is published (%s)", state.run, status)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Within the block SIGTERM and SIGINT ask the loop to save and end, instead of ending it."""
-
-        def request(signum: int, frame: FrameType | None) -> None:
-            LOG.info("signal %s: saving", signal.Signals(signum).name)
-            self.stop = signum
-
-        before = {number: signal.signal(number, request) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _all_diverged(agent: Agent) -> bool:

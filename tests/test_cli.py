@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from tiny import Project, publish, publish_study
 
-from dac import cli, store, training
+from dac import cli, plan, signals, store, training
 from dac.errors import UserError
 from dac.pending import Pending
 from dac.plan import Run
@@ -95,7 +95,7 @@ def test_the_exit_status_of_an_interrupted_training(
     number: int, status: int, project: Project, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(*_: object) -> None:
-        raise training.Interrupted("stopped by a signal", number)
+        raise signals.Interrupted("stopped by a signal", number)
 
     monkeypatch.setattr(training, "train", train)
     group = project.group().name
@@ -103,7 +103,18 @@ def test_the_exit_status_of_an_interrupted_training(
 
 
 def test_fetch_knows_its_datasets(project: Project, capsys: Capture) -> None:
+    project.load()
     assert "'hopper-medum-v2' is not in the catalog" in refused("fetch", "hopper-medum-v2", capsys=capsys)
+    assert "is collected, not fetched: `snakemake <study>_datasets`" in refused("fetch", "replay", capsys=capsys)
+    said = refused("fetch", "pendulum", "--dataset", "0123456789ab", capsys=capsys)
+    assert "params.yaml changed since this job was planned: the dataset of pendulum is now file:data/pendu" in said
+
+
+def test_fetch_converts_a_file_of_ones_own(project: Project, capsys: Capture) -> None:
+    path = plan.dataset_of(project.load(), "pendulum").path
+    status, out, _ = dac("fetch", "pendulum", capsys=capsys)
+    assert (status, out.splitlines()[-1]) == (0, f"file:data/pendulum.hdf5 is in {path}")
+    assert (path / "dataset.json").is_file()
 
 
 # Looking at the plan and the store

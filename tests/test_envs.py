@@ -137,7 +137,6 @@ def test_the_specification_recreates_the_environment() -> None:
         ("Hopper-v2", r"cannot be made: .*mujoco.*Hopper-v"),
         ("no such thing", r"is unknown|cannot be made"),
         ("CartPole-v1", r"its actions are Discrete\(2\)"),
-        ("FrankaKitchen-v1", r"its observations are Dict"),
     ],
 )
 def test_environments_that_cannot_be_used(env_id: str, message: str) -> None:

@@ -85,7 +85,18 @@ def test_parameters_are_counted_as_the_agent_has_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "env", ["HalfCheetah-v5", "Hopper-v5", "Walker2d-v4", "InvertedPendulum-v5", "AntMaze_UMaze-v4"]
+    "env",
+    [
+        "HalfCheetah-v5",
+        "Hopper-v5",
+        "Walker2d-v4",
+        "InvertedPendulum-v5",
+        "AntMaze_UMaze-v4",
+        "FrankaKitchen-v1",
+        "D4RL/AntMaze_Large-v2",
+        "D4RL/AdroitHandPen-v1",
+        "D4RL/Kitchen_MicrowaveKettleLightSlider-v0",
+    ],
 )
 def test_sizes_of_environments(env: str) -> None:
     made = envs.make(env)

@@ -189,11 +189,11 @@ def test_an_unknown_section(project: Project) -> None:
 
 
 def test_a_missing_key(project: Project) -> None:
-    del project.settings["tasks"]["pendulum"]["env"]
+    del project.settings["tasks"]["pendulum"]["dataset"]
     del project.settings["report"]
     assert problems(project) == [
         "report: this key is required and missing",
-        "tasks.pendulum.env: this key is required and missing",
+        "tasks.pendulum.dataset: this key is required and missing",
     ]
 
 

@@ -193,14 +193,15 @@ def test_data_are_asked_for_once_per_source(project: Project) -> None:
     data = {cell.task: cell.group.dataset for cell in plan.cells}
     names = "-".join(sorted([data["replay"].fingerprint, data["expert"].fingerprint]))
     collect = f"work/todo/collect/InvertedPendulum-v5/{names}"
-    assert found.datasets("tiny") == [collect, "work/todo/fetch/hopper-medium-v2"]
+    fetch = f"work/todo/fetch/hopper/{data['hopper'].fingerprint}"
+    assert found.datasets("tiny") == [collect, fetch]
     assert [found.dataset(cell.group) for cell in plan.cells] == [
-        ["work/todo/fetch/hopper-medium-v2"], [collect], [collect], [],
+        [fetch], [collect], [collect], [],
     ]  # fmt: skip
     data["expert"].path.mkdir(parents=True)
     store.write_json(data["expert"].path / "dataset.json", {"files": {}})
     alone = f"work/todo/collect/InvertedPendulum-v5/{data['replay'].fingerprint}"
-    assert pending(project).datasets("tiny") == [alone, "work/todo/fetch/hopper-medium-v2"]
+    assert pending(project).datasets("tiny") == [alone, fetch]
 
 
 def test_only_missing_runs_ask_for_data(project: Project) -> None:

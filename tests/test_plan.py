@@ -217,7 +217,7 @@ def test_neither_is_the_path_of_its_data(project: Project) -> None:
     shutil.copy("data/pendulum.hdf5", "elsewhere.hdf5")
     after = project.set("tasks.pendulum.dataset", "file:elsewhere.hdf5").group()
     assert after.fingerprint == before.fingerprint
-    assert after.dataset.path == Path("elsewhere.hdf5")
+    assert after.dataset.file == Path("elsewhere.hdf5")
 
 
 @pytest.mark.parametrize(("place", "value"), [("env", "InvertedDoublePendulum-v5"), ("reward_scaling", "none")])
@@ -379,7 +379,7 @@ def test_levels_of_one_training_share_their_collection(project: Project) -> None
 def test_the_identity_of_a_file_is_its_sha256(project: Project) -> None:
     found = dataset(project, "pendulum")
     digest = json.loads(found.identity)["sha256"]
-    assert json.loads(Path("datasets.lock").read_text()) == {"file:data/pendulum.hdf5": digest}
+    assert json.loads(Path("datasets.lock").read_text()) == {"file:data/pendulum.hdf5": {"sha256": digest}}
     # The lock counts from then on, so that a clone without the data can plan.
     Path("data/pendulum.hdf5").unlink()
     assert dataset(project, "pendulum") == found
@@ -391,7 +391,8 @@ def test_the_identity_of_a_file_is_its_sha256(project: Project) -> None:
 def test_the_identity_of_d4rl_data_is_the_catalogs_sha256(project: Project) -> None:
     project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
     found = dataset(project, "hopper")
-    assert found.path == Path("data/d4rl/hopper-medium-v2.hdf5")
+    assert found.file == Path("data/d4rl/hopper-medium-v2.hdf5")
+    assert found.path == Path("data/datasets") / f"d4rl-hopper-medium-v2-v0-{found.fingerprint}"
     assert len(json.loads(found.identity)["sha256"]) == 64
     assert not Path("datasets.lock").exists()
     with pytest.raises(UserError, match=r"'hopper-mediun-v2' is not in the catalog. Close matches: hopper-medium-v2"):

@@ -18,12 +18,14 @@ from tiny import COMPUTE, Project, write_rows
 
 from dac import store
 from dac.agent import AgentConfig, Policy
+from dac.datasets import folder
 from dac.errors import UserError
 from dac.params import AgentSettings
 from dac.plan import Group, Run
 from dac.policies import agent_config, load_policies, policy_name
 from dac.rollouts import Rollouts
-from dac.training import Interrupted, evaluation_steps, train
+from dac.signals import Interrupted
+from dac.training import evaluation_steps, train
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,8 +46,8 @@ def state_path(run: Run) -> Path:
 
 def forget() -> None:
     """Empty the store."""
-    for folder in ("results", "work"):
-        shutil.rmtree(folder, ignore_errors=True)
+    for name in ("results", "work"):
+        shutil.rmtree(name, ignore_errors=True)
 
 
 def train_until(group: Group, seeds: list[int], step: int) -> None:
@@ -99,7 +101,7 @@ def test_a_run_is_published_with_its_curve_and_its_last_policies(project: Projec
         assert (content["status"], content["steps"], content["seed"]) == ("complete", 40, seed)
         assert content["data"]["episodes"] == 20
         assert content["data"]["steps"] == 240
-        assert content["dataset_sha256"] == store.sha256_of(Path("data/pendulum.hdf5"))
+        assert content["dataset_sha256"] == folder.describe(run.group.dataset.path)["sha256"]
         curve = curve_of(run)
         assert list(curve.columns) == ["step", "episode", "return", "length"]
         assert curve["step"].tolist() == [0, 0, 10, 10, 20, 20, 30, 30, 40, 40]

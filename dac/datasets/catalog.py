@@ -31,6 +31,39 @@ _ENVIRONMENT_FAMILIES = {
 }
 
 
+# D4RL's ids begin with a family; the environment that its data are evaluated in. docs/tasks.md says how these differ
+# from D4RL's own simulator; those under D4RL/ are made in dac.d4rl_tasks.
+_D4RL_ENVIRONMENTS = {
+    "halfcheetah-": "HalfCheetah-v4",
+    "hopper-": "Hopper-v4",
+    "walker2d-": "Walker2d-v4",
+    "antmaze-umaze-": "D4RL/AntMaze_UMaze-v2",
+    "antmaze-medium-": "D4RL/AntMaze_Medium-v2",
+    "antmaze-large-": "D4RL/AntMaze_Large-v2",
+    "pen-": "D4RL/AdroitHandPen-v1",
+    "door-": "D4RL/AdroitHandDoor-v1",
+    "hammer-": "D4RL/AdroitHandHammer-v1",
+    "relocate-": "D4RL/AdroitHandRelocate-v1",
+    "kitchen-complete-": "D4RL/Kitchen_MicrowaveKettleLightSlider-v0",
+    "kitchen-partial-": "D4RL/Kitchen_MicrowaveKettleLightSlider-v0",
+    "kitchen-mixed-": "D4RL/Kitchen_MicrowaveKettleBottomBurnerLight-v0",
+}
+
+# A part of a Minari dataset's id, and a D4RL dataset id with its reference returns.
+_MINARI_FAMILIES = {
+    "halfcheetah": "halfcheetah-medium-v2",
+    "hopper": "hopper-medium-v2",
+    "walker2d": "walker2d-medium-v2",
+    "ant": "ant-medium-v2",
+    "antmaze": "antmaze-umaze-v0",
+    "pen": "pen-human-v1",
+    "door": "door-human-v1",
+    "hammer": "hammer-human-v1",
+    "relocate": "relocate-human-v1",
+    "kitchen": "kitchen-complete-v0",
+}
+
+
 @dataclass(frozen=True)
 class D4RLFile:
     """One of D4RL's HDF5 files.
@@ -70,10 +103,10 @@ def reference_returns(dataset_or_environment: str) -> tuple[float, float]:
     """Undiscounted episode returns that are scores 0 and 100 by D4RL's convention.
 
     Args:
-        dataset_or_environment: a D4RL dataset id, or a Gymnasium environment id. All versions (-v2 to -v5) of
-            HalfCheetah, Hopper, Walker2d and Ant, and those of the Adroit hand tasks, take the returns that
-            D4RL uses for its own version of that task. Their simulations differ in details from version to
-            version, so a normalised score in one is not strictly comparable with a score in another.
+        dataset_or_environment: a D4RL dataset id, or an environment id; those under D4RL/ are D4RL's own tasks. All
+            versions (-v2 to -v5) of HalfCheetah, Hopper, Walker2d and Ant, and those of the Adroit hand tasks, take
+            the returns that D4RL uses for its own version of that task. Their simulations differ in details from
+            version to version, so a normalised score in one is not strictly comparable with a score in another.
 
     Raises:
         UserError: neither a known dataset nor an environment of a known family.
@@ -81,12 +114,40 @@ def reference_returns(dataset_or_environment: str) -> tuple[float, float]:
     returns = _returns()
     if dataset_or_environment in returns:
         return returns[dataset_or_environment]
-    family = dataset_or_environment.rpartition("-v")[0]
+    family = dataset_or_environment.rpartition("-v")[0].removeprefix("D4RL/")
+    if family.startswith("AntMaze_"):
+        return returns["antmaze-umaze-v0"]
+    if family.startswith("Kitchen_"):
+        return returns["kitchen-complete-v0"]
     if family in _ENVIRONMENT_FAMILIES:
         return returns[_ENVIRONMENT_FAMILIES[family]]
     known = [*returns, *(f"{name}-v5" for name in _ENVIRONMENT_FAMILIES)]
     hint = _suggestions(dataset_or_environment, known)
     raise UserError(f"No reference returns are known for {dataset_or_environment!r}. {hint}")
+
+
+def minari_returns(dataset_id: str) -> tuple[float, float] | None:
+    """As `reference_returns`, for an id of Minari's such as `D4RL/door/human-v2`; None where none are known."""
+    families = [_MINARI_FAMILIES[part] for part in dataset_id.split("/") if part in _MINARI_FAMILIES]
+    return _returns()[families[0]] if families else None
+
+
+def known_returns(dataset_or_environment: str | None) -> tuple[float, float] | None:
+    """`reference_returns`, or None where none are known."""
+    try:
+        return reference_returns(dataset_or_environment) if dataset_or_environment else None
+    except UserError:
+        return None
+
+
+def environment_of(dataset_id: str) -> str:
+    """The environment in which policies trained on one of D4RL's datasets are evaluated.
+
+    Raises:
+        UserError: the id is not in the catalog.
+    """
+    family = d4rl_file(dataset_id).id
+    return next(env for prefix, env in _D4RL_ENVIRONMENTS.items() if family.startswith(prefix))
 
 
 def _suggestions(name: str, known: list[str]) -> str:

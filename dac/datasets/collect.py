@@ -9,36 +9,31 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.metadata
-import json
-import os
 import random
-import shutil
-import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import minari as minari_package
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dac import envs
-from dac.datasets import minari
-from dac.datasets.transitions import RawDataset, content_hash, episode_returns, statistics
+from dac.datasets import folder
+from dac.datasets.recording import Recorder
+from dac.datasets.sac_checkpoint import Checkpoint
 from dac.errors import UserError
+from dac.signals import Interrupted, StopRequest, stop_request
 
 if TYPE_CHECKING:
     from stable_baselines3 import SAC
 
 Log = Callable[[str], None]
 
-DESCRIPTION_FILE = "dataset.json"
 _PACKAGES = ("gymnasium", "minari", "mujoco", "numpy", "stable-baselines3", "torch")
 _LOGS_PER_TRAINING = 10
+_PIECE = 1000  # steps between two looks at the clock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,70 +84,72 @@ class Level:
         return f"at_step {self.at_step}" if self.at_step is not None else f"at_return {self.at_return:g}"
 
 
-def collect(env_id: str, recipe: Mapping[str, Any], levels: Mapping[str, Path], log: Log, *, threads: int = 1) -> None:
+def collect(
+    env_id: str,
+    recipe: Mapping[str, Any],
+    levels: Mapping[str, Path],
+    work: Path,
+    log: Log,
+    *,
+    threads: int = 1,
+    checkpoint_seconds: float = 300.0,
+) -> None:
     """Train SAC on `env_id` and write the datasets asked for, each at once when its threshold is reached.
 
     On one machine, with the same package versions and number of threads, the same recipe gives the same data,
-    bit for bit.
+    bit for bit, also where the training was interrupted and resumed.
 
     Args:
         recipe: `seed`, `sac` (see `SacRecipe`) and `levels`: for each level exactly one of `at_step` and
             `at_return`, and `transitions` for all but `medium-replay`.
         levels: the levels to write, each with the directory that is to hold it. A directory appears complete
             or not at all, and replaces an older one.
+        work: folder of the resumable state; removed at the end.
         log: takes one line of progress at a time.
         threads: of PyTorch. Networks this small are fastest on one; another number rounds sums, and so the data,
             differently.
+        checkpoint_seconds: the state is saved at the first end of an episode after so long.
 
     Raises:
         UserError: unknown environment or level, a wrong recipe, or a threshold that training did not reach.
+        Interrupted: SIGTERM or SIGINT came; the state is saved.
     """
-    # Minari imports JAX at the first step, which draws from numpy's global generator; so it must be before seeding.
-    import jax.tree_util  # noqa: F401
-
     sac = _sac_recipe(recipe["sac"])
     wanted = [_level(name, directory, recipe) for name, directory in levels.items()]
     with (
-        tempfile.TemporaryDirectory() as scratch,
         _torch_threads(threads),
         _random_state(recipe["seed"], "training"),
-        Recorder(envs.make(env_id), Path(scratch) / "training") as recorder,
+        Recorder(envs.make(env_id), recording=any(level.transitions is None for level in wanted)) as recorder,
         tqdm(total=sac.steps, desc=f"SAC on {env_id}", unit="step", disable=None) as bar,
+        stop_request() as stop,
     ):
-        taker = _Taker(env_id, recipe, sac, wanted, recorder, Path(scratch), bar, log)
-        _sac(recorder, sac, recipe["seed"]).learn(total_timesteps=sac.steps, callback=taker)
+        taker = _Taker(env_id, recipe, sac, wanted, recorder, bar, log)
+        checkpoint = Checkpoint(work, taker.pending_settings(), recorder)
+        model = checkpoint.resume(log) or _new_sac(recorder, sac, recipe["seed"])
+        taker.resumed(checkpoint.elapsed)
+        _learn(model, sac.steps, taker, checkpoint, stop, checkpoint_seconds)
         taker.check_all_taken()
+        checkpoint.remove()
 
 
-def load(directory: Path) -> RawDataset:
-    """Read a collected dataset and check its contents against the recorded hash.
+def _learn(
+    model: SAC, steps: int, taker: _Taker, checkpoint: Checkpoint, stop: StopRequest, checkpoint_seconds: float
+) -> None:
+    """Train to the end or until all levels are taken, in pieces between which the state can be saved.
 
-    Raises:
-        UserError: the directory is no complete collected dataset, or its contents have changed.
+    Pieces of `learn` add up to one whole: Stable-Baselines3 keeps all that it needs between them in the model.
     """
-    description = describe(directory)
-    raw = minari.read(directory)
-    found, recorded = content_hash(raw), description.get("sha256")
-    if found != recorded:
-        raise UserError(
-            f"{directory}: the data have the content hash {found}, but {DESCRIPTION_FILE} records "
-            f"{recorded}. They were changed or damaged; delete the folder and collect again."
-        )
-    return raw
-
-
-def describe(directory: Path) -> dict[str, Any]:
-    """The `dataset.json` of a collected dataset: environment, recipe, content hash, statistics, versions.
-
-    Raises:
-        UserError: it is missing or not readable.
-    """
-    path = directory / DESCRIPTION_FILE
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable ({error}). Delete the folder and collect it again.") from error
-    return content
+    saved = time.monotonic()
+    while taker.pending and model.num_timesteps < steps:
+        due = stop or time.monotonic() - saved > checkpoint_seconds
+        piece = 1 if due else min(_PIECE, steps - model.num_timesteps)
+        model.learn(total_timesteps=piece, callback=taker, reset_num_timesteps=model.num_timesteps == 0)
+        if due and checkpoint.possible and taker.pending:
+            checkpoint.save(model, taker.pending_settings(), taker.seconds)
+            saved = time.monotonic()
+            if stop.signal is not None:
+                where = f"stopped by a signal at SAC step {model.num_timesteps}"
+                raise Interrupted(f"{taker.env_id}: {where}; state saved", stop.signal)
 
 
 def _sac_recipe(settings: Mapping[str, Any]) -> SacRecipe:
@@ -180,63 +177,7 @@ def _level(name: str, directory: Path, recipe: Mapping[str, Any]) -> Level:
     return level
 
 
-class Recorder(minari_package.DataCollector):  # type: ignore[misc]
-    """Minari's DataCollector, made repeatable, and able to step on after its dataset was taken.
-
-    Attributes:
-        steps: environment steps so far, also those after the dataset was taken.
-    """
-
-    def __init__(self, env: envs.Environment, scratch: Path) -> None:
-        with minari.root(scratch):
-            super().__init__(env)
-        self._scratch = scratch
-        self._taken = False
-        self.steps = 0
-        self._returns: list[float] = []
-        self._return = 0.0
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        self._return = 0.0
-        target: Any = self.env if self._taken else super()
-        # By itself the collector seeds such a reset from the system's entropy, and no recipe could be repeated.
-        result: tuple[NDArray[np.float32], dict[str, Any]] = target.reset(
-            seed=seed, options={**(options or {}), "minari_autoseed": False}
-        )
-        return result
-
-    def step(self, action: Any) -> tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]]:
-        action = np.array(action, dtype=np.float32)  # a copy: Stable-Baselines3 passes views of its own buffer
-        target: Any = self.env if self._taken else super()
-        result: tuple[NDArray[np.float32], Any, bool, bool, dict[str, Any]] = target.step(action)
-        self.steps += 1
-        self._return += float(result[1])
-        if result[2] or result[3]:
-            self._returns.append(self._return)
-        return result
-
-    def take(self, directory: Path, dataset_id: str) -> None:
-        """Move what was recorded into `directory` as a Minari dataset; an episode still running is cut off there."""
-        with minari.root(self._scratch), warnings.catch_warnings():
-            # Minari asks for an author and an address, which a dataset made on the user's own machine has no need of.
-            warnings.simplefilter("ignore", UserWarning)
-            self.create_dataset(
-                dataset_id,
-                algorithm_name="SAC (Stable-Baselines3)",
-                description=f"The recipe is in {DESCRIPTION_FILE}.",
-            )
-        self._taken = True
-        shutil.move(self._scratch / dataset_id / "data", directory / "data")
-
-    def recent_return(self, count: int = 10) -> float:
-        """Mean return of the last `count` episodes that ended, NaN before the first."""
-        returns = self._returns[-count:]
-        return float(np.mean(returns)) if returns else float("nan")
-
-
-def _sac(env: Recorder, recipe: SacRecipe, seed: int) -> SAC:
+def _new_sac(env: Recorder, recipe: SacRecipe, seed: int) -> SAC:
     from stable_baselines3 import SAC
 
     return SAC(
@@ -267,56 +208,69 @@ class _Taker:
         sac: SacRecipe,
         levels: list[Level],
         recorder: Recorder,
-        scratch: Path,
         bar: tqdm[NoReturn],
         log: Log,
     ) -> None:
-        self._env_id, self._recipe, self._sac, self._recorder, self._log = env_id, recipe, sac, recorder, log
-        self._scratch, self._bar = scratch, bar
-        self._pending = levels
+        self.env_id, self._recipe, self._sac, self._recorder, self._log = env_id, recipe, sac, recorder, log
+        self._bar = bar
+        self.pending = levels
         self._best_return = float("-inf")
         self._start = time.perf_counter()
+
+    def pending_settings(self) -> dict[str, Any]:
+        """The levels that are not taken yet, with their settings: what a saved state must have ahead of it."""
+        return {level.name: self._recipe["levels"][level.name] for level in self.pending}
+
+    def resumed(self, seconds: float) -> None:
+        """Count the steps and the time of an earlier process."""
+        self._bar.update(self._recorder.steps)
+        self._start -= seconds
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this training so far."""
+        return time.perf_counter() - self._start
 
     def __call__(self, local_variables: dict[str, Any], _: dict[str, Any]) -> bool:
         """Returns whether training has to go on, which is Stable-Baselines3's convention."""
         model, step = local_variables["self"], self._recorder.steps
         self._bar.update()
         evaluated = self._evaluate(model, step)
-        for level in [level for level in self._pending if self._reached(level, step, evaluated)]:
+        for level in [level for level in self.pending if self._reached(level, step, evaluated)]:
             self._take(level, model, step)
-            self._pending.remove(level)
+            self.pending.remove(level)
         if step % max(1, self._sac.steps // _LOGS_PER_TRAINING) == 0:
             self._log(
-                f"{self._env_id}: SAC step {step}/{self._sac.steps}, last 10 episodes "
-                f"{self._recorder.recent_return():.1f}, {time.perf_counter() - self._start:.0f} s"
+                f"{self.env_id}: SAC step {step}/{self._sac.steps}, last 10 episodes "
+                f"{self._recorder.recent_return():.1f}, {self.seconds:.0f} s"
             )
-        return bool(self._pending)
+        return bool(self.pending)
 
     def check_all_taken(self) -> None:
         """Raise the UserError for thresholds that were not reached."""
-        if not self._pending:
+        if not self.pending:
             return
-        missed = ", ".join(f"{level.name} ({level.threshold})" for level in self._pending)
+        missed = ", ".join(f"{level.name} ({level.threshold})" for level in self.pending)
         evaluated = self._best_return > float("-inf")
         best = f" The best evaluated return was {self._best_return:.1f}." if evaluated else ""
         raise UserError(
-            f"Collecting {self._env_id}: SAC ended after sac.steps = {self._sac.steps} without reaching "
+            f"Collecting {self.env_id}: SAC ended after sac.steps = {self._sac.steps} without reaching "
             f"{missed}.{best} Raise sac.steps, or lower at_step or at_return of the level in params.yaml."
         )
 
     def _evaluate(self, model: SAC, step: int) -> float | None:
         """Mean return of the deterministic policy, if a level waits for one and an evaluation is due."""
         due = step % self._sac.eval_interval == 0 and step >= self._sac.learning_starts
-        if not due or all(level.at_return is None for level in self._pending):
+        if not due or all(level.at_return is None for level in self.pending):
             return None
         with _random_state(self._recipe["seed"], f"evaluation {step}") as seed:
-            vector = envs.episode_vector(self._env_id, self._sac.eval_episodes)
+            vector = envs.episode_vector(self.env_id, self._sac.eval_episodes)
             seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(self._sac.eval_episodes)]
             returns = envs.rollout(vector, lambda obs: model.predict(obs, deterministic=True)[0], seeds).returns
             vector.close()
         mean = float(returns.mean())
         self._best_return = max(self._best_return, mean)
-        self._log(f"{self._env_id}: evaluation at step {step}: return {mean:.1f} ± {returns.std():.1f}")
+        self._log(f"{self.env_id}: evaluation at step {step}: return {mean:.1f} ± {returns.std():.1f}")
         return mean
 
     @staticmethod
@@ -330,22 +284,26 @@ class _Taker:
             recorder = self._recorder
         else:
             with _random_state(self._recipe["seed"], level.name) as seed:
-                recorder = _roll_out(model, self._env_id, self._scratch / level.name, level.transitions, seed)
+                recorder = _roll_out(model, self.env_id, level.transitions, seed)
         description = {
-            "env_id": self._env_id,
+            "env_id": self.env_id,
             "level": level.name,
             "recipe": {**self._recipe, "levels": {level.name: self._recipe["levels"][level.name]}},
             "taken_at_step": step,
-            "seconds": round(time.perf_counter() - self._start, 1),
+            "seconds": round(self.seconds, 1),
             "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
         }
-        mean = _write(level.directory, recorder, description)
-        self._log(f"{self._env_id}: {level.name} taken at step {step}, mean episode return {mean:.1f}")
+        name, note = f"{self.env_id}/{level.name}-v0", f"The recipe is in {folder.DESCRIPTION_FILE}."
+        written = folder.publish(level.directory, lambda directory: recorder.write(directory, name, note), description)
+        if recorder is self._recorder:
+            recorder.stop()
+        mean = written["return"]["mean"]
+        self._log(f"{self.env_id}: {level.name} taken at step {step}, mean episode return {mean:.1f}")
 
 
-def _roll_out(model: SAC, env_id: str, scratch: Path, transitions: int, seed: int) -> Recorder:
+def _roll_out(model: SAC, env_id: str, transitions: int, seed: int) -> Recorder:
     """`transitions` recorded steps of the stochastic policy; the last episode is cut off there."""
-    recorder = Recorder(envs.make(env_id), scratch)
+    recorder = Recorder(envs.make(env_id))
     observation, _ = recorder.reset(seed=seed)
     while recorder.steps < transitions:
         action, _ = model.predict(observation, deterministic=False)
@@ -353,35 +311,6 @@ def _roll_out(model: SAC, env_id: str, scratch: Path, transitions: int, seed: in
         if terminated or truncated:
             observation, _ = recorder.reset()
     return recorder
-
-
-def _write(directory: Path, recorder: Recorder, description: Mapping[str, Any]) -> float:
-    """Write Minari dataset and description, complete or not at all; returns the mean episode return."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
-    try:
-        temporary.mkdir()
-        recorder.take(temporary, f"{description['env_id']}/{description['level']}-v0")
-        raw = minari.read(temporary)
-        numbers = statistics(raw)
-        content = {
-            **description,
-            "sha256": content_hash(raw),
-            **numbers,
-            "episode_returns": [float(value) for value in episode_returns(raw)],
-            "files": {
-                str(path.relative_to(temporary)): {"size": path.stat().st_size}
-                for path in sorted(temporary.rglob("*"))
-                if path.is_file()
-            },
-        }
-        (temporary / DESCRIPTION_FILE).write_text(json.dumps(content, indent=2) + "\n")
-        if directory.exists():
-            shutil.rmtree(directory)
-        temporary.rename(directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return float(numbers["return"]["mean"])
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dac.datasets.catalog import D4RLFile
 from dac.datasets.download import download
-from dac.datasets.transitions import RawDataset
+from dac.datasets.transitions import FloatArray, RawDataset, check_finite, episode_slices
 from dac.errors import UserError
 
 KEYS = ("observations", "actions", "rewards", "terminals", "timeouts")
@@ -36,14 +36,15 @@ def read(path: Path) -> RawDataset:
     except OSError as error:
         raise UserError(f"{path}: not readable as HDF5 ({error}). Delete it and fetch it again.") from error
     _check_shapes(path, arrays)
-    _check_finite(path, arrays)
-    return RawDataset(
+    raw = RawDataset(
         observations=arrays["observations"].astype(np.float32, copy=False),
         actions=arrays["actions"].astype(np.float32, copy=False),
         rewards=arrays["rewards"].astype(np.float32, copy=False),
         terminals=arrays["terminals"].astype(np.bool_, copy=False),
         timeouts=arrays["timeouts"].astype(np.bool_, copy=False),
     )
+    check_finite(path, raw)
+    return raw
 
 
 def _array(path: Path, file: h5py.File, key: str) -> NDArray[np.generic]:
@@ -70,15 +71,30 @@ def _check_shapes(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None
         raise UserError(f"{path}: the numbers of rows disagree: {found}. All must be equal; repair the file.")
 
 
-def _check_finite(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    for key in ("observations", "actions", "rewards"):
-        finite = np.isfinite(arrays[key])
-        if not finite.all():
-            bad = np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))
-            raise UserError(
-                f"{path}: {key} has NaN or infinity in {len(bad)} rows, the first is row {bad[0]}. "
-                f"Repair the file or leave out those episodes."
-            )
+def last_observations(path: Path, raw: RawDataset) -> tuple[FloatArray, bool]:
+    """The observation after the last step of every episode, (episodes, O), and whether the file has them.
+
+    They are rows of `next_observations`, which only some of D4RL's files have; else the last observation before.
+    """
+    ends = np.array([rows.stop - 1 for rows in episode_slices(raw)])
+    with h5py.File(path, "r") as file:
+        recorded = file.get("next_observations")
+        if isinstance(recorded, h5py.Dataset) and recorded.shape == raw.observations.shape:
+            last = np.asarray(recorded)[ends].astype(np.float32)
+            if np.isfinite(last).all():
+                return last, True
+    return raw.observations[ends], False
+
+
+def env_id(path: Path) -> str | None:
+    """The text `metadata/env_id` of a file; None where it is no HDF5 or has no such entry."""
+    try:
+        with h5py.File(path, "r") as file:
+            found = file.get("metadata/env_id")
+            value = found[()] if isinstance(found, h5py.Dataset) else None
+    except OSError:
+        return None
+    return value.decode() if isinstance(value, bytes) else None
 
 
 def fetch(file: D4RLFile, destination: Path, mirrors: Sequence[str] = ()) -> str:

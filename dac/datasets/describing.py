@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 from tabulate import tabulate  # type: ignore[import-untyped]
 
 from dac import store
+from dac.datasets import convert, folder
 from dac.datasets.loading import load
-from dac.datasets.lock import sha256_of
 from dac.datasets.transitions import RawDataset, episode_returns, statistics
 from dac.envs import normalised_score
 from dac.errors import UserError
 from dac.params import Params
-from dac.plan import Dataset, dataset_of, references
+from dac.plan import Dataset, dataset_of, environment, references
 
 
 def listing(params: Params) -> str:
@@ -37,23 +36,25 @@ def _local(dataset: Dataset) -> str:
         return "drawn when needed"
     problem = store.dataset_problem(dataset)
     if problem:
-        return {"collect": "to be collected", "d4rl": "to be fetched"}.get(dataset.source, problem)
-    files = [dataset.path] if dataset.path.is_file() else [path for path in dataset.path.rglob("*") if path.is_file()]
+        return {"collect": "to be collected", "file": problem}.get(dataset.source, "to be fetched")
+    if store.folder_problem(dataset) and dataset.file is not None:
+        return f"{dataset.file.stat().st_size / 1e6:.1f} MB, to be converted"
+    files = [dataset.path / name for name in folder.describe(dataset.path)["files"]]
     return f"{sum(path.stat().st_size for path in files) / 1e6:.1f} MB"
 
 
 def _verified(dataset: Dataset) -> str:
-    """Of a file its sha256 against the catalog's or the lock's; of a collection its arrays against their note."""
+    """Of a file its sha256 against the catalog's or the lock's; of what is converted its arrays against their note."""
     if dataset.source == "bandit" or store.dataset_problem(dataset):
         return "-"
-    if dataset.source == "collect":
-        try:
+    try:
+        if dataset.file is not None and dataset.file.is_file():
+            convert.check_source(dataset, dataset.file)
+        if store.folder_problem(dataset) is None:
             load(dataset)
-        except UserError as error:
-            return str(error)
-        return "verified"
-    expected = json.loads(dataset.identity)["sha256"]
-    return "verified" if sha256_of(dataset.path) == expected else f"WRONG: its sha256 is not {expected[:12]}…"
+    except UserError as error:
+        return f"WRONG: {error}"
+    return "verified"
 
 
 def describe(params: Params, task: str, figure: Path) -> str:
@@ -66,9 +67,9 @@ def describe(params: Params, task: str, figure: Path) -> str:
     if problem := store.dataset_problem(dataset):
         how = {
             "collect": "`snakemake <study>_datasets` collects it for a study that lacks runs on it",
-            "d4rl": f"`dac fetch {dataset.name}` downloads it",
-        }.get(dataset.source, "put the file there or correct params.yaml")
-        raise UserError(f"{dataset.id}: {problem} ({dataset.path}); {how}.")
+            "file": "put the file there or correct params.yaml",
+        }.get(dataset.source, f"`dac fetch {task}` downloads it")
+        raise UserError(f"{dataset.id}: {problem} ({dataset.file or dataset.path}); {how}.")
     raw, digest = load(dataset)
     found, reference = statistics(raw), references(params.tasks[task], task)
     scores = normalised_score(episode_returns(raw), *reference)
@@ -76,7 +77,7 @@ def describe(params: Params, task: str, figure: Path) -> str:
     rows = [
         ("dataset", dataset.id),
         ("sha256", digest),
-        ("environment", params.tasks[task].env),
+        ("environment", environment(params.tasks[task], task)),
         ("episodes", f"{found['episodes']:,}"),
         ("steps", f"{found['steps']:,}"),
         ("episode length", f"{length['mean']:.1f} mean, {length['min']} to {length['max']}"),

@@ -1,29 +1,28 @@
-"""From a planned dataset to its arrays on this machine, with its contents checked."""
+"""From a planned dataset to its arrays on this machine: fetched, converted, checked."""
 
 from __future__ import annotations
 
-import json
 import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dac import bandit, store
 from dac.datasets import collect as collecting
-from dac.datasets import d4rl
-from dac.datasets.lock import sha256_of
-from dac.datasets.transitions import RawDataset, content_hash
+from dac.datasets import convert, d4rl, folder, lock, minari
+from dac.datasets.catalog import d4rl_file, minari_returns
+from dac.datasets.transitions import RawDataset, check_finite, content_hash
 from dac.errors import UserError
 from dac.params import Params
-from dac.plan import Dataset, dataset_of
-
-# Rounding may carry an action of a `file:` dataset this far outside of [-1, 1]; more is another scale.
-ACTION_MARGIN = 1e-3
+from dac.plan import Dataset, Group, dataset_of
 
 LOG = logging.getLogger(__name__)
 
 
 def load(dataset: Dataset) -> tuple[RawDataset, str]:
-    """A dataset's rows and the sha256 of its contents.
+    """A dataset's rows and the sha256 of its contents. A file that was not converted yet is converted first.
 
     Raises:
         UserError: it is not there, is not readable, or its contents are not what its identity or its note says.
@@ -31,40 +30,111 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
     if dataset.source == "bandit":
         rows = bandit.dataset(dataset.name)
         return rows, content_hash(rows)
+    if dataset.file is not None:
+        _convert(dataset, dataset.file)
+    return folder.load(dataset.path), str(folder.describe(dataset.path)["sha256"])
+
+
+def _convert(dataset: Dataset, path: Path) -> None:
+    """Make the folder of a dataset that is a file, unless it is there; one process at a time."""
+    with _lock(dataset):
+        if store.folder_problem(dataset):
+            convert.convert(dataset, path)
+        elif path.is_file() and convert.source_changed(dataset, path):
+            convert.check_source(dataset, path)
+
+
+def _lock(dataset: Dataset) -> Any:
+    return store.lock(Path("work/locks") / f"dataset-{dataset.path.name}", LOG.info)
+
+
+def fetch_d4rl(dataset_id: str, mirrors: Sequence[str]) -> None:
+    """Download one of D4RL's files and check it; one without a published sha256 is recorded in datasets.lock.
+
+    Raises:
+        UserError: an unknown id, or no address gives the file.
+    """
+    file = d4rl_file(dataset_id)
+    path = Path("data/d4rl") / f"{dataset_id}.hdf5"
+    d4rl.fetch(file, path, mirrors)
+    if file.sha256 is None:
+        lock.locked_file(f"d4rl:{dataset_id}", path)
+
+
+def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
+    """Bring a dataset here, ready to train on: downloaded where it has to be, checked and converted.
+
+    Raises:
+        UserError: it cannot be had, or its contents are not usable.
+    """
     if dataset.source == "collect":
-        # Its hash is of the arrays, which collecting.load compares with the recorded one.
-        return collecting.load(dataset.path), str(collecting.describe(dataset.path)["sha256"])
-    raw = d4rl.read(dataset.path)
-    expected = json.loads(dataset.identity)["sha256"]
-    found = sha256_of(dataset.path)
-    if found != expected:
-        raise UserError(
-            f"{dataset.path}: its sha256 is {found[:12]}…, but {dataset.id} is {expected[:12]}… (the catalog's or "
-            "datasets.lock's). Put the right file back; or, if the data changed on purpose, delete its entry in "
-            "datasets.lock and start again: the runs on it are made anew."
-        )
-    _check_rows(dataset, raw)
-    return raw, found
+        raise UserError(f"{dataset.id} is collected, not fetched: `snakemake <study>_datasets` does so.")
+    if dataset.source == "minari":
+        _fetch_minari(dataset)
+    elif dataset.file is not None:
+        if dataset.source == "d4rl" and store.folder_problem(dataset):
+            fetch_d4rl(dataset.name, mirrors)
+        _convert(dataset, dataset.file)
 
 
-def _check_rows(dataset: Dataset, raw: RawDataset) -> None:
-    """Refuse rows that would train without a complaint and mean nothing."""
-    if not len(raw):
-        raise UserError(f"{dataset.path}: it has no rows. Give another file.")
-    if not (raw.terminals | raw.timeouts).any():
-        raise UserError(
-            f"{dataset.path}: no episode ends: terminals and timeouts are false in all {len(raw)} rows. Mark the last "
-            "row of every episode, as a terminal state or as a time-out."
+def _fetch_minari(dataset: Dataset) -> None:
+    """Make the folder of a Minari dataset: a link to Minari's own copy, checked and described."""
+    with _lock(dataset):
+        if store.folder_problem(dataset) is None:
+            return
+        data = minari.fetch(dataset.name).resolve()
+        check_finite(data, minari.read(data.parent))
+        facts = minari.metadata(data)
+        reference = _references(dataset.name, facts)
+        description = {
+            "dataset": dataset.id,
+            "env_id": minari.recorded_env(dataset.name),
+            "reference_returns": reference,
+            "source": {"path": str(data)},
+        }
+        content = folder.publish(
+            dataset.path, lambda directory: (directory / "data").symlink_to(data, target_is_directory=True), description
         )
-    beyond = np.abs(raw.actions) > 1.0
-    rows, most = int(beyond.any(axis=1).sum()), float(np.abs(raw.actions).max())
-    if dataset.source == "file" and most > 1.0 + ACTION_MARGIN:
+        expected = lock.entry(dataset.id).get("sha256")
+        if expected is None:
+            own = {"reference_returns": reference} if reference and minari_returns(dataset.name) is None else {}
+            lock.record(dataset.id, {"sha256": content["sha256"], **own})
+        elif expected != content["sha256"]:
+            (dataset.path / folder.DESCRIPTION_FILE).unlink()
+            raise UserError(
+                f"{dataset.id}: the contents of {data} have the sha256 {content['sha256'][:12]}…, but {lock.LOCK_FILE} "
+                f"says {expected[:12]}…. Delete that copy and fetch it again; or, if the data changed on purpose, "
+                f"delete the entry in {lock.LOCK_FILE} and the runs on it."
+            )
+
+
+def refuse_other_version(group: Group) -> None:
+    """Stop where a Minari dataset was recorded in another version of the environment that its task is evaluated in.
+
+    Raises:
+        UserError: names both.
+    """
+    if group.dataset.source != "minari" or group.env == group.dataset.id:
+        return
+    recorded = folder.describe(group.dataset.path)["env_id"]
+    if recorded is not None and recorded != group.env:
         raise UserError(
-            f"{dataset.path}: actions reach {most:.4g}, outside of [-1, 1], in {rows} of {len(raw)} rows. Scale them "
-            "to [-1, 1], the range that policies act in here."
+            f"params.yaml: tasks.{group.task}.env: found {group.env}; {group.dataset.id} was recorded in {recorded}, "
+            "and versions of an environment differ in observations and rewards. Give that one, or leave env out: "
+            "policies are then evaluated in the environment that the dataset recovers."
         )
-    if rows:
-        LOG.info("%s: actions of %d rows reach %.6g; they are clipped to [-1, 1]", dataset.id, rows, most)
+
+
+def _references(dataset_id: str, facts: Mapping[str, Any]) -> list[float] | None:
+    """The reference returns in Minari's metadata; says so where the catalog, which counts, has others."""
+    found = [facts.get("ref_min_score"), facts.get("ref_max_score")]
+    if None in found:
+        return None
+    numbers = [float(value) for value in found if value is not None]
+    used = minari_returns(dataset_id)
+    if used is not None and not np.allclose(used, numbers, rtol=1e-4):
+        LOG.info("minari:%s: its metadata has the references %s; scores here use D4RL's, %s", dataset_id, numbers, used)
+    return numbers
 
 
 def collect(params: Params, env: str, fingerprints: list[str]) -> None:
@@ -72,6 +142,7 @@ def collect(params: Params, env: str, fingerprints: list[str]) -> None:
 
     Raises:
         UserError: params.yaml no longer describes one of them.
+        Interrupted: SIGTERM or SIGINT came; the same call goes on from there.
     """
     tasks = (name for name, task in params.tasks.items() if task.dataset.startswith(f"collect:{env}/"))
     known = {dataset.fingerprint: dataset for dataset in (dataset_of(params, name) for name in tasks)}
@@ -81,9 +152,13 @@ def collect(params: Params, env: str, fingerprints: list[str]) -> None:
             f"params.yaml changed since this job was planned: its recipe for {env} no longer gives "
             f"{', '.join(gone)}. Nothing was written. Start again: the new plan is used."
         )
-    wanted = [known[name] for name in fingerprints if store.dataset_problem(known[name])]
-    if wanted:
-        levels = {dataset.name.rpartition("/")[2]: dataset.path for dataset in wanted}
-        collecting.collect(env, params.collect[env].model_dump(mode="json"), levels, LOG.info)
+    collection = f"collect-{known[fingerprints[0]].collection}"
+    with store.lock(Path("work/locks") / collection, LOG.info):
+        wanted = [known[name] for name in fingerprints if store.dataset_problem(known[name])]
+        if wanted:
+            levels = {dataset.name.rpartition("/")[2]: dataset.path for dataset in wanted}
+            recipe = params.collect[env].model_dump(mode="json")
+            seconds = params.compute.checkpoint_seconds
+            collecting.collect(env, recipe, levels, store.WORK / collection, LOG.info, checkpoint_seconds=seconds)
     for dataset in wanted:
         store.journal("collect", dataset=dataset.id)

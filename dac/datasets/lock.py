@@ -1,7 +1,9 @@
-"""datasets.lock: the sha256 of files whose checksum no one has published, committed so that a clone can plan.
+"""datasets.lock: facts of data that no catalog has, committed so that a clone without the data can plan.
 
-For `file:` datasets and the few D4RL files without a published checksum, the sha256 is the dataset's identity. It
-is read off the file when the file is first seen, and written to datasets.lock; from then on the lock counts.
+An entry has the `sha256`: of the file for `file:` datasets and the few D4RL files without a published checksum, where
+it is the dataset's identity, and of the contents for `minari:`, which are compared with it. A file's entry also has its
+`env`, from `metadata/env_id`; a Minari dataset's its `reference_returns` where no catalog has them. It is written when
+the data are first seen; from then on the lock counts.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from dac.errors import UserError
 
@@ -22,40 +25,47 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def locked_sha256(dataset: str, path: Path | None = None) -> str:
-    """The recorded sha256 of `dataset`; on first sight it is taken from `path` and recorded.
+def entry(dataset: str) -> dict[str, Any]:
+    """What is recorded of a dataset; nothing if it was not seen yet."""
+    return _read().get(dataset, {})
+
+
+def locked_file(dataset: str, path: Path | None = None) -> dict[str, Any]:
+    """What is recorded of a dataset that is a file; on first sight it is read off `path` and recorded.
 
     Raises:
-        UserError: it is not recorded, and there is no file to take it from; or the lock is not readable.
+        UserError: it is not recorded, and there is no file to read it off; or the lock is not readable.
     """
-    locked = _read()
-    if dataset in locked:
-        return locked[dataset]
+    if found := entry(dataset):
+        return found
     if path is None or not path.is_file():
         where = "no checksum is published for it" if path is None else f"there is no file {path}"
         raise UserError(
             f"dataset {dataset}: {LOCK_FILE} has no entry for it and {where}. Put the file in place (for D4RL: "
             f"`dac fetch {dataset.partition(':')[2]}`), or restore {LOCK_FILE} from git."
         )
-    return record_sha256(dataset, sha256_of(path))
+    from dac.datasets import d4rl  # HDF5: only where a file is read
+
+    env = d4rl.env_id(path)
+    return record(dataset, {"sha256": sha256_of(path), **({"env": env} if env else {})})
 
 
-def record_sha256(dataset: str, digest: str) -> str:
-    """Write one entry into datasets.lock, atomically; returns the digest."""
-    locked = {**_read(), dataset: digest}
+def record(dataset: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """Write one entry into datasets.lock, atomically; returns it."""
+    locked = {**_read(), dataset: facts}
     temporary = LOCK_FILE.with_suffix(f".lock.{os.getpid()}")
     temporary.write_text(json.dumps(locked, indent=2, sort_keys=True) + "\n")
     temporary.replace(LOCK_FILE)
-    return digest
+    return facts
 
 
-def _read() -> dict[str, str]:
+def _read() -> dict[str, dict[str, Any]]:
     if not LOCK_FILE.is_file():
         return {}
     try:
         content = json.loads(LOCK_FILE.read_text())
     except ValueError as error:
         raise UserError(f"{LOCK_FILE}: not readable as JSON ({error}); restore it from git.") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{LOCK_FILE}: not a JSON object of datasets and their sha256; restore it from git.")
-    return {str(key): str(value) for key, value in content.items()}
+    if not isinstance(content, dict) or not all(isinstance(facts, dict) for facts in content.values()):
+        raise UserError(f"{LOCK_FILE}: not a JSON object of datasets and their facts; restore it from git.")
+    return content

@@ -1,14 +1,11 @@
-"""Minari datasets on the local disk: one folder, in Minari's own format, holds one dataset.
-
-For reading, the folder is addressed by its path and not through Minari's root folder, so no environment variable
-matters.
-"""
+"""Minari datasets: in a folder of the project's, or in Minari's own root folder, to which it downloads."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,12 @@ from typing import Any
 import gymnasium as gym
 import minari
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from minari.data_collector import EpisodeBuffer
+from minari.dataset.minari_storage import MinariStorage
 
 from dac.datasets.transitions import FloatArray, RawDataset
+from dac.envs import flatten, vector_keys
 from dac.errors import UserError
 
 # Minari keeps the data of dataset <id> in <root>/<id>/data.
@@ -30,7 +31,7 @@ class Episode:
 
     Attributes:
         observations: (T + 1, O) float32, the one after the last step included.
-        actions: (T, A) float32.
+        actions: (T, A) float32, in [-1, 1].
         rewards: (T,) float32.
         terminated: it ended in a terminal state; otherwise it was cut off.
     """
@@ -66,6 +67,8 @@ def _flag_at_end(length: int, flag: bool) -> np.ndarray[Any, np.dtype[np.bool_]]
 def read(directory: Path) -> RawDataset:
     """Read the Minari dataset in `directory`, episode after episode.
 
+    Dictionary observations become vectors, and actions are brought to [-1, 1], as `envs.make` does.
+
     Raises:
         UserError: no Minari dataset there, no episodes, or observations or actions that are not vectors.
     """
@@ -77,8 +80,10 @@ def read(directory: Path) -> RawDataset:
         )
     try:
         dataset = minari.MinariDataset(data)
-        _check_spaces(directory, dataset)
-        episodes = [_episode(recorded) for recorded in dataset.iterate_episodes() if len(recorded.rewards)]
+        keys, actions = _observation_keys(directory, dataset), dataset.action_space
+        episodes = [
+            _episode(recorded, keys, actions) for recorded in dataset.iterate_episodes() if len(recorded.rewards)
+        ]
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{directory}: not a readable Minari dataset ({error}); collect it again.") from error
     if not episodes:
@@ -86,34 +91,124 @@ def read(directory: Path) -> RawDataset:
     return to_raw(episodes)
 
 
-def _check_spaces(directory: Path, dataset: minari.MinariDataset) -> None:
-    for name, space in (("observation", dataset.observation_space), ("action", dataset.action_space)):
-        if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1:
-            raise UserError(
-                f"{directory}: the {name} space is {space}; only vectors (Box with one axis) can be used. "
-                f"Flatten them when recording the dataset."
-            )
+def _observation_keys(directory: Path, dataset: minari.MinariDataset) -> tuple[str, ...]:
+    """The keys of dictionary observations that make the vector, none for vectors; see `envs.vector_keys`."""
+    action, keys = dataset.action_space, vector_keys(dataset.observation_space)
+    if keys is None:
+        raise UserError(
+            f"{directory}: the observation space is {dataset.observation_space}; only vectors (Box with one axis) and "
+            "dictionaries with the vector observation can be used. Flatten them when recording the dataset."
+        )
+    if not isinstance(action, gym.spaces.Box) or len(action.shape) != 1:
+        raise UserError(f"{directory}: the action space is {action}; only vectors (Box with one axis) can be used.")
+    return keys
 
 
-def _episode(recorded: minari.EpisodeData) -> Episode:
+def _episode(recorded: minari.EpisodeData, keys: tuple[str, ...], space: gym.spaces.Box) -> Episode:
     return Episode(
-        observations=np.asarray(recorded.observations, dtype=np.float32),
-        actions=np.asarray(recorded.actions, dtype=np.float32),
+        observations=flatten(recorded.observations, keys),
+        actions=_to_unit(np.asarray(recorded.actions, dtype=np.float32), space),
         rewards=np.asarray(recorded.rewards, dtype=np.float32),
         terminated=bool(recorded.terminations[-1]),
     )
 
 
-@contextmanager
-def root(folder: Path) -> Iterator[None]:
-    """Within the block Minari keeps its datasets in `folder`, made if missing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    before = os.environ.get("MINARI_DATASETS_PATH")
-    os.environ["MINARI_DATASETS_PATH"] = str(folder)
+def _to_unit(actions: FloatArray, space: gym.spaces.Box) -> FloatArray:
+    """Actions from the bounds of the recorded environment to [-1, 1], where policies act."""
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    if not space.is_bounded() or ((low == -1.0).all() and (high == 1.0).all()):
+        return actions
+    return (2.0 * (actions - low) / (high - low) - 1.0).astype(np.float32)
+
+
+def write(
+    directory: Path,
+    dataset_id: str,
+    episodes: Iterable[EpisodeBuffer],
+    spaces: tuple[gym.Space[Any], gym.Space[Any]],
+    metadata: Mapping[str, Any],
+    env: EnvSpec | None = None,
+) -> None:
+    """Write episodes as the Minari dataset in `directory`.
+
+    Args:
+        dataset_id: Minari's name for it, such as `group/name-v0`.
+        spaces: of observations and actions.
+        metadata: further entries of Minari's metadata, among them `algorithm_name` and `description`.
+        env: what it was recorded in, or is evaluated in.
+    """
+    data = directory.resolve() / _DATA_FOLDER  # Minari joins relative paths wrongly
+    data.mkdir(parents=True)
+    storage = MinariStorage.new(data, *spaces, env)
+    storage.update_metadata({"dataset_id": dataset_id, "minari_version": minari.__version__, **metadata})
+    storage.update_episodes(episodes)
+
+
+def root() -> Path:
+    """The folder in which Minari keeps its datasets."""
+    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
+
+
+def fetch(dataset_id: str) -> Path:
+    """Download a dataset of Minari's server, of just that version; one that is there is left alone.
+
+    Returns:
+        its `data` folder in Minari's root.
+
+    Raises:
+        UserError: no network, or the server has no such dataset for this version of Minari.
+    """
+    data = root() / dataset_id / _DATA_FOLDER
+    if (data / "metadata.json").is_file():
+        return data
     try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["MINARI_DATASETS_PATH"]
-        else:
-            os.environ["MINARI_DATASETS_PATH"] = before
+        minari.download_dataset(dataset_id)
+    except Exception as error:  # it passes on whatever the network libraries raise
+        shutil.rmtree(data, ignore_errors=True)
+        raise UserError(
+            f"minari:{dataset_id}: not downloaded: {type(error).__name__}: {error}. Check the network and the id "
+            f"(`minari list remote`), or put the dataset into {root()} (`minari download` elsewhere, then copy "
+            f"{dataset_id})."
+        ) from error
+    if not (data / "metadata.json").is_file():
+        raise UserError(f"minari:{dataset_id}: Minari reported no error, but there is no {data}. Fetch it again.")
+    return data
+
+
+def metadata(data: Path) -> dict[str, Any]:
+    """The metadata of the Minari dataset whose `data` folder is given.
+
+    Raises:
+        UserError: they are missing or not readable.
+    """
+    try:
+        content: dict[str, Any] = json.loads((data / "metadata.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{data}/metadata.json: not readable ({error}). Delete the dataset and fetch it again."
+        ) from None
+    return content
+
+
+def evaluation_spec(dataset_id: str) -> EnvSpec:
+    """The specification of the environment to evaluate in: the dataset's own for that purpose, else the recorded one.
+
+    A maze's episodes end at the goal, as the paper counts them, also where the data were recorded without an end.
+
+    Raises:
+        UserError: the dataset is not here, or names no environment.
+    """
+    found = metadata(root() / dataset_id / _DATA_FOLDER)
+    text = found.get("eval_env_spec") or found.get("env_spec")
+    if not text:
+        raise UserError(f"minari:{dataset_id}: it names no environment. Give the task's env in params.yaml.")
+    spec = EnvSpec.from_json(text)
+    if "Maze" in spec.id:
+        spec.kwargs["continuing_task"] = False
+    return spec
+
+
+def recorded_env(dataset_id: str) -> str | None:
+    """Id of the environment that a dataset of Minari's was recorded in, None where it names none."""
+    text = metadata(root() / dataset_id / _DATA_FOLDER).get("env_spec")
+    return EnvSpec.from_json(text).id if text else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,22 @@ class Transitions:
 
     def __len__(self) -> int:
         return len(self.rewards)
+
+
+def check_finite(where: Path, raw: RawDataset) -> None:
+    """Refuse NaN and infinity in observations, actions and rewards.
+
+    Raises:
+        UserError: names `where`, the array, and the first row.
+    """
+    for key in ("observations", "actions", "rewards"):
+        finite = np.isfinite(getattr(raw, key))
+        if not finite.all():
+            bad = np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))
+            raise UserError(
+                f"{where}: {key} has NaN or infinity in {len(bad)} rows, the first is row {bad[0]}. "
+                f"Repair the file or leave out those episodes."
+            )
 
 
 def to_transitions(raw: RawDataset, reward_scaling: str) -> Transitions:

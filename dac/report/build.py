@@ -12,8 +12,9 @@ import pandas as pd
 
 from dac import store
 from dac.bandit import behaviour
+from dac.datasets.catalog import environment_of
 from dac.envs import normalised_score
-from dac.plan import Cell, Run, StudyPlan, references
+from dac.plan import Cell, Run, StudyPlan, environment, references
 from dac.report import render
 from dac.report.bandit import level_grid
 from dac.report.data import COLUMNS, BanditTask, Experiment, ReportData, ReportSettings
@@ -177,11 +178,13 @@ def _tasks(plan: StudyPlan, contents: dict[Run, dict[str, Any]]) -> Iterator[dic
 def _comparable(plan: StudyPlan, task: str) -> bool:
     """Whether published scores may stand beside a task's.
 
-    They may beside D4RL's own data with its own reference returns, if all of the task's runs are of the paper's scale
-    and protocol.
+    They may beside D4RL's own data with its own reference returns and environment, if all of the task's runs are of
+    the paper's scale and protocol.
     """
     settings = plan.params.tasks[task]
     runs = [cell.group.values for cell in plan.cells if cell.task == task]
     scale = all(values[key] == value for values in runs for key, value in PAPER_SCALE.items())
-    d4rl = settings.dataset.startswith("d4rl:") and settings.reference_returns is None
+    source, _, name = settings.dataset.partition(":")
+    d4rl = source == "d4rl" and settings.reference_returns is None
+    d4rl = d4rl and environment(settings, task) == environment_of(name)
     return d4rl and scale and plan.params.report.window == PAPER_WINDOW

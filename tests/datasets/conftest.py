@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from shared import shared_data
 
 from dac.datasets.transitions import RawDataset
 
@@ -12,11 +12,7 @@ from dac.datasets.transitions import RawDataset
 @pytest.fixture
 def zoo() -> Path:
     """The folder of recorded locomotion data that the tests of real files read."""
-    shared = Path(os.environ.get("DAC_SHARED", Path(__file__).resolve().parents[3] / "shared"))
-    folder = shared / "data" / "zoo"
-    if not folder.is_dir():
-        pytest.skip(f"no development data at {folder}; set DAC_SHARED to the folder that holds them")
-    return folder
+    return shared_data("zoo")
 
 
 @pytest.fixture

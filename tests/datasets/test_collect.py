@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from dac.datasets import collect
+from dac.datasets import collect, folder
 from dac.datasets.transitions import content_hash, episode_returns, statistics
 from dac.errors import UserError
 
@@ -32,7 +32,7 @@ def run(
 ) -> list[str]:
     """Collect `levels` into folders of their names; returns the lines logged."""
     lines: list[str] = []
-    collect.collect(env_id, recipe, {level: directory / level for level in levels}, lines.append)
+    collect.collect(env_id, recipe, {level: directory / level for level in levels}, directory / "work", lines.append)
     return lines
 
 
@@ -45,7 +45,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_each_level_has_its_number_of_steps(collected: Path) -> None:
-    assert {name: len(collect.load(collected / name)) for name in RECIPE["levels"]} == {
+    assert {name: len(folder.load(collected / name)) for name in RECIPE["levels"]} == {
         "medium-replay": 250,
         "medium": 120,
         "expert": 50,
@@ -56,12 +56,12 @@ def test_a_level_does_not_depend_on_the_others_asked_for(collected: Path, tmp_pa
     """The recipe is the identity of a dataset, so the same recipe must give the same data in any company."""
     for level in RECIPE["levels"]:
         run(tmp_path, level)
-        assert content_hash(collect.load(tmp_path / level)) == content_hash(collect.load(collected / level)), level
+        assert content_hash(folder.load(tmp_path / level)) == content_hash(folder.load(collected / level)), level
 
 
 def test_another_seed_gives_other_data(collected: Path, tmp_path: Path) -> None:
     run(tmp_path, "medium", recipe={**RECIPE, "seed": 4})
-    assert content_hash(collect.load(tmp_path / "medium")) != content_hash(collect.load(collected / "medium"))
+    assert content_hash(folder.load(tmp_path / "medium")) != content_hash(folder.load(collected / "medium"))
 
 
 def test_global_random_state_and_threads_are_as_before(tmp_path: Path) -> None:
@@ -85,13 +85,13 @@ def test_global_random_state_and_threads_are_as_before(tmp_path: Path) -> None:
 def test_rollouts_in_the_training_leave_it_unchanged(collected: Path, tmp_path: Path) -> None:
     """medium-replay ends 50 steps after `medium` was rolled out, and equals one with no rollout before it."""
     run(tmp_path, "medium-replay")
-    alone, in_company = collect.load(tmp_path / "medium-replay"), collect.load(collected / "medium-replay")
+    alone, in_company = folder.load(tmp_path / "medium-replay"), folder.load(collected / "medium-replay")
     assert (alone.actions == in_company.actions).all()
 
 
 def test_the_description_tells_what_the_data_are(collected: Path) -> None:
     content = json.loads((collected / "medium" / "dataset.json").read_text())
-    raw = collect.load(collected / "medium")
+    raw = folder.load(collected / "medium")
     assert content["env_id"] == "InvertedPendulum-v5"
     assert content["level"] == "medium"
     assert content["recipe"] == {**RECIPE, "levels": {"medium": RECIPE["levels"]["medium"]}}
@@ -105,7 +105,7 @@ def test_the_description_tells_what_the_data_are(collected: Path) -> None:
 
 def test_actions_are_in_the_unit_box_and_bite(collected: Path, tmp_path: Path) -> None:
     """InvertedPendulum takes actions in [-3, 3]; what is stored must be the agent's [-1, 1]."""
-    actions = collect.load(collected / "medium-replay").actions
+    actions = folder.load(collected / "medium-replay").actions
     assert np.abs(actions).max() <= 1.0
     assert np.abs(actions[:100]).max() > 0.9, "the warm-up draws from the whole box"
 
@@ -121,7 +121,7 @@ def test_the_dataset_is_one_of_minaris(collected: Path) -> None:
 
 
 def test_the_recorder_keeps_what_the_environment_said(collected: Path) -> None:
-    raw = collect.load(collected / "medium-replay")
+    raw = folder.load(collected / "medium-replay")
     ends = np.flatnonzero(raw.terminals | raw.timeouts)
     assert ends[-1] == 249
     # A pendulum beyond 0.2 rad is down: no row but one that follows such a state may start an episode elsewhere.
@@ -171,12 +171,12 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "medium" / "dataset.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "sha256": "0" * 64}))
     with pytest.raises(UserError, match="changed or damaged"):
-        collect.load(tmp_path / "medium")
+        folder.load(tmp_path / "medium")
 
 
 def test_a_folder_without_description_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"dataset\.json: not readable"):
-        collect.load(tmp_path)
+        folder.load(tmp_path)
 
 
 def test_progress_is_logged(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from tiny import Project, write_rows
 
+from dac import plan
 from dac.cli import main
+from dac.datasets import loading
 from dac.datasets.describing import describe, listing
 
 
@@ -22,12 +25,23 @@ def test_the_list_says_what_is_here_and_right(project: Project) -> None:
     project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
     project.set("tasks.moons", {"dataset": "bandit:two-moons", "env": "Bandit2D-v0"})
     text = listing(project.load())
-    assert line(text, "file:") == "file:data/pendulum.hdf5 pendulum, again 0.0 MB verified"
+    assert line(text, "file:") == "file:data/pendulum.hdf5 pendulum, again 0.0 MB, to be converted verified"
     assert line(text, "d4rl:") == "d4rl:hopper-medium-v2 hopper to be fetched -"
     assert line(text, "collect:").endswith("replay to be collected -")
     assert line(text, "bandit:") == "bandit:two-moons moons drawn when needed -"
     write_rows(Path("data/pendulum.hdf5"), seed=1)
-    assert "WRONG: its sha256 is not" in line(listing(project.load()), "file:")
+    assert "WRONG: data/pendulum.hdf5: its sha256 is" in line(listing(project.load()), "file:")
+
+
+def test_what_is_converted_is_compared_with_its_note(project: Project) -> None:
+    dataset = plan.dataset_of(project.load(), "pendulum")
+    loading.load(dataset)
+    assert line(listing(project.load()), "file:").endswith(" MB verified")
+    Path("data/pendulum.hdf5").unlink()
+    assert line(listing(project.load()), "file:").endswith(" MB verified"), "what is converted is enough"
+    note = dataset.path / "dataset.json"
+    note.write_text(note.read_text().replace(json.loads(note.read_text())["sha256"], "0" * 64))
+    assert "WRONG:" in line(listing(project.load()), "file:")
 
 
 def test_a_dataset_that_cannot_be_identified_is_named_below(project: Project) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tiny import Project, write_rows
 
 from dac import plan, store
-from dac.datasets import loading
+from dac.datasets import convert, loading
 from dac.datasets.transitions import content_hash, to_transitions
 from dac.errors import UserError
 from dac.plan import Dataset
@@ -27,7 +27,7 @@ RECIPE = {
 
 def test_a_file_in_d4rls_layout(project: Project) -> None:
     raw, digest = loading.load(plan.dataset_of(project.load(), "pendulum"))
-    assert digest == store.sha256_of(Path("data/pendulum.hdf5"))
+    assert digest == content_hash(raw)
     assert raw.observations.shape == (240, 4)
     assert raw.actions.shape == (240, 1)
     assert raw.terminals.sum() == raw.timeouts.sum() == 10
@@ -37,6 +37,7 @@ def test_a_file_in_d4rls_layout(project: Project) -> None:
 
 def test_a_file_that_is_not_what_the_lock_says(project: Project) -> None:
     dataset = plan.dataset_of(project.load(), "pendulum")
+    before, _ = loading.load(dataset)
     write_rows(Path("data/pendulum.hdf5"), seed=1)
     with pytest.raises(UserError, match=r"data/pendulum.hdf5: its sha256 is .* delete its entry in datasets.lock"):
         loading.load(dataset)
@@ -44,7 +45,7 @@ def test_a_file_that_is_not_what_the_lock_says(project: Project) -> None:
     Path("datasets.lock").unlink()
     changed = plan.dataset_of(project.load(), "pendulum")
     assert changed.fingerprint != dataset.fingerprint
-    assert loading.load(changed)[1] == json.loads(changed.identity)["sha256"]
+    assert content_hash(loading.load(changed)[0]) != content_hash(before)
 
 
 def test_a_file_that_is_not_there(project: Project) -> None:
@@ -57,7 +58,8 @@ def test_a_file_that_is_not_there(project: Project) -> None:
 def test_a_d4rl_file_that_is_not_the_published_one(project: Project) -> None:
     project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
     dataset = plan.dataset_of(project.load(), "hopper")
-    write_rows(dataset.path)
+    assert dataset.file is not None
+    write_rows(dataset.file)
     with pytest.raises(UserError, match=r"hopper-medium-v2.hdf5: its sha256 is .*, but d4rl:hopper-medium-v2 is "):
         loading.load(dataset)
 
@@ -103,9 +105,10 @@ def test_d4rls_actions_are_clipped_with_a_count(
     project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
     change("actions", np.full((240, 1), 1.5, np.float32))
     dataset = plan.dataset_of(project.load(), "hopper")
-    dataset.path.parent.mkdir(parents=True)
-    shutil.copy("data/pendulum.hdf5", dataset.path)
-    monkeypatch.setattr(loading, "sha256_of", lambda _: json.loads(dataset.identity)["sha256"])
+    assert dataset.file is not None
+    dataset.file.parent.mkdir(parents=True)
+    shutil.copy("data/pendulum.hdf5", dataset.file)
+    monkeypatch.setattr(convert, "sha256_of", lambda _: dataset.file_sha256)
     caplog.set_level("INFO")
     loading.load(dataset)
     assert "d4rl:hopper-medium-v2: actions of 240 rows reach 1.5; they are clipped" in caplog.text
@@ -167,7 +170,7 @@ def test_collected_data_that_were_changed(both: Project) -> None:
     note = json.loads((replay.path / "dataset.json").read_text())
     (replay.path / "dataset.json").write_text(json.dumps({**note, "sha256": "0" * 64}))
     assert store.dataset_problem(replay) is None
-    with pytest.raises(UserError, match=f"{replay.path}: .* collect again"):
+    with pytest.raises(UserError, match=f"{replay.path}: .* make it again"):
         loading.load(replay)
 
 

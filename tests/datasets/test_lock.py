@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dac.datasets.lock import locked_sha256, record_sha256, sha256_of
+from dac.datasets.lock import entry, locked_file, record, sha256_of
 from dac.errors import UserError
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, of "abc"
@@ -18,8 +18,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def lock() -> dict[str, str]:
-    found: dict[str, str] = json.loads(Path("datasets.lock").read_text())
+def lock() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = json.loads(Path("datasets.lock").read_text())
     return found
 
 
@@ -28,24 +28,24 @@ def test_sha256() -> None:
 
 
 def test_the_first_sight_is_recorded() -> None:
-    assert locked_sha256("file:data.hdf5", Path("data.hdf5")) == ABC
-    assert lock() == {"file:data.hdf5": ABC}
+    assert locked_file("file:data.hdf5", Path("data.hdf5")) == {"sha256": ABC}
+    assert lock() == {"file:data.hdf5": {"sha256": ABC}}
 
 
 def test_from_then_on_the_lock_counts() -> None:
-    locked_sha256("file:data.hdf5", Path("data.hdf5"))
+    locked_file("file:data.hdf5", Path("data.hdf5"))
     Path("data.hdf5").write_bytes(b"changed")
-    assert locked_sha256("file:data.hdf5", Path("data.hdf5")) == ABC
+    assert locked_file("file:data.hdf5", Path("data.hdf5")) == {"sha256": ABC}
     Path("data.hdf5").unlink()
-    assert locked_sha256("file:data.hdf5", Path("data.hdf5")) == ABC
-    assert locked_sha256("file:data.hdf5") == ABC
+    assert locked_file("file:data.hdf5", Path("data.hdf5")) == {"sha256": ABC}
+    assert entry("file:data.hdf5") == locked_file("file:data.hdf5") == {"sha256": ABC}
 
 
 def test_entries_are_sorted_and_kept() -> None:
-    record_sha256("file:b", "2")
-    record_sha256("file:a", "1")
-    assert record_sha256("file:b", "3") == "3"
-    assert Path("datasets.lock").read_text() == '{\n  "file:a": "1",\n  "file:b": "3"\n}\n'
+    record("file:b", {"sha256": "2"})
+    record("file:a", {"sha256": "1"})
+    assert record("file:b", {"sha256": "3"}) == {"sha256": "3"}
+    assert list(lock().items()) == [("file:a", {"sha256": "1"}), ("file:b", {"sha256": "3"})]
     assert [path.name for path in Path().iterdir() if "lock" in path.name] == ["datasets.lock"]
 
 
@@ -53,17 +53,17 @@ def test_what_has_no_entry_and_no_file() -> None:
     with pytest.raises(
         UserError, match=r"dataset file:gone: datasets.lock has no entry for it and there is no file gone"
     ):
-        locked_sha256("file:gone", Path("gone"))
+        locked_file("file:gone", Path("gone"))
     with pytest.raises(
         UserError, match=r"no checksum is published for it\. Put the file in place .*`dac fetch door-v9`"
     ):
-        locked_sha256("d4rl:door-v9")
+        locked_file("d4rl:door-v9")
     assert not Path("datasets.lock").exists()
 
 
-@pytest.mark.parametrize("text", ['{"file:a": "1",}', "[]", ""])
+@pytest.mark.parametrize("text", ['{"file:a": {},}', '{"file:a": "1"}', "[]", ""])
 def test_a_lock_that_is_not_readable(text: str) -> None:
     Path("datasets.lock").write_text(text)
     with pytest.raises(UserError, match=r"datasets.lock: not .* restore it from git"):
-        locked_sha256("file:data.hdf5", Path("data.hdf5"))
+        locked_file("file:data.hdf5", Path("data.hdf5"))
     assert Path("datasets.lock").read_text() == text

@@ -61,7 +61,6 @@ wildcard_constraints:
     key=r"[0-9a-f]{12}",
     env=r"[A-Za-z0-9_.-]+",
     datasets=r"[0-9a-f]{12}(-[0-9a-f]{12})*",
-    d4rl_id=r"[a-z0-9-]+",
 
 
 # DVC's record of the store is brought up to date whenever a run of Snakemake leaves its study complete.

@@ -21,20 +21,20 @@ rule collect:
 
 rule fetch:
     output:
-        touch("work/todo/fetch/{d4rl_id}"),
+        touch("work/todo/fetch/{task}/{key}"),
     log:
-        "logs/fetch/{d4rl_id}.log",
+        "logs/fetch/{task}-{key}.log",
     benchmark:
-        "logs/benchmarks/fetch/{d4rl_id}.tsv"
+        "logs/benchmarks/fetch/{task}-{key}.tsv"
     conda:
         "../envs/dac.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=120,
+        mem_mb=8000,
+        runtime=240,
     params:
         dac=DAC,
     message:
-        "Download {wildcards.d4rl_id} and check its sha256"
+        "Download the data of {wildcards.task}, check and convert them"
     shell:
-        "{params.dac} fetch {wildcards.d4rl_id} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        "{params.dac} fetch {wildcards.task} --dataset {wildcards.key} >> {log:q} 2> >(tee -a {log:q} >&2)"

@@ -1,0 +1,158 @@
+"""HDF5 files in D4RL's layout, made into a Minari dataset once, when they are first needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from minari.data_collector import EpisodeBuffer
+
+from dac import envs
+from dac.datasets import d4rl, folder, minari
+from dac.datasets.catalog import d4rl_file, environment_of, known_returns
+from dac.datasets.lock import sha256_of
+from dac.datasets.transitions import FloatArray, RawDataset, episode_slices
+from dac.errors import UserError
+from dac.plan import Dataset
+
+# Rounding may carry an action of a `file:` dataset this far outside of [-1, 1]; more is another scale.
+ACTION_MARGIN = 1e-3
+
+LOG = logging.getLogger(__name__)
+
+
+def convert(dataset: Dataset, path: Path) -> None:
+    """Write a dataset's folder from its HDF5 file.
+
+    An episode ends at a terminal state or at a time-out; a last one without either is cut off where the file ends.
+    Minari keeps the observation after the last step, too: it is the file's `next_observations` where there are such,
+    else the last observation again. Training never reads it.
+
+    Raises:
+        UserError: the file is not the one that the dataset's identity names, or its contents are not usable.
+    """
+    check_source(dataset, path)
+    raw = d4rl.read(path)
+    clipped = _check_rows(dataset, path, raw)
+    last, recorded = d4rl.last_observations(path, raw)
+    is_d4rl = dataset.source == "d4rl"
+    env_id = environment_of(dataset.name) if is_d4rl else d4rl.env_id(path)
+    spaces, spec = _environment(dataset, raw, env_id)
+    reference = known_returns(dataset.name if is_d4rl else env_id)
+    url = d4rl_file(dataset.name).url if is_d4rl else None
+    facts = {
+        "description": f"{dataset.id}, converted from HDF5; {folder.DESCRIPTION_FILE} says more.",
+        "source_sha256": dataset.file_sha256,
+        **({"source_url": url, "code_permalink": url} if url else {}),
+        **({"ref_min_score": reference[0], "ref_max_score": reference[1]} if reference else {}),
+    }
+    status = path.stat()
+    description = {
+        "dataset": dataset.id,
+        "env_id": env_id,
+        "reference_returns": reference,
+        "last_observations": "recorded" if recorded else "repeated",
+        "rows_with_clipped_actions": clipped,
+        "source": {
+            "path": str(path),
+            "url": url,
+            "sha256": dataset.file_sha256,
+            "size": status.st_size,
+            "mtime_ns": status.st_mtime_ns,
+        },
+    }
+    folder.publish(
+        dataset.path,
+        lambda directory: minari.write(directory, dataset.minari_id, _episodes(raw, last), spaces, facts, spec),
+        description,
+    )
+    LOG.info("%s: converted to Minari's format in %s", dataset.id, dataset.path)
+
+
+def check_source(dataset: Dataset, path: Path) -> None:
+    """Compare a file with the sha256 that is the dataset's identity.
+
+    Raises:
+        UserError: it is another file, or not there.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file. Get it with `dac fetch`, or correct the path in params.yaml.")
+    found, expected = sha256_of(path), dataset.file_sha256
+    if found != expected:
+        raise UserError(
+            f"{path}: its sha256 is {found[:12]}…, but {dataset.id} is {expected[:12]}… (the catalog's or "
+            "datasets.lock's). Put the right file back; or, if the data changed on purpose, delete its entry in "
+            "datasets.lock and start again: the runs on it are made anew."
+        )
+
+
+def source_changed(dataset: Dataset, path: Path) -> bool:
+    """Whether the file is not the one that was converted, by size and time of change."""
+    converted = folder.describe(dataset.path)["source"]
+    status = path.stat()
+    return bool((status.st_size, status.st_mtime_ns) != (converted["size"], converted["mtime_ns"]))
+
+
+def _check_rows(dataset: Dataset, path: Path, raw: RawDataset) -> int:
+    """Refuse rows that would train without a complaint and mean nothing; returns how many have actions to clip."""
+    if not len(raw):
+        raise UserError(f"{path}: it has no rows. Give another file.")
+    if not (raw.terminals | raw.timeouts).any():
+        raise UserError(
+            f"{path}: no episode ends: terminals and timeouts are false in all {len(raw)} rows. Mark the last row of "
+            "every episode, as a terminal state or as a time-out."
+        )
+    beyond = np.abs(raw.actions) > 1.0
+    rows, most = int(beyond.any(axis=1).sum()), float(np.abs(raw.actions).max())
+    if dataset.source == "file" and most > 1.0 + ACTION_MARGIN:
+        raise UserError(
+            f"{path}: actions reach {most:.4g}, outside of [-1, 1], in {rows} of {len(raw)} rows. Scale them to "
+            "[-1, 1], the range that policies act in here."
+        )
+    if rows:
+        LOG.info("%s: actions of %d rows reach %.6g; they are clipped to [-1, 1]", dataset.id, rows, most)
+    return rows
+
+
+def _episodes(raw: RawDataset, last: FloatArray) -> Iterator[EpisodeBuffer]:
+    for number, rows in enumerate(episode_slices(raw)):
+        ended = bool(raw.terminals[rows.stop - 1])
+        flags = np.zeros(rows.stop - rows.start, np.bool_)
+        flags[-1] = True
+        yield EpisodeBuffer(
+            id=number,
+            observations=np.concatenate([raw.observations[rows], last[number, None]]),
+            actions=raw.actions[rows],
+            rewards=raw.rewards[rows],
+            terminations=flags & ended,
+            truncations=flags & (raw.timeouts[rows] | (not ended)),
+            infos={},
+        )
+
+
+def _environment(
+    dataset: Dataset, raw: RawDataset, env_id: str | None
+) -> tuple[tuple[gym.Space[Any], gym.Space[Any]], EnvSpec | None]:
+    """Spaces and specification for Minari's metadata: the environment's where it is known and fits, else bare ones."""
+    bare = (
+        gym.spaces.Box(-np.inf, np.inf, raw.observations.shape[1:], np.float32),
+        gym.spaces.Box(-1.0, 1.0, raw.actions.shape[1:], np.float32),
+    )
+    if env_id is None:
+        return bare, None
+    try:
+        env = envs.make(env_id)
+    except UserError as error:
+        LOG.info("%s: recorded without an environment: %s", dataset.id, error)
+        return bare, None
+    spaces, spec = (env.observation_space, env.action_space), env.spec
+    env.close()
+    if [space.shape for space in spaces] != [space.shape for space in bare]:
+        LOG.info("%s: recorded without an environment: %s has other dimensions", dataset.id, env_id)
+        return bare, None
+    return spaces, spec

@@ -1,0 +1,89 @@
+"""A dataset's folder: `data/`, a Minari dataset, and `dataset.json`, what it is and the hash of its contents."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dac.datasets import minari
+from dac.datasets.transitions import RawDataset, content_hash, episode_returns, statistics
+from dac.errors import UserError
+
+DESCRIPTION_FILE = "dataset.json"
+
+
+def publish(directory: Path, fill: Callable[[Path], None], description: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the folder, complete or not at all; one that is there is replaced.
+
+    Args:
+        fill: puts `data/` into the folder that it is given.
+        description: what `dataset.json` says besides the contents' hash, statistics, returns and files.
+
+    Returns:
+        what `dataset.json` holds.
+
+    Raises:
+        UserError: `fill` made no dataset of vectors.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
+    try:
+        temporary.mkdir()
+        fill(temporary)
+        raw = minari.read(temporary)
+        content = {
+            **description,
+            "sha256": content_hash(raw),
+            **statistics(raw),
+            "episode_returns": [float(value) for value in episode_returns(raw)],
+            "files": {name: {"size": (temporary / name).stat().st_size} for name in _files(temporary)},
+        }
+        (temporary / DESCRIPTION_FILE).write_text(json.dumps(content, indent=2) + "\n")
+        if directory.exists():
+            shutil.rmtree(directory)
+        temporary.rename(directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return content
+
+
+def _files(directory: Path) -> list[str]:
+    data = directory / "data"  # may be a link, which rglob would not enter
+    return sorted(f"data/{path.relative_to(data)}" for path in data.rglob("*") if path.is_file())
+
+
+def load(directory: Path) -> RawDataset:
+    """Read the folder's rows and check them against the recorded hash.
+
+    Raises:
+        UserError: the folder is not complete, or its contents have changed.
+    """
+    description = describe(directory)
+    raw = minari.read(directory)
+    found, noted = content_hash(raw), description.get("sha256")
+    if found != noted:
+        raise UserError(
+            f"{directory}: the data have the content hash {found}, but {DESCRIPTION_FILE} records {noted}. They were "
+            "changed or damaged; delete the folder and make it again (snakemake does, or `dac fetch`)."
+        )
+    return raw
+
+
+def describe(directory: Path) -> dict[str, Any]:
+    """The folder's `dataset.json`.
+
+    Raises:
+        UserError: it is missing or not readable.
+    """
+    path = directory / DESCRIPTION_FILE
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: not readable ({error}). Delete the folder and make it again (snakemake does, or `dac fetch`)."
+        ) from error
+    return content

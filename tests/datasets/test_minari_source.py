@@ -1,0 +1,229 @@
+"""Datasets of Minari's: used where Minari keeps them, evaluated in the environment that they recover."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import minari as library
+import numpy as np
+import pytest
+from minari import DataCollector
+from tiny import COMPUTE, Project, publish
+
+from dac import envs, evaluation, plan, store
+from dac.datasets import loading, minari
+from dac.errors import UserError
+from dac.pending import Pending
+from dac.plan import Run
+from dac.training import train
+
+HOPPER = "mujoco/hopper/tiny-v0"
+MAZE = "D4RL/antmaze/tiny-v1"
+KITCHEN = "D4RL/kitchen/tiny-v2"
+MAP = [[1, 1, 1, 1], [1, "r", "g", 1], [1, 1, 1, 1]]
+
+
+def record(env: Any, dataset_id: str, steps: int = 60, **facts: Any) -> None:
+    """Record random actions as a dataset in Minari's root folder."""
+    collector = DataCollector(env)
+    collector.action_space.seed(0)
+    collector.reset(seed=0)
+    for _ in range(steps):
+        _, _, terminated, truncated, _ = collector.step(collector.action_space.sample())
+        if terminated or truncated:
+            collector.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        collector.create_dataset(dataset_id, **facts)
+    collector.close()
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    return tmp_path / "minari"
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ConnectionError("network is unreachable")
+
+    monkeypatch.setattr(library, "download_dataset", refuse)
+
+
+def task(project: Project, dataset_id: str, **more: Any) -> Project:
+    settings = {**project.settings["tasks"]["pendulum"], "dataset": f"minari:{dataset_id}", **more}
+    settings.pop("env") if "env" not in more else None
+    return project.set("tasks.pendulum", settings)
+
+
+def fetched(project: Project) -> plan.Dataset:
+    dataset = plan.dataset_of(project.load(), "pendulum")
+    loading.fetch(dataset, ())
+    return dataset
+
+
+def test_minaris_own_copy_is_used(project: Project, root: Path, offline: None) -> None:
+    record(gym.make("Hopper-v5"), HOPPER)
+    dataset = fetched(task(project, HOPPER))
+    assert (dataset.path / "data").resolve() == root / HOPPER / "data"
+    raw, digest = loading.load(dataset)
+    assert raw.observations.shape == (60, 11)
+    assert json.loads(Path("datasets.lock").read_text()) == {f"minari:{HOPPER}": {"sha256": digest}}
+    assert store.dataset_problem(dataset) is None
+
+
+def test_a_copy_that_is_gone_is_missing(project: Project, root: Path) -> None:
+    record(gym.make("Hopper-v5"), HOPPER)
+    dataset = fetched(task(project, HOPPER))
+    (root / HOPPER / "data" / "main_data.hdf5").unlink()
+    assert store.dataset_problem(dataset) == "incomplete: data/main_data.hdf5"
+
+
+def test_other_contents_than_the_locks_are_refused(project: Project, root: Path) -> None:
+    record(gym.make("Hopper-v5"), HOPPER)
+    Path("datasets.lock").write_text(json.dumps({f"minari:{HOPPER}": {"sha256": "0" * 64}}))
+    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
+    with pytest.raises(UserError, match=r"have the sha256 .*, but datasets.lock says 000000000000…"):
+        loading.fetch(dataset, ())
+    assert store.dataset_problem(dataset) == "missing"
+
+
+def test_without_a_copy_and_a_network(project: Project, offline: None, root: Path) -> None:
+    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
+    with pytest.raises(UserError, match=rf"minari:{HOPPER}: not downloaded: ConnectionError.*`minari list remote`"):
+        loading.fetch(dataset, ())
+    assert not dataset.path.exists()
+    assert not (root / HOPPER).exists()
+
+
+def test_a_download_that_breaks_off_leaves_nothing(
+    project: Project, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(dataset_id: str) -> None:
+        (root / dataset_id / "data").mkdir(parents=True)
+        (root / dataset_id / "data" / "main_data.hdf5").write_bytes(b"half")
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(library, "download_dataset", half)
+    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
+    with pytest.raises(UserError, match="TimeoutError: timed out"):
+        loading.fetch(dataset, ())
+    assert not (root / HOPPER / "data").exists()
+
+
+def test_the_version_is_asked_for(project: Project) -> None:
+    with pytest.raises(UserError, match=r"tasks.pendulum.dataset: found 'minari:D4RL/door/human'; give the version"):
+        task(project, "D4RL/door/human").load()
+
+
+def test_nan_is_refused_before_a_night_of_training(project: Project) -> None:
+    env = gym.wrappers.TransformReward(gym.make("Hopper-v5"), lambda reward: reward if reward < 1.0 else np.nan)
+    record(env, HOPPER)
+    with pytest.raises(UserError, match=r"rewards has NaN or infinity in \d+ rows"):
+        fetched(task(project, HOPPER))
+
+
+def test_trained_and_evaluated_in_the_recovered_environment(project: Project) -> None:
+    record(gym.make("Hopper-v5", max_episode_steps=7), HOPPER)
+    group = task(project, HOPPER).group()
+    assert group.env == f"minari:{HOPPER}"
+    fetched(project)
+    train(group, [0], COMPUTE, 1)
+    found = plan.study_plan(project.load(), "tiny").evaluations()[group]
+    evaluation.evaluate(group, [0], list(found[:1]), COMPUTE, 1)
+    assert store.has_evaluation(Run(group, 0), found[0])
+    env = envs.make(group.env)
+    assert env.spec is not None
+    assert (env.spec.id, env.spec.max_episode_steps) == ("Hopper-v5", 7)
+
+
+def test_an_evaluation_alone_asks_for_the_data_it_recovers_from(project: Project) -> None:
+    group = task(project, HOPPER).group()
+    pending = Pending(project.load())
+    marker = f"work/todo/fetch/pendulum/{group.dataset.fingerprint}"
+    for seed in (0, 1):
+        publish(Run(group, seed))
+    assert pending.trainings(group, [0, 1]) == [marker]
+
+
+def test_another_version_of_the_environment_is_refused(project: Project) -> None:
+    record(gym.make("Hopper-v5"), HOPPER)
+    group = task(project, HOPPER, env="Hopper-v4").group()
+    fetched(project)
+    with pytest.raises(UserError, match=r"tasks.pendulum.env: found Hopper-v4; minari:.* was recorded in Hopper-v5"):
+        train(group, [0], COMPUTE, 1)
+
+
+def test_an_environment_that_no_longer_exists(project: Project, root: Path) -> None:
+    record(gym.make("Hopper-v5"), HOPPER)
+    fetched(task(project, HOPPER))
+    path = root / HOPPER / "data" / "metadata.json"
+    path.write_text(path.read_text().replace("gymnasium.envs.mujoco.hopper_v5", "gymnasium.envs.mujoco.hopper_v9"))
+    with pytest.raises(UserError, match=rf"'minari:{HOPPER}' cannot be made: .*hopper_v9"):
+        envs.make(f"minari:{HOPPER}")
+
+
+def test_a_maze_in_its_evaluation_environment(project: Project) -> None:
+    """Goal dictionaries: [position, rest]; the episode ends at the goal, though the data's task goes on."""
+    maze: dict[str, Any] = {"maze_map": MAP, "continuing_task": True}
+    other = gym.make("AntMaze_UMaze-v4", max_episode_steps=9, **maze)
+    record(gym.make("AntMaze_UMaze-v4", max_episode_steps=30, **maze), MAZE, eval_env=other)
+    dataset = fetched(task(project, MAZE))
+    raw, _ = loading.load(dataset)
+    assert raw.observations.shape == (60, 29)
+    recorded = library.load_dataset(MAZE)[0].observations
+    assert (raw.observations[:5, :2] == recorded["achieved_goal"][:5].astype(np.float32)).all()
+    env = envs.make(f"minari:{MAZE}")
+    assert env.spec is not None
+    assert (env.spec.max_episode_steps, env.spec.kwargs["continuing_task"]) == (9, False)
+    env.reset(seed=0)
+    inner: Any = env.unwrapped
+    inner.goal = inner.ant_env.data.qpos[:2].copy()
+    _, reward, terminated, _, _ = env.step(np.zeros(8, np.float32))
+    assert (reward, terminated) == (1.0, True)
+    assert plan.references(project.load().tasks["pendulum"].model_copy(update={"reference_returns": None}), "x") == (
+        0,
+        1,
+    )
+
+
+def test_the_kitchens_observation_is_taken_alone(project: Project) -> None:
+    record(gym.make("FrankaKitchen-v1", tasks_to_complete=["kettle"], max_episode_steps=20), KITCHEN, steps=20)
+    raw, _ = loading.load(fetched(task(project, KITCHEN)))
+    assert raw.observations.shape == (20, 59)
+    assert envs.make(f"minari:{KITCHEN}").observation_space.shape == (59,)
+
+
+def test_actions_are_brought_to_the_unit_box(project: Project) -> None:
+    record(gym.make("InvertedPendulum-v5"), "own/pendulum-v0")
+    raw, _ = loading.load(fetched(task(project, "own/pendulum-v0")))
+    recorded = np.concatenate([episode.actions for episode in library.load_dataset("own/pendulum-v0")])
+    assert np.abs(recorded).max() > 1.0
+    assert raw.actions == pytest.approx(recorded / 3.0, abs=1e-6)
+
+
+def test_references_of_minaris_metadata_where_no_catalog_has_them(project: Project) -> None:
+    record(gym.make("InvertedPendulum-v5"), "own/pendulum-v0", ref_min_score=5.0, ref_max_score=95.0)
+    task(project, "own/pendulum-v0").set("tasks.pendulum.reference_returns", None)
+    with pytest.raises(UserError, match=r"no reference returns are known for minari:own/pendulum-v0. Set ref"):
+        project.plan()
+    fetched(project)
+    assert project.plan().cells[0].evaluations[0].reference == (5.0, 95.0)
+
+
+def test_references_are_d4rls_where_the_metadata_have_others(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(gym.make("Hopper-v5"), HOPPER, ref_min_score=1.0, ref_max_score=2.0)
+    task(project, HOPPER).set("tasks.pendulum.reference_returns", None)
+    caplog.set_level("INFO")
+    fetched(project)
+    assert "its metadata has the references [1.0, 2.0]; scores here use D4RL's, (-20.272305, 3234.3)" in caplog.text
+    assert project.plan().cells[0].evaluations[0].reference == (-20.272305, 3234.3)
+    assert minari.recorded_env(HOPPER) == "Hopper-v5"
