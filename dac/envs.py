@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,7 +108,9 @@ def make(env_id: str) -> Environment:
     if env_id not in gym.registry:
         _register_others()
     try:
-        env = gym.make(_recovered(env_id), disable_env_checker=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)  # v4 is meant
+            env = gym.make(_recovered(env_id), disable_env_checker=True)
     except gym.error.UnregisteredEnv as error:
         raise UserError(f"Environment {env_id!r} is unknown. {_suggestions(env_id)}") from error
     except (gym.error.Error, ImportError) as error:

@@ -33,7 +33,7 @@ Log = Callable[[str], None]
 
 _PACKAGES = ("gymnasium", "minari", "mujoco", "numpy", "stable-baselines3", "torch")
 _LOGS_PER_TRAINING = 10
-_PIECE = 1000  # steps between two looks at the clock
+_PIECE = 100  # steps between two looks at the clock
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,10 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import random
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +187,87 @@ def test_progress_is_logged(tmp_path: Path) -> None:
     lines = run(tmp_path, "expert")
     assert any("evaluation at step 100: return" in line for line in lines)
     assert any("expert taken at step 100" in line for line in lines)
+
+
+# Interruptions
+
+COLLECT = """
+import json, sys
+from pathlib import Path
+from dac.datasets import collect
+recipe, out = json.loads(sys.argv[1]), Path(sys.argv[2])
+levels = {level: out / level for level in recipe["levels"] if not (out / level).exists()}
+collect.collect("Hopper-v5", recipe, levels, out / "work", lambda line: print(line, flush=True), checkpoint_seconds=0.2)
+"""
+LONG: dict[str, Any] = {
+    "seed": 1,
+    "sac": {"steps": 1200, "learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "eval_interval": 200},
+    "levels": {
+        "medium-replay": {"at_step": 1200},
+        "medium": {"at_step": 1000, "transitions": 300},
+        "expert": {"at_return": 10.0, "transitions": 200},
+    },
+}
+
+
+def start(directory: Path) -> subprocess.Popen[str]:
+    code = [sys.executable, "-W", "ignore", "-c", COLLECT, json.dumps(LONG), str(directory)]
+    return subprocess.Popen(code, stdout=subprocess.PIPE, text=True)
+
+
+def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
+    assert process.stdout is not None
+    seen: list[str] = []
+    for line in process.stdout:
+        seen.append(line.strip())
+        if wanted in line:
+            break
+    return seen
+
+
+def finish(directory: Path) -> list[str]:
+    process = start(directory)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output.splitlines()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The content hash of every level of LONG, collected in one go."""
+    directory = tmp_path_factory.mktemp("uninterrupted")
+    assert not any("resumed" in line for line in finish(directory))
+    return {level: content_hash(folder.load(directory / level)) for level in LONG["levels"]}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_collection_that_was_ended_goes_on_and_gives_the_same_data(
+    number: signal.Signals, uninterrupted: dict[str, str], tmp_path: Path
+) -> None:
+    """Once after the first level was taken, and once more in the resumed process, which lacks the others alone."""
+    resumed: list[str] = []
+    for wanted in ("SAC step 480/", "SAC step 840/"):
+        process = start(tmp_path)
+        seen = lines_until(process, wanted)
+        resumed += [line for line in seen if line.startswith("resumed at SAC step ")]
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+        if number == signal.SIGTERM:
+            assert process.returncode == 1
+            assert "state saved" not in output, "an exception here; the command line turns it into a message"
+        else:
+            assert process.returncode == -signal.SIGKILL
+        assert (tmp_path / "work" / "current").is_file()
+    resumed += [line for line in finish(tmp_path) if line.startswith("resumed at SAC step ")]
+    assert len(resumed) == 2
+    assert {level: content_hash(folder.load(tmp_path / level)) for level in LONG["levels"]} == uninterrupted
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(LONG["levels"]), "the state is gone"
+
+
+def test_a_state_that_has_passed_a_wanted_level_is_not_used(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    lines_until(process, "medium taken at step 1000")
+    process.terminate()
+    process.communicate(timeout=60)
+    shutil.rmtree(tmp_path / "medium")
+    assert "the saved state has passed a level that is wanted now; training starts anew" in finish(tmp_path)

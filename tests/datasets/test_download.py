@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from faulty_server import Server, running
 
 from dac.datasets import download as downloading
 from dac.datasets.download import download
@@ -22,63 +21,19 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 HALF = len(CONTENT) // 2
 
 
-class Server:
-    """Serves CONTENT at every path; `faults` are used up, one for a request, before it answers well.
-
-    Faults: a status code, `cut` (half of what was asked for, then the connection ends), `whole` (ignores the range),
-    `html`, `other` (wrong bytes).
-    """
-
-    def __init__(self) -> None:
-        self.faults: list[int | str] = []
-        self.ranges: list[str | None] = []
-        server = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.answer(self)
-
-            def log_message(self, format: str, *args: object) -> None:
-                return
-
-        self.web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.web.server_address[1]}/data.hdf5"
-
-    def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
-        asked = request.headers.get("Range")
-        self.ranges.append(asked)
-        fault = self.faults.pop(0) if self.faults else None
-        if isinstance(fault, int):
-            request.send_error(fault)
-            return
-        body = {"html": b"\n<!DOCTYPE html><p>Please log in", "other": CONTENT[::-1]}.get(str(fault), CONTENT)
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and fault != "whole" else 0
-        if start >= len(body):
-            request.send_error(416)
-            return
-        request.send_response(206 if start else 200)
-        if start:
-            request.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-        request.send_header("Content-Length", str(len(body) - start))
-        request.end_headers()
-        rest = body[start:]
-        request.wfile.write(rest[: len(rest) // 2] if fault == "cut" else rest)
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(downloading, "PAUSE_SECONDS", 0.01)
-    server = Server()
-    thread = threading.Thread(target=server.web.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.web.shutdown()
-    server.web.server_close()
-    thread.join()
+    with running(CONTENT) as server:
+        yield server
 
 
 DESTINATION = Path("data/a.hdf5")
+
+
+def address(server: Server) -> str:
+    return f"{server.root}/data.hdf5"
 
 
 def fetch(*addresses: str, size: int | None = len(CONTENT), sha256: str | None = SHA256) -> str:
@@ -90,7 +45,7 @@ def left() -> list[str]:
 
 
 def test_a_checked_file_is_put_in_place(server: Server) -> None:
-    assert fetch(server.url) == SHA256
+    assert fetch(address(server)) == SHA256
     assert DESTINATION.read_bytes() == CONTENT
     assert left() == ["a.hdf5"]
     assert fetch("http://127.0.0.1:9/never-asked") == SHA256
@@ -98,12 +53,12 @@ def test_a_checked_file_is_put_in_place(server: Server) -> None:
 
 
 def test_without_a_published_checksum_the_one_found_is_returned(server: Server) -> None:
-    assert fetch(server.url, size=None, sha256=None) == SHA256
+    assert fetch(address(server), size=None, sha256=None) == SHA256
 
 
 def test_cut_connections_are_resumed(server: Server) -> None:
     server.faults = ["cut", 503, "cut"]
-    assert fetch(server.url) == SHA256
+    assert fetch(address(server)) == SHA256
     quarter = HALF + (len(CONTENT) - HALF) // 2
     assert server.ranges == [None, f"bytes={HALF}-", f"bytes={HALF}-", f"bytes={quarter}-"]
 
@@ -111,16 +66,16 @@ def test_cut_connections_are_resumed(server: Server) -> None:
 def test_a_later_call_resumes_what_an_earlier_one_left(server: Server) -> None:
     server.faults = ["cut", 503, 503, 503]
     with pytest.raises(UserError, match=r"HTTP 503 .*\(3 attempts\)"):
-        fetch(server.url)
+        fetch(address(server))
     assert left() == [".a.hdf5.part"]
-    assert fetch(server.url) == SHA256
+    assert fetch(address(server)) == SHA256
     assert server.ranges[-1] == f"bytes={HALF}-"
     assert left() == ["a.hdf5"]
 
 
 def test_a_server_that_ignores_the_range_starts_over(server: Server) -> None:
     server.faults = ["cut", "whole"]
-    assert fetch(server.url) == SHA256
+    assert fetch(address(server)) == SHA256
     assert DESTINATION.read_bytes() == CONTENT
 
 
@@ -129,7 +84,7 @@ def test_a_wrong_beginning_is_not_trusted(server: Server, length: int) -> None:
     """Of another version of the file, say; also one that is longer than the file."""
     DESTINATION.parent.mkdir()
     Path("data/.a.hdf5.part").write_bytes(bytes(length))
-    assert fetch(server.url) == SHA256
+    assert fetch(address(server)) == SHA256
     assert left() == ["a.hdf5"]
 
 
@@ -139,7 +94,7 @@ def test_a_wrong_beginning_is_not_trusted(server: Server, length: int) -> None:
 )
 def test_a_wrong_file_is_set_aside(server: Server, size: int, sha256: str, problem: str) -> None:
     with pytest.raises(UserError, match=problem):
-        fetch(server.url, size=size, sha256=sha256)
+        fetch(address(server), size=size, sha256=sha256)
     assert left() == ["a.hdf5.bad"]
     assert Path("data/a.hdf5.bad").read_bytes() == CONTENT
 
@@ -148,31 +103,36 @@ def test_a_wrong_existing_file_is_set_aside(server: Server) -> None:
     DESTINATION.parent.mkdir()
     DESTINATION.write_bytes(b"half of it")
     with pytest.raises(UserError, match="it has 10 bytes"):
-        fetch(server.url)
+        fetch(address(server))
     assert left() == ["a.hdf5.bad"]
-    assert fetch(server.url) == SHA256
+    assert fetch(address(server)) == SHA256
 
 
 def test_an_html_page_is_no_dataset(server: Server) -> None:
     server.faults = ["html"]
     with pytest.raises(UserError, match="it is an HTML page and not HDF5"):
-        fetch(server.url, size=None, sha256=None)
+        fetch(address(server), size=None, sha256=None)
     assert left() == ["a.hdf5.bad"]
 
 
 def test_the_next_address_is_asked(server: Server) -> None:
     server.faults = ["other", 404]
-    assert fetch(server.url, f"{server.url}?again", server.url) == SHA256
+    assert fetch(address(server), address(server) + "?again", address(server)) == SHA256
     assert sorted(left()) == ["a.hdf5", "a.hdf5.bad"]
 
 
 def test_every_address_is_named_with_its_problem(server: Server) -> None:
     server.faults = [404]
     with pytest.raises(UserError) as caught:
-        fetch(server.url, "http://127.0.0.1:9/a.hdf5", "file:///nowhere/a.hdf5", "http://no-such-host.invalid/a")
+        fetch(
+            address(server),
+            "http://127.0.0.1:9/a.hdf5",
+            "file:///nowhere/a.hdf5",
+            "http://no-such-host.invalid/a",
+        )
     lines = str(caught.value).splitlines()
     assert lines[0] == "a-v0: no address gave the file."
-    assert lines[1] == f"  {server.url}: HTTP 404 Not Found"
+    assert lines[1] == f"  {f'{server.root}/data.hdf5'}: HTTP 404 Not Found"
     assert "127.0.0.1:9" in lines[2] and "Connection refused" in lines[2]
     assert "/nowhere/a.hdf5" in lines[3] and "no-such-host.invalid" in lines[4]
     assert "DAC_D4RL_MIRROR" in lines[5] and "data/a.hdf5" in lines[5]
@@ -183,14 +143,14 @@ def test_a_full_disk(server: Server) -> None:
     DESTINATION.parent.mkdir()
     Path("data/.a.hdf5.part").symlink_to("/dev/full")  # every write answers "no space left on device"
     with pytest.raises(UserError, match=rf"No space left.*has {len(CONTENT)} bytes"):
-        fetch(server.url)
+        fetch(address(server))
     assert left() == []
 
 
 def test_two_processes_download_once(server: Server) -> None:
     code = (
         "import sys; from pathlib import Path; from dac.datasets.download import download;"
-        f"print(download('a-v0', ['{server.url}'], Path('data/a.hdf5'), sha256='{SHA256}'))"
+        f"print(download('a-v0', ['{f'{server.root}/data.hdf5'}'], Path('data/a.hdf5'), sha256='{SHA256}'))"
     )
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate()[0].strip() for process in both] == [SHA256, SHA256]

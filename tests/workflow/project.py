@@ -144,6 +144,12 @@ class Project:
         assert text.count(old) == 1, f"{name} has {old!r} {text.count(old)} times"
         (self.path / name).write_text(text.replace(old, new))
 
+    def edit_all(self, name: str, old: str, new: str) -> None:
+        """Replace a text wherever it stands in a file."""
+        text = (self.path / name).read_text()
+        assert old in text
+        (self.path / name).write_text(text.replace(old, new))
+
     # What is there
 
     def journal(self) -> list[dict[str, Any]]:
@@ -287,20 +293,25 @@ def _environment() -> dict[str, str]:
     }
 
 
+def new_project(folder: Path) -> Project:
+    """The repository's code in a folder, without parameters."""
+    for name in SOURCES:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, target)
+    return Project(folder)
+
+
 def build_base(folder: Path) -> Project:
     """The project that all tests start from: the finished miniature study, committed, with DVC's remote pushed.
 
     Its store also has the runs of replay at rho 0.25, at which the study stood for a while.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    project = Project(folder / "project")
-    for name in SOURCES:
-        target = project.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, target)
+    project = new_project(folder / "project")
     shutil.copy(Path(__file__).parent / "params.yaml", project.path)
     project.git("init", "--quiet", "--initial-branch", "main")
     project.succeed("dvc", "remote", "add", "--default", "local", str(folder / "remote"))

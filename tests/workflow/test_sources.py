@@ -1,0 +1,164 @@
+"""Data from elsewhere, from the network to a trained run, as a user asks for them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from faulty_server import running
+from project import Project, new_project
+from shared import shared_data
+
+pytestmark = pytest.mark.workflow
+
+ADDRESS = "/gym_mujoco_v2/hopper_medium_replay-v2.hdf5"
+SETTINGS = {
+    "steps": 6, "batch_size": 16, "eval_interval": 3, "eval_episodes": 1, "eval_action_samples": 2, "kept_policies": 1,
+    "hidden_sizes": [8, 8], "ensemble_size": 2, "next_action_samples": 2,
+}  # fmt: skip
+
+
+def project_with(folder: Path, task: dict[str, object], **compute: object) -> Project:
+    """A project whose study `own` trains one seed on one task."""
+    project = new_project(folder)
+    params = {
+        "dvc_study": "own",
+        "agent": {},
+        "training": {},
+        "evaluation": {"action_samples": [1], "episodes": 1},
+        "report": {"window": 2, "bootstrap_samples": 200},
+        "compute": {"device": "cpu", **compute},
+        "collect": {},
+        "tasks": {"own": task},
+        "experiments": {"main": {"title": "Main", "tasks": ["own"], "variants": {"soft": {}}, "show": ["scores"]}},
+        "studies": {"own": {"experiments": ["main"], "seeds": [0], "settings": SETTINGS}},
+    }
+    (project.path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    return project
+
+
+def publish_checksum(project: Project, content: bytes) -> None:
+    """The project's list of D4RL's files, with this content as hopper-medium-replay-v2."""
+    path = project.path / "dac/reference/d4rl_files.csv"
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        if row["d4rl_id"] == "hopper-medium-replay-v2":
+            row["size_bytes"], row["sha256"] = str(float(len(content))), hashlib.sha256(content).hexdigest()
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def run_of(project: Project) -> dict[str, object]:
+    """The run.json of the project's one run."""
+    (path,) = project.path.glob("results/runs/own/*/seed-0/run.json")
+    content: dict[str, object] = json.loads(path.read_text())
+    return content
+
+
+def test_from_the_network_to_a_trained_run(tmp_path: Path) -> None:
+    """Real data behind D4RL's address: a connection that is cut, resumed, checked, converted, trained on, once."""
+    content = (shared_data("zoo") / "hopper_medium_replay-zoo-v0.hdf5").read_bytes()
+    with running(content, ADDRESS) as server:
+        project = project_with(
+            tmp_path / "project", {"dataset": "d4rl:hopper-medium-replay-v2"}, d4rl_mirrors=[server.root]
+        )
+        publish_checksum(project, content)
+        server.faults = ["cut"]
+        project.succeed("snakemake", "own", "--cores", "2", "--show-failed-logs")
+        assert server.ranges == [None, f"bytes={len(content) // 2}-"]
+        (log,) = project.path.glob("logs/fetch/own-*.log")
+        assert f"the connection ended after {len(content) // 2} of {len(content)} bytes; going on" in log.read_text()
+        run = run_of(project)
+        assert (run["status"], run["data"]["steps"]) == ("complete", 200_000)  # type: ignore[index]
+        assert run["identity"]["env"] == "Hopper-v4"  # type: ignore[index]
+        # The download is not needed any more, and nothing is fetched again.
+        (project.path / "data/d4rl/hopper-medium-replay-v2.hdf5").unlink()
+        project.set_param("studies.own.seeds", [0, 1])
+        project.succeed("snakemake", "own", "--cores", "2", "--show-failed-logs")
+        assert len(server.ranges) == 2
+    assert "Nothing to be done" in project.succeed("snakemake", "own", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("faults", "message"),
+    [([404], "HTTP 404"), (["other"], "its sha256 is"), (["html"], "it is an HTML page"), ([503] * 9, "HTTP 503")],
+)
+def test_a_file_that_cannot_be_had(tmp_path: Path, faults: list[int | str], message: str) -> None:
+    """Every address is named with its problem; nothing is trained, and the next call finds all as it was."""
+    content = np.random.default_rng(0).bytes(5000)
+    with running(content, ADDRESS) as server:
+        task = {"dataset": "d4rl:hopper-medium-replay-v2"}
+        project = project_with(tmp_path / "project", task, d4rl_mirrors=[server.root])
+        publish_checksum(project, content)
+        # The authors' own address, too, is on this machine here: nobody listens at its port.
+        project.edit_all("dac/reference/d4rl_files.csv", "http://rail.eecs.berkeley.edu", "http://127.0.0.1:9")
+        server.faults = list(faults)
+        status, output = project.run("snakemake", "own", "--cores", "1", "--show-failed-logs")
+    assert status != 0
+    assert message in output
+    assert "hopper-medium-replay-v2: no address gave the file" in output
+    assert "Connection refused" in output
+    assert "Traceback (most recent call last)" not in output
+    assert not (project.path / "results/runs").exists()
+    assert not (project.path / "data/d4rl/hopper-medium-replay-v2.hdf5").exists()
+
+
+def test_a_file_of_ones_own_with_its_environment(tmp_path: Path) -> None:
+    """Without `env` its metadata/env_id counts; a clone that has the lock and the runs, but not the file, plans."""
+    project = project_with(tmp_path / "project", {"dataset": "file:own.hdf5", "reference_returns": [0.0, 100.0]})
+    write_own(project.path / "own.hdf5", env_id="InvertedPendulum-v5")
+    project.succeed("snakemake", "own", "--cores", "1", "--show-failed-logs")
+    assert run_of(project)["identity"]["env"] == "InvertedPendulum-v5"  # type: ignore[index]
+    for path in (project.path / "own.hdf5", *project.path.glob("data/datasets/*/data/main_data.hdf5")):
+        path.unlink()
+    assert "Nothing to be done" in project.succeed("snakemake", "own", "--dry-run")
+    project.set_param("studies.own.seeds", [0, 1])
+    status, output = project.run("snakemake", "own", "--dry-run")
+    assert status != 0
+    assert "there is no file own.hdf5. Put it there" in output
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"env": "Hopper-v4"}, r"observations and actions of shapes (4,) and (1,), the environment Hopper-v4 (11,)"),
+        ({"reference_returns": None}, "No reference returns are known for 'InvertedPendulum-v5'"),
+        ({"dataset": "file:broken.hdf5"}, "observations has NaN or infinity in 1 rows, the first is row 5"),
+        ({"dataset": "file:other.hdf5"}, "there is no file other.hdf5"),
+    ],
+)
+def test_mistakes_cost_no_training(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    task = {"dataset": "file:own.hdf5", "env": "InvertedPendulum-v5", "reference_returns": [0.0, 100.0], **changes}
+    project = project_with(tmp_path / "project", {key: value for key, value in task.items() if value is not None})
+    write_own(project.path / "own.hdf5")
+    write_own(project.path / "broken.hdf5", nan_at=5)
+    status, output = project.run("snakemake", "own", "--cores", "1", "--show-failed-logs")
+    assert status != 0
+    assert message in " ".join(output.split())
+    assert "Traceback (most recent call last)" not in output
+    assert not (project.path / "results/runs").exists()
+
+
+def write_own(path: Path, env_id: str | None = None, nan_at: int | None = None) -> None:
+    """240 rows of an environment with 4 observations and 1 action, ten episodes."""
+    random = np.random.default_rng(0)
+    observations = random.normal(size=(240, 4)).astype(np.float32)
+    if nan_at is not None:
+        observations[nan_at, 2] = np.nan
+    with h5py.File(path, "w") as file:
+        file["observations"] = observations
+        file["actions"] = random.uniform(-1, 1, (240, 1)).astype(np.float32)
+        file["rewards"] = random.uniform(0, 2, 240).astype(np.float32)
+        file["terminals"] = np.arange(240) % 24 == 23
+        file["timeouts"] = np.zeros(240, np.bool_)
+        if env_id:
+            file["metadata/env_id"] = env_id
