@@ -10,6 +10,7 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 from dac import store
 from dac.datasets import convert, folder
 from dac.datasets.loading import load
+from dac.datasets.replay import replay
 from dac.datasets.transitions import RawDataset, episode_returns, statistics
 from dac.envs import normalised_score
 from dac.errors import UserError
@@ -88,6 +89,7 @@ def describe(params: Params, task: str, figure: Path) -> str:
         ("ends", _ends(raw)),
         ("observations", _ranges(raw.observations)),
         ("actions", _ranges(raw.actions)),
+        ("simulator", _simulator(raw, environment(params.tasks[task], task))),
         ("figure", str(figure)),
     ]
     _histogram(task, scores, figure)
@@ -98,6 +100,16 @@ def _ends(raw: RawDataset) -> str:
     terminal = int(raw.terminals.sum())
     timed_out = int((raw.timeouts & ~raw.terminals).sum())
     return f"{terminal} terminal ({100 * terminal / len(raw):.3f} % of steps), {timed_out} time-outs"
+
+
+def _simulator(raw: RawDataset, env_id: str) -> str:
+    found = replay(raw, env_id)
+    if found is None:
+        return f"{env_id} was not compared: its observation is not its whole state"
+    return (
+        f"{found.rows} recorded steps done again in {env_id} deviate by {found.median:.1e} of the step's change "
+        f"(median; 95 % below {found.upper:.1e})"
+    )
 
 
 def _ranges(values: np.ndarray) -> str:

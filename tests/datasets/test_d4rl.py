@@ -82,16 +82,26 @@ def test_nan_names_the_first_row(tmp_path: Path, raw: RawDataset) -> None:
 @pytest.mark.parametrize(
     ("name", "env_id", "expected"),
     [
+        ("hopper_medium", "Hopper-v4", (200_000, 463, 49.1, 22.8, 112.6)),
+        ("hopper_medium_replay", "Hopper-v4", (200_000, 1281, 14.5, 13.5, 112.0)),
         ("hopper_medium_expert", "Hopper-v4", (201_330, 347, 66.5, 33.9, 117.3)),
         ("halfcheetah_medium", "HalfCheetah-v4", (200_000, 200, 45.2, 9.9, 49.3)),
         ("halfcheetah_medium_replay", "HalfCheetah-v4", (200_000, 200, 24.8, 12.9, 49.1)),
+        ("halfcheetah_medium_expert", "HalfCheetah-v4", (200_000, 200, 70.0, 25.0, 97.9)),
+        ("walker2d_medium", "Walker2d-v4", (200_000, 207, 82.8, 13.1, 88.8)),
+        ("walker2d_medium_replay", "Walker2d-v4", (200_000, 907, 11.8, 17.6, 89.6)),
         ("walker2d_medium_expert", "Walker2d-v4", (201_077, 223, 91.3, 22.7, 124.7)),
     ],
 )
 def test_statistics_of_recorded_data(
     zoo: Path, name: str, env_id: str, expected: tuple[int, int, float, float, float]
 ) -> None:
-    """Steps, episodes, and mean, std and max of the scores, as published with the files."""
+    """Steps, episodes, and mean, std and max of the scores.
+
+    They are those published with the files for five of the nine. The flags and rewards of hopper_medium, hopper_medium_
+    replay, walker2d_medium and walker2d_medium_replay, counted here and by hand, give other numbers than that table, by
+    up to 13 episodes and 0.8 points.
+    """
     raw = d4rl.read(zoo / f"{name}-zoo-v0.hdf5")
     scores = normalised_score(episode_returns(raw), *reference_returns(env_id))
     found = (len(raw), len(scores), *(round(float(value), 1) for value in (scores.mean(), scores.std(), scores.max())))
