@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0 done, 1 a user's mistake, 2 wrong usage, 130 or 143 interrupted."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # a line for every font table in a PDF
+    for chatty in ("fontTools", "httpx", "httpx2"):  # a line for every font table in a PDF, for every request
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         options.command(options)
     except UserError as error:
@@ -150,6 +151,7 @@ def _datasets(options: argparse.Namespace) -> None:
 
 def _fetch(options: argparse.Namespace) -> None:
     from dac.datasets import loading
+    from dac.datasets.catalog import d4rl_ids, suggestions
 
     params, what = parameters.load(), options.what
     mirrors = params.compute.d4rl_mirrors
@@ -157,6 +159,9 @@ def _fetch(options: argparse.Namespace) -> None:
         name = params.tasks[what].dataset
     else:
         name = what if what.startswith(("minari:", "d4rl:")) else f"d4rl:{what}"
+        if name.startswith("d4rl:") and name.partition(":")[2] not in d4rl_ids():
+            known = list(dict.fromkeys([*params.tasks, *d4rl_ids()]))
+            raise UserError(f"No task or D4RL dataset {what!r}. {suggestions(what, known)}")
     if name.startswith("d4rl:") and options.dataset is None:
         loading.fetch_d4rl(name.partition(":")[2], mirrors)  # first: its identity may be what is downloaded
     dataset = plan.dataset_named(params, name)

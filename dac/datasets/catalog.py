@@ -89,7 +89,7 @@ def d4rl_file(dataset_id: str) -> D4RLFile:
     """
     files = _files()
     if dataset_id not in files:
-        hint = _suggestions(dataset_id, list(files))
+        hint = suggestions(dataset_id, list(files))
         raise UserError(f"D4RL dataset {dataset_id!r} is not in the catalog. {hint}")
     return files[dataset_id]
 
@@ -122,7 +122,7 @@ def reference_returns(dataset_or_environment: str) -> tuple[float, float]:
     if family in _ENVIRONMENT_FAMILIES:
         return returns[_ENVIRONMENT_FAMILIES[family]]
     known = [*returns, *(f"{name}-v5" for name in _ENVIRONMENT_FAMILIES)]
-    hint = _suggestions(dataset_or_environment, known)
+    hint = suggestions(dataset_or_environment, known)
     raise UserError(f"No reference returns are known for {dataset_or_environment!r}. {hint}")
 
 
@@ -150,7 +150,8 @@ def environment_of(dataset_id: str) -> str:
     return next(env for prefix, env in _D4RL_ENVIRONMENTS.items() if family.startswith(prefix))
 
 
-def _suggestions(name: str, known: list[str]) -> str:
+def suggestions(name: str, known: list[str]) -> str:
+    """A sentence with the known names that are like `name`, or with some of them."""
     close = difflib.get_close_matches(name, known, n=5, cutoff=0.6)
     if close:
         return f"Close matches: {', '.join(close)}."

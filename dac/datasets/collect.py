@@ -294,7 +294,9 @@ class _Taker:
             "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
         }
         name, note = f"{self.env_id}/{level.name}-v0", f"The recipe is in {folder.DESCRIPTION_FILE}."
-        written = folder.publish(level.directory, lambda directory: recorder.write(directory, name, note), description)
+        written = folder.publish(
+            level.directory, lambda directory: recorder.write(directory, name, note), description, recorder.size_on_disk
+        )
         if recorder is self._recorder:
             recorder.stop()
         mean = written["return"]["mean"]

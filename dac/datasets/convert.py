@@ -70,6 +70,7 @@ def convert(dataset: Dataset, path: Path) -> None:
         dataset.path,
         lambda directory: minari.write(directory, dataset.minari_id, _episodes(raw, last), spaces, facts, spec),
         description,
+        folder.size_on_disk(sum(array.nbytes for array in vars(raw).values()), len(episode_slices(raw))),
     )
     LOG.info("%s: converted to Minari's format in %s", dataset.id, dataset.path)
 

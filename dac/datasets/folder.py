@@ -14,22 +14,35 @@ from dac.datasets.transitions import RawDataset, content_hash, episode_returns, 
 from dac.errors import UserError
 
 DESCRIPTION_FILE = "dataset.json"
+_EPISODE_BYTES = 16_000  # what an episode of Minari's takes on the disk besides its arrays, measured on recordings
 
 
-def publish(directory: Path, fill: Callable[[Path], None], description: Mapping[str, Any]) -> dict[str, Any]:
+def publish(
+    directory: Path, fill: Callable[[Path], None], description: Mapping[str, Any], size: float = 0.0
+) -> dict[str, Any]:
     """Make the folder, complete or not at all; one that is there is replaced.
 
     Args:
         fill: puts `data/` into the folder that it is given.
         description: what `dataset.json` says besides the contents' hash, statistics, returns and files.
+        size: bytes on the disk, as `size_on_disk` has it. The HDF5 library ends the process when a disk is full, so
+            that is looked at before.
 
     Returns:
         what `dataset.json` holds.
 
     Raises:
-        UserError: `fill` made no dataset of vectors.
+        UserError: `fill` made no dataset of vectors, or the disk does not take it.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
+    for left in directory.parent.glob(f".{directory.name}.*"):  # of a process that was killed
+        shutil.rmtree(left)
+    free = shutil.disk_usage(directory.parent).free
+    if free < size:
+        raise UserError(
+            f"{directory}: {size / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free. Nothing was "
+            "written. Make room and run it again."
+        )
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
     try:
         temporary.mkdir()
@@ -46,9 +59,19 @@ def publish(directory: Path, fill: Callable[[Path], None], description: Mapping[
         if directory.exists():
             shutil.rmtree(directory)
         temporary.rename(directory)
+    except OSError as error:
+        raise UserError(
+            f"{directory}: not written: {error}. Nothing of it was kept. Make room or correct the permissions, and run "
+            "it again."
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return content
+
+
+def size_on_disk(arrays: int, episodes: int) -> float:
+    """Bytes that a Minari dataset takes, from those of its arrays and its number of episodes; an upper estimate."""
+    return 1.1 * arrays + _EPISODE_BYTES * episodes
 
 
 def _files(directory: Path) -> list[str]:

@@ -12,7 +12,7 @@ from minari.data_collector import EpisodeBuffer
 from numpy.typing import NDArray
 
 from dac import envs
-from dac.datasets import minari
+from dac.datasets import folder, minari
 from dac.datasets.transitions import FloatArray
 
 _ARRAYS = ("observations", "actions", "rewards", "terminations", "truncations")
@@ -69,6 +69,12 @@ class Recorder(gym.Wrapper[FloatArray, Any, FloatArray, Any]):
         if self._recording and self._running and self._running["rewards"]:
             self._episodes.append(_arrays(self._running))
         self._running = {name: [] for name in _ARRAYS}
+
+    @property
+    def size_on_disk(self) -> float:
+        """Bytes that the episodes recorded so far take when they are written."""
+        arrays = sum(array.nbytes for episode in self._episodes for array in episode.values())
+        return folder.size_on_disk(arrays, len(self._episodes))
 
     def recent_return(self, count: int = 10) -> float:
         """Mean return of the last `count` episodes that ended, NaN before the first."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -116,16 +118,43 @@ def test_a_file_of_d4rls_names_its_address(raw: RawDataset, monkeypatch: pytest.
     assert facts["ref_max_score"] == 2880.5693087298737
 
 
-def test_nothing_half_written_remains(raw: RawDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """The folder `data/datasets` on a disk of a megabyte."""
+    folder = Path("data/datasets")
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a small disk can be mounted by root alone")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_what_a_killed_process_left_is_removed(raw: RawDataset) -> None:
     dataset = write(Path("a.hdf5"), raw)
+    left = dataset.path.with_name(f".{dataset.path.name}.1234")
+    left.mkdir(parents=True)
+    (left / "half").write_bytes(b"half")
+    convert.convert(dataset, Path("a.hdf5"))
+    assert [path.name for path in dataset.path.parent.iterdir()] == [dataset.path.name]
 
-    def fail(path: Path, rows: RawDataset) -> None:
-        raise OSError("no space left on device")
 
-    monkeypatch.setattr(convert.minari, "write", lambda *_: fail(*_[:2]))
-    with pytest.raises(OSError, match="no space left"):
+def test_a_full_disk_leaves_nothing(small_disk: Path) -> None:
+    rows = 100_000
+    random = np.random.default_rng(0)
+    raw = RawDataset(
+        observations=random.normal(size=(rows, 4)).astype(np.float32),
+        actions=random.uniform(-1, 1, (rows, 1)).astype(np.float32),
+        rewards=np.ones(rows, np.float32),
+        terminals=np.arange(rows) % 1000 == 999,
+        timeouts=np.zeros(rows, np.bool_),
+    )
+    dataset = write(Path("a.hdf5"), raw)
+    with pytest.raises(UserError, match=r"a-v0-\w+: 4 MB are needed and 1 MB are free. Nothing was written"):
         convert.convert(dataset, Path("a.hdf5"))
-    assert list(dataset.path.parent.iterdir()) == []
+    assert list(small_disk.iterdir()) == []
 
 
 def test_a_truncated_file_is_named(raw: RawDataset) -> None:

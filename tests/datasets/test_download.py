@@ -132,7 +132,7 @@ def test_every_address_is_named_with_its_problem(server: Server) -> None:
         )
     lines = str(caught.value).splitlines()
     assert lines[0] == "a-v0: no address gave the file."
-    assert lines[1] == f"  {f'{server.root}/data.hdf5'}: HTTP 404 Not Found"
+    assert lines[1] == f"  {address(server)}: HTTP 404 Not Found"
     assert "127.0.0.1:9" in lines[2] and "Connection refused" in lines[2]
     assert "/nowhere/a.hdf5" in lines[3] and "no-such-host.invalid" in lines[4]
     assert "DAC_D4RL_MIRROR" in lines[5] and "data/a.hdf5" in lines[5]
@@ -150,7 +150,7 @@ def test_a_full_disk(server: Server) -> None:
 def test_two_processes_download_once(server: Server) -> None:
     code = (
         "import sys; from pathlib import Path; from dac.datasets.download import download;"
-        f"print(download('a-v0', ['{f'{server.root}/data.hdf5'}'], Path('data/a.hdf5'), sha256='{SHA256}'))"
+        f"print(download('a-v0', ['{address(server)}'], Path('data/a.hdf5'), sha256='{SHA256}'))"
     )
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate()[0].strip() for process in both] == [SHA256, SHA256]
