@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 READY := $(VENV)/.installed
+BENCH_NAME ?= calibration-$(shell uname -n)
 
 .PHONY: quick test lint bench clean-env
 
@@ -24,7 +25,8 @@ lint: $(READY)
 
 # Training and environment speed of this machine, recorded; `dac plan` estimates with it.
 bench: $(READY)
-	dac bench --json benchmarks/results/calibration-$$(uname -n).json
+	dac bench --runs 1 2 4 8 16 32 --diffusion-steps 5 10 20 50 100 --json benchmarks/results/$(BENCH_NAME).json
+	dac bench --page
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

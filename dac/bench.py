@@ -1,48 +1,68 @@
-"""How fast this machine trains at the paper's network sizes: the calibration behind `dac plan`'s times."""
+"""How fast this machine trains at the paper's sizes: by part, by pack, by diffusion steps, against what it could do.
+
+The result is also the calibration behind `dac plan`'s times (`dac.estimate`).
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import statistics
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from dac import devices, envs, provenance
-from dac.agent import Agent, AgentConfig, Batch, UpdateNoise
+from dac.agent import ActingNoise, Agent, AgentConfig, Batch, ShuffledScan, UpdateNoise
+from dac.agent.critic import critic_loss, td_targets
+from dac.agent.networks import noise_predictor, q_values
+from dac.agent.policy import sample_actions
+from dac.agent.streams import BLOCK_STEPS
 from dac.estimate import step_flops
 from dac.params import AgentSettings, TrainingSettings
 
 ENVIRONMENT = "Hopper-v5"
+TRANSITIONS = 100_000
 WARM_UP = 3
+SWEEP = (5, 10, 20, 50, 100)
 
 
-def measure(device: str, threads: int, seconds: float) -> dict[str, Any]:
-    """Time gradient steps of one run with the paper's settings, and environment steps.
+def measure(
+    device: str, threads: int, seconds: float, runs: Sequence[int] = (1,), sweep: Sequence[int] = ()
+) -> dict[str, Any]:
+    """Time gradient steps with the paper's settings on random data of Hopper's sizes, and environment steps.
 
     Args:
         device: `cpu`, `cuda` or `auto`.
         threads: of PyTorch, on the CPU.
-        seconds: how long to measure each.
+        seconds: how long to measure each number.
+        runs: pack sizes.
+        sweep: diffusion steps T, for soft and denoised guidance, one run each.
 
     Returns:
-        `step_ms` (wall clock per gradient step), `steps_per_second`, `flops` (operations per second, counted from the
-        matrix products), `environment_steps` (per second and core), machine, device, threads, versions and date.
+        `packs`, `sweep`, `matmul_flops` (the ceiling: this machine's batched float32 products of the critics' size),
+        `environment_steps` (per second and core); `flops` and `step_ms` of the smallest pack; machine, device, threads,
+        versions and date.
     """
     torch.set_num_threads(threads)
     env = envs.make(ENVIRONMENT)
     assert env.observation_space.shape and env.action_space.shape  # vectors, says envs.make
-    observation_dim, action_dim = env.observation_space.shape[0], env.action_space.shape[0]
+    sizes = env.observation_space.shape[0], env.action_space.shape[0]
     with devices.claimed(device) as chosen:
-        step = _step_seconds(observation_dim, action_dim, chosen, seconds)
-    values = {**AgentSettings().model_dump(), **TrainingSettings().model_dump()}
+        packs = [_pack(count, sizes, chosen, seconds) for count in sorted(runs)]
+        ceiling = _matmul_flops(chosen, seconds)
+        steps = [_sweep_row(guidance, count, sizes, chosen, seconds) for count in sweep for guidance in _GUIDANCES]
     made = provenance.provenance(devices.name(chosen), seconds)
     return {
-        "what": "one run of soft guidance at the paper's settings, plain gradient steps without evaluations",
-        "step_ms": round(1000 * step, 2),
-        "steps_per_second": round(1 / step, 2),
-        "flops": step_flops(values, observation_dim, action_dim) / step,
+        "what": "soft guidance at the paper's settings on random data, without evaluations",
+        "step_ms": packs[0]["step_ms"],
+        "flops": packs[0]["flops"],
+        "packs": packs,
+        "sweep": steps,
+        "matmul_flops": ceiling,
         "environment": ENVIRONMENT,
         "environment_steps": round(_environment_steps(env, seconds), 1),
         "machine": made["machine"],
@@ -55,30 +75,139 @@ def measure(device: str, threads: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def _step_seconds(observation_dim: int, action_dim: int, device: torch.device, seconds: float) -> float:
-    config, batch_size = AgentConfig(), TrainingSettings().batch_size
-    agent = Agent(config, [0], observation_dim, action_dim, device)
-    noise = UpdateNoise([0], config, batch_size, action_dim, device)
-    generator = torch.Generator(device).manual_seed(0)
+_GUIDANCES = ("soft", "denoised")
 
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(1, batch_size, *shape, generator=generator, device=device)
 
-    batch = Batch(
-        observations=normal(observation_dim),
-        actions=normal(action_dim).tanh(),
-        rewards=normal(),
-        dones=torch.zeros(1, batch_size, device=device),
-        next_observations=normal(observation_dim),
-    )
+class Workload:
+    """A pack that trains on random transitions, and the parts of its gradient step by themselves."""
+
+    def __init__(self, config: AgentConfig, runs: int, sizes: tuple[int, int], device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.batch_size = TrainingSettings().batch_size
+        seeds = list(range(runs))
+        self.agent = Agent(config, seeds, *sizes, device)
+        self.noise = UpdateNoise(seeds, config, self.batch_size, sizes[1], device)
+        self.scan = ShuffledScan(seeds, TRANSITIONS, self.batch_size, device)
+        self.acting = ActingNoise(seeds, "bench", 0, config, 10, 10, sizes[1], device=device)
+        generator = torch.Generator(device).manual_seed(0)
+
+        def normal(*shape: int) -> torch.Tensor:
+            return torch.randn(TRANSITIONS, *shape, generator=generator, device=device)
+
+        self.data = Batch(
+            observations=normal(sizes[0]),
+            actions=normal(sizes[1]).tanh(),
+            rewards=normal(),
+            dones=torch.zeros(TRANSITIONS, device=device),
+            next_observations=normal(sizes[0]),
+        )
+
+    def batch(self) -> Batch:
+        indices = self.scan.batch_indices(self.agent.step)
+        return Batch(*(getattr(self.data, field.name)[indices] for field in dataclasses.fields(Batch)))
+
+    def step(self) -> None:
+        self.agent.update(self.batch(), self.noise.draws(self.agent.step))
+
+    def parts(self) -> dict[str, Callable[[], object]]:
+        """The parts of a step, each to be called alone; `draws` makes a block of BLOCK_STEPS steps' numbers."""
+        agent, config = self.agent, self.config
+        batch, draws = self.batch(), self.noise.draws(agent.step)
+        assert draws.critic_prior is not None
+        prior, states = draws.critic_prior, batch.next_observations
+        with torch.no_grad():
+            actions, values = agent.next_action_values(states, prior, draws.critic_z)
+            targets = td_targets(config, batch, values)
+
+        @torch.no_grad()
+        def sample() -> None:
+            predictor = noise_predictor(agent._actor.target.named, states, config.diffusion_steps, prior.shape[-1])
+            sample_actions(config, agent._schedule, predictor, prior, draws.critic_z)
+
+        @torch.no_grad()
+        def evaluate() -> None:
+            q_values(agent._critic.target.named, states, actions)
+
+        def critic() -> None:
+            loss, _ = critic_loss(agent._critic.online.named, batch, targets)
+            agent._critic.descend(loss, agent.active, agent.step, 0.0, config.gradient_clip)
+
+        def follow() -> None:
+            agent._critic.follow(0.0, agent.active)
+            agent._actor.follow(0.0, agent.active)
+
+        return {
+            "draws": lambda: self.noise._draw(0),
+            "batch": self.batch,
+            "target_sampling": sample,
+            "target_q": evaluate,
+            "critic": critic,
+            "actor": lambda: agent._update_actor(batch, draws),
+            "ema": follow,
+        }
+
+    def act(self) -> None:
+        """Choose actions in 10 states of every run among 10 candidates, as an evaluation does at every step."""
+        draws = self.acting.draws(0)
+        states = self.data.observations[:10].expand(len(self.agent.eta), -1, -1)
+        self.agent.act(states, 10, draws.prior, draws.z, gumbel=draws.gumbel)
+
+
+def _pack(runs: int, sizes: tuple[int, int], device: torch.device, seconds: float) -> dict[str, Any]:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    work = Workload(AgentConfig(), runs, sizes, device)
+    step = _time(work.step, seconds, device)
+    parts = {name: _time(part, seconds / 4, device) for name, part in work.parts().items()}
+    parts["draws"] /= BLOCK_STEPS
+    values = {**AgentSettings().model_dump(), **TrainingSettings().model_dump()}
+    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    return {
+        "runs": runs,
+        "step_ms": round(1000 * step, 3),
+        "flops": runs * step_flops(values, *sizes) / step,
+        "parts_ms": {name: round(1000 * part, 3) for name, part in parts.items()},
+        "acting_ms": round(1000 * _time(work.act, seconds / 4, device), 3),
+        "peak_bytes": memory,
+    }
+
+
+def _sweep_row(
+    guidance: str, steps: int, sizes: tuple[int, int], device: torch.device, seconds: float
+) -> dict[str, Any]:
+    work = Workload(AgentConfig(guidance=guidance, diffusion_steps=steps), 1, sizes, device)
+    return {
+        "diffusion_steps": steps,
+        "guidance": guidance,
+        "step_ms": round(1000 * _time(work.step, seconds, device), 3),
+        "actor_ms": round(1000 * _time(work.parts()["actor"], seconds / 2, device), 3),
+    }
+
+
+def _time(call: Callable[[], object], seconds: float, device: torch.device) -> float:
+    """Median seconds of a call, over as many as fit the time, at least three."""
     for _ in range(WARM_UP):
-        agent.update(batch, noise.draws(agent.step))
+        call()
     _synchronise(device)
-    started, first = time.perf_counter(), agent.step
-    while time.perf_counter() - started < seconds:
-        agent.update(batch, noise.draws(agent.step))
+    times: list[float] = []
+    started = time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - started < seconds:
+        before = time.perf_counter()
+        call()
         _synchronise(device)
-    return (time.perf_counter() - started) / (agent.step - first)
+        times.append(time.perf_counter() - before)
+    return statistics.median(times)
+
+
+def _matmul_flops(device: torch.device, seconds: float) -> float:
+    """Floating-point operations per second of nothing but the critics' products for the next actions, in float32."""
+    config, width = AgentConfig(), AgentConfig().hidden_sizes[0]
+    rows = TrainingSettings().batch_size * config.next_action_samples
+    left = torch.randn(config.ensemble_size, rows, width, device=device)
+    right = torch.randn(config.ensemble_size, width, width, device=device)
+    out = torch.empty(config.ensemble_size, rows, width, device=device)
+    operations = 2 * config.ensemble_size * rows * width * width
+    return operations / _time(lambda: torch.bmm(left, right, out=out), seconds, device)
 
 
 def _synchronise(device: torch.device) -> None:

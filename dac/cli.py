@@ -76,6 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--device", default="cpu")
     command.add_argument("--threads", type=int, default=2)
     command.add_argument("--seconds", type=float, default=10.0, help="time for each measurement")
+    command.add_argument("--runs", type=int, nargs="+", default=[1], help="pack sizes")
+    command.add_argument(
+        "--diffusion-steps", type=int, nargs="*", default=[], help="compare soft and denoised guidance at these T"
+    )
+    command.add_argument("--page", action="store_true", help="write benchmarks/README.md from the recorded results")
     command.add_argument("--json", type=Path, help="also write the result there")
     return parser
 
@@ -232,7 +237,12 @@ def _parity(options: argparse.Namespace) -> None:
 def _bench(options: argparse.Namespace) -> None:
     from dac import bench
 
-    result = bench.measure(options.device, options.threads, options.seconds)
+    if options.page:
+        from dac import bench_page
+
+        print(f"Read {bench_page.write()}")
+        return
+    result = bench.measure(options.device, options.threads, options.seconds, options.runs, options.diffusion_steps)
     text = json.dumps(result, indent=2, sort_keys=True)
     print(text)
     if options.json:

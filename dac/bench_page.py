@@ -1,0 +1,177 @@
+"""benchmarks/README.md and its plots, from the recorded results of `dac bench`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate  # type: ignore[import-untyped]
+
+from dac import store
+from dac.errors import UserError
+
+FOLDER = Path("benchmarks")
+PARTS = ("draws", "batch", "target_sampling", "target_q", "critic", "actor", "ema")
+
+Record = Mapping[str, Any]
+
+INTRODUCTION = """\
+# Speed
+
+Written by `dac bench --page` from the files in [results/](results), each made on one machine by `make bench`, or by
+`dac bench --json FILE`. All numbers are of the paper's settings (batch 256, N = 10, H = 10, T = 5, networks of
+256-256-256) on random data of Hopper's sizes, in float32, without evaluations; medians over repeated calls. Training
+data are in memory, on the device.
+"""
+
+
+def write(folder: Path = FOLDER) -> Path:
+    """Write the page; returns its path.
+
+    Raises:
+        UserError: there is no result to show.
+    """
+    found = (json.loads(path.read_text()) for path in sorted((folder / "results").glob("*.json")))
+    records = [record for record in found if "packs" in record]  # others are bare calibrations
+    if not records:
+        raise UserError(f"{folder}/results: no result is recorded there; run `make bench` first.")
+    sections = [
+        INTRODUCTION,
+        *_packs(records, folder),
+        *_parts(records),
+        *_sweep(records, folder),
+        _environments(records),
+    ]
+    page = folder / "README.md"
+    store.write_text(page, "\n".join(sections))
+    return page
+
+
+def _machine(record: Record) -> str:
+    threads = f", {record['threads']} threads" if record["device"] == "cpu" else f" ({record['device_name']})"
+    return f"{record['machine']}{threads}, torch {record['versions']['torch']}, {record['date']}"
+
+
+def _table(rows: Iterable[tuple[Any, ...]], headers: tuple[str, ...]) -> str:
+    return str(tabulate(list(rows), headers=headers, tablefmt="github", disable_numparse=True)) + "\n"
+
+
+def _packs(records: list[Record], folder: Path) -> list[str]:
+    rows = [
+        (
+            _machine(record),
+            pack["runs"],
+            f"{pack['step_ms']:.1f}",
+            f"{pack['step_ms'] / pack['runs']:.1f}",
+            f"{pack['flops'] / 1e9:.0f}",
+            f"{100 * pack['flops'] / record['matmul_flops']:.0f} %",
+            f"{pack['acting_ms']:.1f}",
+            f"{pack['peak_bytes'] / 1e6:.0f}" if pack["peak_bytes"] else "-",
+        )
+        for record in records
+        for pack in record["packs"]
+    ]
+    headers = ("machine", "runs", "ms a step", "ms a step and run", "GFLOP/s", "of the ceiling", "ms to act", "peak MB")
+    frame = pd.DataFrame(
+        [(_machine(record), pack["runs"], pack["step_ms"]) for record in records for pack in record["packs"]],
+        columns=["machine", "runs", "ms"],
+    )
+    _plot(frame, "runs", "machine", folder / "figures/packs.png", "Runs in the pack", "ms per gradient step of all")
+    text = """\
+The ceiling is what the same machine reaches in nothing but the critics' batched matrix products. To act is to choose
+one of ten candidates in ten states of every run, as an evaluation does at every environment step.
+"""
+    return [
+        "## Time against the number of runs that train together\n",
+        _table(rows, headers),
+        text,
+        "![](figures/packs.png)\n",
+    ]
+
+
+def _parts(records: list[Record]) -> list[str]:
+    rows = [
+        (
+            _machine(record),
+            pack["runs"],
+            *(f"{pack['parts_ms'][part]:.2f}" for part in PARTS),
+            f"{pack['step_ms']:.1f}",
+        )
+        for record in records
+        for pack in record["packs"]
+    ]
+    headers = ("machine", "runs", *(part.replace("_", " ") for part in PARTS), "whole step")
+    text = """\
+Milliseconds, each part called by itself; together they are about the whole step. `target sampling` and `target q`,
+which need no gradient, are the next actions and their values.
+"""
+    return ["## Where the time goes\n", _table(rows, headers), text]
+
+
+def _sweep(records: list[Record], folder: Path) -> list[str]:
+    frames = []
+    for record in records:
+        if record["sweep"]:
+            frame = pd.DataFrame(record["sweep"]).pivot(index="diffusion_steps", columns="guidance")
+            frames.append((record, frame))
+    if not frames:
+        return []
+    rows = [
+        (
+            _machine(record),
+            steps,
+            *(f"{frame.loc[steps, ('step_ms', guidance)]:.1f}" for guidance in ("soft", "denoised")),
+            f"{frame.loc[steps, ('step_ms', 'denoised')] / frame.loc[steps, ('step_ms', 'soft')]:.2f}",
+            *(f"{frame.loc[steps, ('actor_ms', guidance)]:.1f}" for guidance in ("soft", "denoised")),
+            f"{frame.loc[steps, ('actor_ms', 'denoised')] / frame.loc[steps, ('actor_ms', 'soft')]:.2f}",
+        )
+        for record, frame in frames
+        for steps in frame.index
+    ]
+    headers = (
+        "machine", "T", "soft, step (ms)", "denoised, step", "ratio", "soft, actor only (ms)", "denoised, actor", "ratio",
+    )  # fmt: skip
+    long = pd.concat(
+        [pd.DataFrame(record["sweep"]).assign(machine=_machine(record)) for record, _ in frames], ignore_index=True
+    )
+    long["what"] = long["guidance"] + ", " + long["machine"]
+    frame = long.rename(columns={"diffusion_steps": "T", "actor_ms": "ms"})[["what", "T", "ms"]]
+    _plot(
+        frame, "T", "what", folder / "figures" / "diffusion-steps.png", "Diffusion steps T", "ms of the actor's update"
+    )
+    text = """\
+The paper's Table 8 times the update of DAC against Diffusion-QL, whose gradient goes through the whole chain as that of
+denoised guidance does here, and reports about 18 times at T = 100. Both ratios are shown because the next actions are
+sampled by the same chain in both: it is in the whole step, and not in the actor's update.
+"""
+    return [
+        "## Soft and denoised guidance against the diffusion steps (the paper's Table 8)\n",
+        _table(rows, headers),
+        text,
+        "![](figures/diffusion-steps.png)\n",
+    ]
+
+
+def _environments(records: list[Record]) -> str:
+    rows = [(_machine(record), record["environment"], f"{record['environment_steps']:,.0f}") for record in records]
+    return "## Environments\n\n" + _table(rows, ("machine", "environment", "steps a second and core"))
+
+
+def _plot(frame: pd.DataFrame, x: str, hue: str, path: Path, xlabel: str, ylabel: str) -> None:
+    import seaborn
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axis = figure.subplots()
+    seaborn.lineplot(frame, x=x, y="ms", hue=hue, style=hue, markers=True, dashes=False, ax=axis)
+    axis.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
+    ticks = sorted(frame[x].unique())
+    axis.set_xticks(ticks, [str(tick) for tick in ticks])
+    axis.minorticks_off()
+    axis.legend(title=None, frameon=False, fontsize="small")
+    axis.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, metadata={"Software": None})

@@ -1,0 +1,95 @@
+"""What `dac bench` measures adds up, and its page says what the records say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from dac import bench, bench_page
+from dac.agent import AgentConfig
+from dac.errors import UserError
+
+SMALL = AgentConfig(hidden_sizes=(16, 16), ensemble_size=2, next_action_samples=2, diffusion_steps=3)
+
+
+def test_the_parts_leave_the_pack_as_it_was_but_for_the_actors_step() -> None:
+    """Timing a part must not change what the next is timed on: rates and averages of the others are zero."""
+    work = bench.Workload(SMALL, 2, (4, 2), torch.device("cpu"))
+    critic = work.agent.run_state(1)
+    for name, part in work.parts().items():
+        if name != "actor":
+            part()
+    after = work.agent.run_state(1)
+    assert all(torch.equal(after[name], value) for name, value in critic.items() if not name.startswith("critic_adam/"))
+    assert set(work.parts()) == set(bench_page.PARTS)
+
+
+def test_steps_train_all_runs() -> None:
+    work = bench.Workload(SMALL, 3, (4, 2), torch.device("cpu"))
+    before = [work.agent.run_state(run)["actor/noise/0/kernel"] for run in range(3)]
+    work.step()
+    assert work.agent.step == 1
+    assert all(not torch.equal(work.agent.run_state(run)["actor/noise/0/kernel"], before[run]) for run in range(3))
+    work.act()
+
+
+def test_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every number that the page and the plan read, from real calls of a tiny agent."""
+    monkeypatch.setattr(bench, "AgentConfig", lambda **changes: AgentConfig(**{**vars(SMALL), **changes}))
+    found = bench.measure("cpu", 1, 0.01, runs=(2, 1), sweep=(3,))
+    assert [pack["runs"] for pack in found["packs"]] == [1, 2]
+    assert found["step_ms"] == found["packs"][0]["step_ms"]
+    assert all(value > 0 for pack in found["packs"] for value in pack["parts_ms"].values())
+    assert [(row["diffusion_steps"], row["guidance"]) for row in found["sweep"]] == [(3, "soft"), (3, "denoised")]
+    assert found["matmul_flops"] > 0
+    assert found["environment_steps"] > 100
+    assert json.loads(json.dumps(found)) == found
+
+
+def record(machine: str, scale: float) -> dict[str, object]:
+    packs = [
+        {
+            "runs": runs,
+            "step_ms": scale * runs,
+            "flops": 5e10,
+            "parts_ms": dict.fromkeys(bench_page.PARTS, 0.5),
+            "acting_ms": 1.5,
+            "peak_bytes": None,
+        }
+        for runs in (1, 4)
+    ]
+    sweep = [
+        {"diffusion_steps": steps, "guidance": guidance, "step_ms": step, "actor_ms": actor}
+        for steps in (5, 100)
+        for guidance, step, actor in (("soft", 10.0, 2.0), ("denoised", 12.5, 2.0 * steps / 5))
+    ]
+    return {
+        "machine": machine, "device": "cpu", "device_name": "cpu", "threads": 2, "versions": {"torch": "2.13.0"},
+        "date": "2026-11-24", "packs": packs, "sweep": sweep, "matmul_flops": 1e11, "environment": "Hopper-v5",
+        "environment_steps": 7000.0,
+    }  # fmt: skip
+
+
+def test_the_page_says_what_the_records_say(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "a.json").write_text(json.dumps(record("box", 100.0)))
+    (results / "b.json").write_text(json.dumps(record("tower", 50.0)))
+    (results / "calibration-old.json").write_text(json.dumps({"flops": 1.0}))
+    text = bench_page.write(tmp_path).read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    box = "box, 2 threads, torch 2.13.0, 2026-11-24"
+    assert [box, "4", "400.0", "100.0", "50", "50 %", "1.5", "-"] in rows
+    assert [box, "100", "10.0", "12.5", "1.25", "2.0", "40.0", "20.00"] in rows
+    assert ["tower, 2 threads, torch 2.13.0, 2026-11-24", "Hopper-v5", "7,000"] in rows
+    for name in re.findall(r"!\[\]\((.*?)\)", text):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_page_without_results(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no result is recorded there; run `make bench` first"):
+        bench_page.write(tmp_path)
