@@ -132,7 +132,7 @@ def _sweep(records: list[Record], folder: Path) -> list[str]:
         for steps in frame.index
     ]
     headers = (
-        "machine", "T", "soft, step (ms)", "denoised, step", "ratio", "soft, actor only (ms)", "denoised, actor", "ratio",
+        "machine", "T", "soft, step (ms)", "denoised, step", "ratio", "soft, actor (ms)", "denoised, actor", "ratio",
     )  # fmt: skip
     long = pd.concat(
         [pd.DataFrame(record["sweep"]).assign(machine=_machine(record)) for record, _ in frames], ignore_index=True
