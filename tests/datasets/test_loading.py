@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -10,6 +13,7 @@ import pytest
 from tiny import Project, write_rows
 
 from dac import plan, store
+from dac.cli import main
 from dac.datasets import convert, loading
 from dac.datasets.transitions import content_hash, to_transitions
 from dac.errors import UserError
@@ -62,6 +66,41 @@ def test_a_d4rl_file_that_is_not_the_published_one(project: Project) -> None:
     write_rows(dataset.file)
     with pytest.raises(UserError, match=r"hopper-medium-v2.hdf5: its sha256 is .*, but d4rl:hopper-medium-v2 is "):
         loading.load(dataset)
+
+
+def test_a_d4rl_file_without_a_published_sha256_is_locked_when_it_is_first_fetched(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, no study with it can be planned; from then on a clone with datasets.lock can, without the file."""
+    project.set("tasks.hand", {"dataset": "d4rl:relocate-human-v1"})
+    with pytest.raises(UserError, match=r"no checksum is published for it.*`dac fetch relocate-human-v1`"):
+        plan.dataset_of(project.load(), "hand")
+    mirror = tmp_path / "mirror/hand_dapg_v1/relocate-human-v1.hdf5"
+    write_rows(mirror, observation_dim=39)
+    monkeypatch.setenv("DAC_D4RL_MIRROR", f"file://{tmp_path}/mirror")
+    assert main(["fetch", "hand"]) == 0
+    dataset = plan.dataset_of(project.load(), "hand")
+    assert dataset.file_sha256 == store.sha256_of(mirror)
+    assert json.loads(Path("datasets.lock").read_text())["d4rl:relocate-human-v1"] == {"sha256": dataset.file_sha256}
+    shutil.rmtree("data")
+    assert plan.dataset_of(project.load(), "hand") == dataset
+    write_rows(mirror, observation_dim=39, seed=1)
+    with pytest.raises(UserError, match=r"relocate-human-v1.hdf5: its sha256 is .* delete its entry in datasets.lock"):
+        loading.fetch(dataset, ())
+
+
+def test_two_processes_convert_a_file_once(project: Project) -> None:
+    dataset = plan.dataset_of(project.load(), "pendulum")
+    command = [sys.executable, "-W", "ignore", "-m", "dac", "fetch", "pendulum"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    both = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    output = "".join(process.communicate(timeout=120)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0], output
+    assert output.count("converted to Minari's format") == 1
+    assert [path.name for path in dataset.path.parent.iterdir()] == [dataset.path.name]
 
 
 def change(key: str, value: object) -> Dataset:
