@@ -95,6 +95,7 @@ class _Trainer:
         self.evaluated = evaluation_steps(self.values["steps"], self.values["eval_interval"])
         self.kept = set(self.evaluated[-self.values["kept_policies"] :])
         self.stop = StopRequest()
+        self.together: int | None = None  # most runs that train at once; None: all
         self.checkpointed = time.monotonic()
 
     def _check_dimensions(self) -> None:
@@ -121,15 +122,34 @@ class _Trainer:
         states = [self._load(run) for run in runs]
         resumed = {state.run: state.step for state in states}
         with stop_request() as self.stop:
-            while True:
-                step = min(state.step for state in states)
+            while (step := min(state.step for state in states)) < self.values["steps"]:
                 behind = [state for state in states if state.step == step]
                 ahead = [state.step for state in states if state.step > step]
-                self._advance(behind, min(ahead, default=self.values["steps"]))
-                if not ahead:
-                    break
+                try:
+                    self._advance(behind[: self.together], min(ahead, default=self.values["steps"]))
+                except torch.OutOfMemoryError:
+                    self._train_fewer(len(behind[: self.together]))
         for state in states:
             self._publish(state, time.monotonic() - started, resumed[state.run], len(runs))
+
+    def _train_fewer(self, runs: int) -> None:
+        """After the device refused memory to so many runs: half of them from now on, the others after those.
+
+        What the runs have in hand is their last checkpoint, or their beginning, so nothing is lost but the steps since.
+
+        Raises:
+            UserError: one run alone does not fit.
+        """
+        where = f"{self.group.task}/{self.group.name}"
+        if runs == 1:
+            raise UserError(
+                f"{where}: one run alone does not fit the memory of {devices.name(self.device)}. Lower batch_size, "
+                "ensemble_size, next_action_samples or hidden_sizes in params.yaml, or use a larger device."
+            )
+        self.together = runs // 2
+        LOG.info("%s: %d runs do not fit the device's memory; %d at a time", where, runs, self.together)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     # One stretch of steps of a pack
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tiny import COMPUTE, Project, write_rows
 
 from dac import store
-from dac.agent import AgentConfig, Policy
+from dac.agent import Agent, AgentConfig, Policy
 from dac.datasets import folder
 from dac.errors import UserError
 from dac.params import AgentSettings
@@ -409,3 +410,41 @@ def test_every_setting_reaches_the_agent(project: Project) -> None:
 def test_the_learning_rate_decays_over_all_steps_or_not_at_all(project: Project) -> None:
     assert agent_config(project.group().values).lr_decay_steps == 40
     assert agent_config(project.set("studies.tiny.settings.lr_decay", "constant").group().values).lr_decay_steps is None
+
+
+# Memory
+
+
+def test_a_pack_that_does_not_fit_is_trained_in_parts(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Memory runs out in mid-training with more than two runs: parts of two and one, at the numbers of such packs."""
+    group = project.group()
+    train(group, [0, 1], COMPUTE, 1)
+    expected = {
+        path.name: curve_of(Run(group, seed)) for seed in (0, 1) for path in [store.run_directory(Run(group, seed))]
+    }
+    forget()
+    update = Agent.update
+
+    def refuse(agent: Agent, *arguments: Any) -> Any:
+        if len(agent.eta) > 2 and agent.step >= 13:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return update(agent, *arguments)
+
+    monkeypatch.setattr(Agent, "update", refuse)
+    caplog.set_level("INFO")
+    train(group, [0, 1, 2, 3, 4], COMPUTE, 1)
+    assert "5 runs do not fit the device's memory; 2 at a time" in caplog.text
+    assert all(store.run_problem(Run(group, seed)) is None for seed in range(5))
+    for seed in (0, 1):
+        pd.testing.assert_frame_equal(curve_of(Run(group, seed)), expected[f"seed-{seed}"], rtol=1e-3)
+
+
+def test_a_run_that_does_not_fit_is_an_error(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(agent: Agent, *arguments: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Agent, "update", refuse)
+    with pytest.raises(UserError, match=r"one run alone does not fit the memory of cpu. Lower batch_size"):
+        train(project.group(), [0, 1], COMPUTE, 1)
