@@ -155,8 +155,8 @@ def _datasets(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from dac.datasets import loading
-    from dac.datasets.catalog import d4rl_ids, suggestions
+    from dac.datasets import loading, lock
+    from dac.datasets.catalog import d4rl_file, d4rl_ids, suggestions
 
     params, what = parameters.load(), options.what
     mirrors = params.compute.d4rl_mirrors
@@ -167,8 +167,9 @@ def _fetch(options: argparse.Namespace) -> None:
         if name.startswith("d4rl:") and name.partition(":")[2] not in d4rl_ids():
             known = list(dict.fromkeys([*params.tasks, *d4rl_ids()]))
             raise UserError(f"No task or D4RL dataset {what!r}. {suggestions(what, known)}")
-    if name.startswith("d4rl:") and options.dataset is None:
-        loading.fetch_d4rl(name.partition(":")[2], mirrors)  # first: its identity may be what is downloaded
+    d4rl_id = name.removeprefix("d4rl:")
+    if name != d4rl_id and d4rl_file(d4rl_id).sha256 is None and not lock.entry(name):
+        loading.fetch_d4rl(d4rl_id, mirrors)  # its identity is what is downloaded
     dataset = plan.dataset_named(params, name)
     if options.dataset not in (None, dataset.fingerprint):
         raise UserError(

@@ -113,8 +113,8 @@ def make(env_id: str) -> Environment:
             env = gym.make(_recovered(env_id), disable_env_checker=True)
     except gym.error.UnregisteredEnv as error:
         raise UserError(f"Environment {env_id!r} is unknown. {_suggestions(env_id)}") from error
-    except (gym.error.Error, ImportError) as error:
-        hint = _suggestions(env_id)
+    except (gym.error.Error, ImportError, ValueError) as error:
+        hint = "Give the task's env in params.yaml." if env_id.startswith("minari:") else _suggestions(env_id)
         raise UserError(f"Environment {env_id!r} cannot be made: {error}. {hint}") from error
     return FlatObservation(_rescale_actions(env))
 
@@ -124,8 +124,9 @@ def _recovered(env_id: str) -> str | gym.envs.registration.EnvSpec:
     if not env_id.startswith("minari:"):
         return env_id
     from dac.datasets import minari  # it needs this module
+    from dac.plan import minari_dataset
 
-    return minari.evaluation_spec(env_id.removeprefix("minari:"))
+    return minari.evaluation_spec(minari_dataset(env_id.removeprefix("minari:")).path / "data")
 
 
 def _rescale_actions(env: Environment) -> Environment:

@@ -119,16 +119,19 @@ class Pending:
         self._datasets.update(dict.fromkeys(alike, marker))
 
     def trainings(self, group: Group, seeds: Iterable[int]) -> list[str]:
-        """Markers of the packs that train the missing ones among a group's seeds: the input of an evaluation job."""
-        runs = [Run(group, seed) for seed in seeds]
-        self._form_packs(runs)
+        """Input of an evaluation job: markers of the packs that train the missing ones among a group's seeds."""
         # An environment that is recovered from a dataset needs it also where nothing is left to train.
         recovered = self.dataset(group) if group.env == group.dataset.id else []
-        return sorted({self._train[run] for run in runs if run in self._train} | set(recovered))
+        return sorted({*self._packs_of(group, seeds), *recovered})
+
+    def _packs_of(self, group: Group, seeds: Iterable[int]) -> set[str]:
+        runs = [Run(group, seed) for seed in seeds]
+        self._form_packs(runs)
+        return {self._train[run] for run in runs if run in self._train}
 
     def _trainings(self, plan: StudyPlan) -> Iterator[str]:
         for group in dict.fromkeys(cell.group for cell in plan.cells):
-            yield from self.trainings(group, plan.seeds)
+            yield from sorted(self._packs_of(group, plan.seeds))
 
     def _form_packs(self, runs: list[Run]) -> None:
         missing = [run for run in runs if run not in self._train and store.run_problem(run)]

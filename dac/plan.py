@@ -464,12 +464,19 @@ def dataset_named(params: Params, dataset_id: str) -> Dataset:
     elif source == "bandit":
         identity = {"set": name}
     elif source == "minari":
-        identity = {"id": name}
+        return minari_dataset(name)
     elif source == "d4rl":
         identity = {"sha256": d4rl_file(name).sha256 or locked_file(dataset_id)["sha256"]}
     else:
         identity = {"sha256": locked_file(dataset_id, Path(name))["sha256"]}
     return Dataset(source, name, canonical({"source": source, "version": versions.DATASET[source], **identity}))
+
+
+def minari_dataset(dataset_id: str) -> Dataset:
+    """One of Minari's datasets; its id, which has the version, is its identity."""
+    return Dataset(
+        "minari", dataset_id, canonical({"source": "minari", "version": versions.DATASET["minari"], "id": dataset_id})
+    )
 
 
 def find_group(params: Params, task: str, name: str) -> Group:

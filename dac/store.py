@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dac import locking
 from dac.datasets.lock import sha256_of
 from dac.errors import UserError
 from dac.plan import Dataset, Evaluation, Group, Run, StudyPlan
@@ -96,28 +96,6 @@ def _has_size(path: Path, entry: Any) -> bool:
         return bool(path.stat().st_size == entry["size"])
     except (OSError, KeyError, TypeError):
         return False
-
-
-@contextlib.contextmanager
-def lock(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold an exclusive lock (flock) on a file; the kernel releases it however the process ends.
-
-    Args:
-        path: the lock file, made if missing.
-        waiting: called with a sentence if another process holds the lock, before waiting for it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            waiting(f"waiting for process {stream.read().strip() or '?'}, which holds {path}")
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield
 
 
 def journal(event: str, **facts: Any) -> None:
@@ -249,7 +227,7 @@ def publish_evaluation(run: Run, evaluation: Evaluation, source: Path) -> None:
     directory = run_directory(run)
     name = f"evaluation-{evaluation.fingerprint}.parquet"
     # Two jobs may evaluate one run at different N_a at the same time.
-    with lock(WORK / "locks" / f"{run.group.task}-{run.group.name}-{run.seed}", waiting=lambda _: None):
+    with locking.lock(WORK / "locks" / f"{run.group.task}-{run.group.name}-{run.seed}", waiting=lambda _: None):
         with atomic_path(directory / name) as temporary:
             shutil.copyfile(source, temporary)
         content = read_run(run)

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dac import devices, envs, provenance, store
+from dac import devices, envs, locking, provenance, store
 from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise, initial_run_state
 from dac.datasets.loading import load, refuse_other_version
 from dac.datasets.transitions import statistics, to_transitions
@@ -64,7 +64,7 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
     torch.set_num_threads(threads)
     with contextlib.ExitStack() as held:
         for seed in sorted(seeds):
-            held.enter_context(store.lock(store.work_directory(Run(group, seed)) / "lock", LOG.info))
+            held.enter_context(locking.lock(store.work_directory(Run(group, seed)) / "lock", LOG.info))
         # Another process may have finished them while this one waited for the lock.
         runs = [Run(group, seed) for seed in seeds if store.run_problem(Run(group, seed))]
         for seed in seeds:

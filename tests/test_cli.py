@@ -107,6 +107,8 @@ def test_fetch_knows_its_datasets(project: Project, capsys: Capture) -> None:
     said = refused("fetch", "hopper-medum-v2", capsys=capsys)
     assert "No task or D4RL dataset 'hopper-medum-v2'. Close matches: hopper-medium-v2" in said
     assert "is collected, not fetched: `snakemake <study>_datasets`" in refused("fetch", "replay", capsys=capsys)
+    project.set("tasks.moons", {"dataset": "bandit:two-moons"}).load()
+    assert "is drawn when it is needed; there is nothing to fetch" in refused("fetch", "moons", capsys=capsys)
     said = refused("fetch", "pendulum", "--dataset", "0123456789ab", capsys=capsys)
     assert "params.yaml changed since this job was planned: the dataset of pendulum is now file:data/pendu" in said
 

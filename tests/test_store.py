@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tiny import FACTS, Project, publish, publish_evaluation
 
-from dac import plan, store
+from dac import locking, plan, store
 from dac.errors import UserError
 from dac.plan import Dataset, Evaluation, Run, StudyPlan
 
@@ -71,8 +71,8 @@ def test_json_files(project: Project) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from dac import store
-with store.lock(Path(sys.argv[1]), waiting=print):
+from dac import locking
+with locking.lock(Path(sys.argv[1]), waiting=print):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -104,7 +104,7 @@ def test_a_lock_waits_for_its_holder_however_that_ends(ending: str, project: Pro
         waiting.set()
 
     def take() -> None:
-        with store.lock(path, say):
+        with locking.lock(path, say):
             held.set()
 
     taker = threading.Thread(target=take, daemon=True)
@@ -123,7 +123,7 @@ def test_a_lock_waits_for_its_holder_however_that_ends(ending: str, project: Pro
 def test_a_lock_that_is_free_is_taken_at_once(project: Project) -> None:
     said: list[str] = []
     for _ in range(2):
-        with store.lock(Path("lock"), said.append):
+        with locking.lock(Path("lock"), said.append):
             assert Path("lock").read_text() == str(os.getpid())
     assert said == []
 

@@ -49,7 +49,7 @@ _D4RL_ENVIRONMENTS = {
     "kitchen-mixed-": "D4RL/Kitchen_MicrowaveKettleBottomBurnerLight-v0",
 }
 
-# A part of a Minari dataset's id, and a D4RL dataset id with its reference returns.
+# What follows D4RL/ or mujoco/ in a Minari dataset's id, and a D4RL dataset id with its reference returns.
 _MINARI_FAMILIES = {
     "halfcheetah": "halfcheetah-medium-v2",
     "hopper": "hopper-medium-v2",
@@ -128,8 +128,9 @@ def reference_returns(dataset_or_environment: str) -> tuple[float, float]:
 
 def minari_returns(dataset_id: str) -> tuple[float, float] | None:
     """As `reference_returns`, for an id of Minari's such as `D4RL/door/human-v2`; None where none are known."""
-    families = [_MINARI_FAMILIES[part] for part in dataset_id.split("/") if part in _MINARI_FAMILIES]
-    return _returns()[families[0]] if families else None
+    namespace, _, rest = dataset_id.partition("/")
+    family = _MINARI_FAMILIES.get(rest.partition("/")[0]) if namespace in ("D4RL", "mujoco") else None
+    return _returns()[family] if family else None
 
 
 def known_returns(dataset_or_environment: str | None) -> tuple[float, float] | None:

@@ -123,10 +123,10 @@ def collect(
         tqdm(total=sac.steps, desc=f"SAC on {env_id}", unit="step", disable=None) as bar,
         stop_request() as stop,
     ):
-        taker = _Taker(env_id, recipe, sac, wanted, recorder, bar, log)
+        taker = _Taker(env_id, recipe, sac, wanted, recorder, bar, log, stop)
         checkpoint = Checkpoint(work, taker.pending_settings(), recorder)
         model = checkpoint.resume(log) or _new_sac(recorder, sac, recipe["seed"])
-        taker.resumed(checkpoint.elapsed)
+        taker.resumed(checkpoint.notes)
         _learn(model, sac.steps, taker, checkpoint, stop, checkpoint_seconds)
         taker.check_all_taken()
         checkpoint.remove()
@@ -145,7 +145,7 @@ def _learn(
         piece = 1 if due else min(_PIECE, steps - model.num_timesteps)
         model.learn(total_timesteps=piece, callback=taker, reset_num_timesteps=model.num_timesteps == 0)
         if due and checkpoint.possible and taker.pending:
-            checkpoint.save(model, taker.pending_settings(), taker.seconds)
+            checkpoint.save(model, taker.pending_settings(), taker.notes())
             saved = time.monotonic()
             if stop.signal is not None:
                 where = f"stopped by a signal at SAC step {model.num_timesteps}"
@@ -210,9 +210,10 @@ class _Taker:
         recorder: Recorder,
         bar: tqdm[NoReturn],
         log: Log,
+        stop: StopRequest,
     ) -> None:
         self.env_id, self._recipe, self._sac, self._recorder, self._log = env_id, recipe, sac, recorder, log
-        self._bar = bar
+        self._bar, self._stop = bar, stop
         self.pending = levels
         self._best_return = float("-inf")
         self._start = time.perf_counter()
@@ -221,10 +222,17 @@ class _Taker:
         """The levels that are not taken yet, with their settings: what a saved state must have ahead of it."""
         return {level.name: self._recipe["levels"][level.name] for level in self.pending}
 
-    def resumed(self, seconds: float) -> None:
-        """Count the steps and the time of an earlier process."""
+    def notes(self) -> dict[str, float]:
+        """What an earlier process knew, for `resumed`."""
+        return {"seconds": self.seconds, "best_return": self._best_return}
+
+    def resumed(self, notes: Mapping[str, float]) -> None:
+        """Count the steps, the time and the best return of an earlier process."""
         self._bar.update(self._recorder.steps)
-        self._start -= seconds
+        self._start -= notes.get("seconds", 0.0)
+        self._best_return = notes.get("best_return", self._best_return)
+        if all(level.transitions is not None for level in self.pending):
+            self._recorder.stop()  # what it recorded is taken
 
     @property
     def seconds(self) -> float:
@@ -255,7 +263,8 @@ class _Taker:
         best = f" The best evaluated return was {self._best_return:.1f}." if evaluated else ""
         raise UserError(
             f"Collecting {self.env_id}: SAC ended after sac.steps = {self._sac.steps} without reaching "
-            f"{missed}.{best} Raise sac.steps, or lower at_step or at_return of the level in params.yaml."
+            f"{missed}.{best} Raise sac.steps, or lower at_step or at_return of the level in params.yaml; either is "
+            "another recipe, for which SAC starts anew."
         )
 
     def _evaluate(self, model: SAC, step: int) -> float | None:
@@ -284,7 +293,7 @@ class _Taker:
             recorder = self._recorder
         else:
             with _random_state(self._recipe["seed"], level.name) as seed:
-                recorder = _roll_out(model, self.env_id, level.transitions, seed)
+                recorder = self._roll_out(model, level.transitions, seed)
         description = {
             "env_id": self.env_id,
             "level": level.name,
@@ -302,17 +311,22 @@ class _Taker:
         mean = written["return"]["mean"]
         self._log(f"{self.env_id}: {level.name} taken at step {step}, mean episode return {mean:.1f}")
 
+    def _roll_out(self, model: SAC, transitions: int, seed: int) -> Recorder:
+        """`transitions` recorded steps of the stochastic policy; the last episode is cut off there.
 
-def _roll_out(model: SAC, env_id: str, transitions: int, seed: int) -> Recorder:
-    """`transitions` recorded steps of the stochastic policy; the last episode is cut off there."""
-    recorder = Recorder(envs.make(env_id))
-    observation, _ = recorder.reset(seed=seed)
-    while recorder.steps < transitions:
-        action, _ = model.predict(observation, deterministic=False)
-        observation, _, terminated, truncated, _ = recorder.step(action)
-        if terminated or truncated:
-            observation, _ = recorder.reset()
-    return recorder
+        Raises:
+            Interrupted: a signal came. The training goes on from its last saved state.
+        """
+        recorder = Recorder(envs.make(self.env_id))
+        observation, _ = recorder.reset(seed=seed)
+        while recorder.steps < transitions:
+            if self._stop.signal is not None:
+                raise Interrupted(f"{self.env_id}: stopped by a signal in a roll-out", self._stop.signal)
+            action, _ = model.predict(observation, deterministic=False)
+            observation, _, terminated, truncated, _ = recorder.step(action)
+            if terminated or truncated:
+                observation, _ = recorder.reset()
+        return recorder
 
 
 @contextmanager

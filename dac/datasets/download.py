@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dac import store
+from dac import locking
 from dac.datasets.lock import sha256_of
 from dac.errors import UserError
 
@@ -52,7 +52,7 @@ def download(
         UserError: no address gave the right file, or it cannot be written; the message has every address's problem.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with store.lock(Path("work/locks") / f"download-{destination.name}", LOG.info):
+    with locking.lock(Path("work/locks") / f"download-{destination.name}", LOG.info):
         if destination.is_file():
             digest, problem = _check(destination, size, sha256)
             if problem:
@@ -166,9 +166,9 @@ def _check(path: Path, size: int | None, sha256: str | None) -> tuple[str, str |
     if found == 0:
         return digest, "it is empty"
     if size is not None and found != size:
-        return digest, f"it has {found} bytes, the catalog says {size}"
+        return digest, f"it has {found} bytes, expected are {size}"
     if sha256 is not None and digest != sha256:
-        return digest, f"its sha256 is {digest}, the catalog says {sha256}"
+        return digest, f"its sha256 is {digest}, expected is {sha256}"
     return digest, None
 
 

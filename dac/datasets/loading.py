@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dac import bandit, store
+from dac import bandit, locking, store
 from dac.datasets import collect as collecting
 from dac.datasets import convert, d4rl, folder, lock, minari
 from dac.datasets.catalog import d4rl_file, minari_returns
@@ -22,7 +23,9 @@ LOG = logging.getLogger(__name__)
 
 
 def load(dataset: Dataset) -> tuple[RawDataset, str]:
-    """A dataset's rows and the sha256 of its contents. A file that was not converted yet is converted first.
+    """A dataset's rows and their sha256: of the file where it is one, else of the contents.
+
+    A file that was not converted yet is converted first.
 
     Raises:
         UserError: it is not there, is not readable, or its contents are not what its identity or its note says.
@@ -32,7 +35,11 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
         return rows, content_hash(rows)
     if dataset.file is not None:
         _convert(dataset, dataset.file)
-    return folder.load(dataset.path), str(folder.describe(dataset.path)["sha256"])
+        return folder.load(dataset.path), dataset.file_sha256
+    raw, digest = folder.load(dataset.path), str(folder.describe(dataset.path)["sha256"])
+    if dataset.source == "minari":
+        _compare_or_lock(dataset, digest)
+    return raw, digest
 
 
 def _convert(dataset: Dataset, path: Path) -> None:
@@ -45,7 +52,7 @@ def _convert(dataset: Dataset, path: Path) -> None:
 
 
 def _lock(dataset: Dataset) -> Any:
-    return store.lock(Path("work/locks") / f"dataset-{dataset.path.name}", LOG.info)
+    return locking.lock(Path("work/locks") / f"dataset-{dataset.path.name}", LOG.info)
 
 
 def fetch_d4rl(dataset_id: str, mirrors: Sequence[str]) -> None:
@@ -55,8 +62,9 @@ def fetch_d4rl(dataset_id: str, mirrors: Sequence[str]) -> None:
         UserError: an unknown id, or no address gives the file.
     """
     file = d4rl_file(dataset_id)
+    known = lock.entry(f"d4rl:{dataset_id}").get("sha256")
     path = Path("data/d4rl") / f"{dataset_id}.hdf5"
-    d4rl.fetch(file, path, mirrors)
+    d4rl.fetch(file if file.sha256 else dataclasses.replace(file, sha256=known), path, mirrors)
     if file.sha256 is None:
         lock.locked_file(f"d4rl:{dataset_id}", path)
 
@@ -67,6 +75,8 @@ def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
     Raises:
         UserError: it cannot be had, or its contents are not usable.
     """
+    if dataset.source == "bandit":
+        raise UserError(f"{dataset.id} is drawn when it is needed; there is nothing to fetch.")
     if dataset.source == "collect":
         raise UserError(f"{dataset.id} is collected, not fetched: `snakemake <study>_datasets` does so.")
     if dataset.source == "minari":
@@ -80,32 +90,41 @@ def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
 def _fetch_minari(dataset: Dataset) -> None:
     """Make the folder of a Minari dataset: a link to Minari's own copy, checked and described."""
     with _lock(dataset):
-        if store.folder_problem(dataset) is None:
-            return
-        data = minari.fetch(dataset.name).resolve()
-        check_finite(data, minari.read(data.parent))
-        facts = minari.metadata(data)
-        reference = _references(dataset.name, facts)
-        description = {
-            "dataset": dataset.id,
-            "env_id": minari.recorded_env(dataset.name),
-            "reference_returns": reference,
-            "source": {"path": str(data)},
-        }
-        content = folder.publish(
-            dataset.path, lambda directory: (directory / "data").symlink_to(data, target_is_directory=True), description
-        )
-        expected = lock.entry(dataset.id).get("sha256")
-        if expected is None:
-            own = {"reference_returns": reference} if reference and minari_returns(dataset.name) is None else {}
-            lock.record(dataset.id, {"sha256": content["sha256"], **own})
-        elif expected != content["sha256"]:
-            (dataset.path / folder.DESCRIPTION_FILE).unlink()
-            raise UserError(
-                f"{dataset.id}: the contents of {data} have the sha256 {content['sha256'][:12]}…, but {lock.LOCK_FILE} "
-                f"says {expected[:12]}…. Delete that copy and fetch it again; or, if the data changed on purpose, "
-                f"delete the entry in {lock.LOCK_FILE} and the runs on it."
+        if store.folder_problem(dataset):
+            data = minari.fetch(dataset.name, LOG.info).resolve()
+            check_finite(data, minari.read(data.parent))
+            description = {
+                "dataset": dataset.id,
+                "env_id": minari.recorded_env(data),
+                "reference_returns": _references(dataset.name, minari.metadata(data)),
+                "source": {"path": str(data)},
+            }
+            folder.publish(
+                dataset.path,
+                lambda directory: (directory / "data").symlink_to(data, target_is_directory=True),
+                description,
             )
+        _compare_or_lock(dataset, str(folder.describe(dataset.path)["sha256"]))
+
+
+def _compare_or_lock(dataset: Dataset, digest: str) -> None:
+    """Compare a Minari dataset's contents with datasets.lock; what is not there yet is recorded.
+
+    Raises:
+        UserError: datasets.lock has other contents.
+    """
+    known = lock.entry(dataset.id)
+    if not known:
+        reference = folder.describe(dataset.path)["reference_returns"]
+        own = {"reference_returns": reference} if reference and minari_returns(dataset.name) is None else {}
+        lock.record(dataset.id, {"sha256": digest, **own})
+    elif known["sha256"] != digest:
+        source = folder.describe(dataset.path)["source"]["path"]
+        raise UserError(
+            f"{dataset.id}: the contents of {source} have the sha256 {digest[:12]}…, but {lock.LOCK_FILE} says "
+            f"{known['sha256'][:12]}…. Delete that copy and {dataset.path}, and fetch it again; or, if the data "
+            f"changed on purpose, delete the entry in {lock.LOCK_FILE} and the runs on it."
+        )
 
 
 def refuse_other_version(group: Group) -> None:
@@ -153,7 +172,7 @@ def collect(params: Params, env: str, fingerprints: list[str]) -> None:
             f"{', '.join(gone)}. Nothing was written. Start again: the new plan is used."
         )
     collection = f"collect-{known[fingerprints[0]].collection}"
-    with store.lock(Path("work/locks") / collection, LOG.info):
+    with locking.lock(Path("work/locks") / collection, LOG.info):
         wanted = [known[name] for name in fingerprints if store.dataset_problem(known[name])]
         if wanted:
             levels = {dataset.name.rpartition("/")[2]: dataset.path for dataset in wanted}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dac.errors import UserError
+from dac.locking import lock
 
 LOCK_FILE = Path("datasets.lock")
 
@@ -51,11 +52,12 @@ def locked_file(dataset: str, path: Path | None = None) -> dict[str, Any]:
 
 
 def record(dataset: str, facts: dict[str, Any]) -> dict[str, Any]:
-    """Write one entry into datasets.lock, atomically; returns it."""
-    locked = {**_read(), dataset: facts}
-    temporary = LOCK_FILE.with_suffix(f".lock.{os.getpid()}")
-    temporary.write_text(json.dumps(locked, indent=2, sort_keys=True) + "\n")
-    temporary.replace(LOCK_FILE)
+    """Write one entry into datasets.lock, atomically and one process at a time; returns it."""
+    with lock(Path("work/locks/datasets.lock"), waiting=lambda _: None):
+        locked = {**_read(), dataset: facts}
+        temporary = LOCK_FILE.with_suffix(f".lock.{os.getpid()}")
+        temporary.write_text(json.dumps(locked, indent=2, sort_keys=True) + "\n")
+        temporary.replace(LOCK_FILE)
     return facts
 
 
@@ -66,6 +68,7 @@ def _read() -> dict[str, dict[str, Any]]:
         content = json.loads(LOCK_FILE.read_text())
     except ValueError as error:
         raise UserError(f"{LOCK_FILE}: not readable as JSON ({error}); restore it from git.") from None
-    if not isinstance(content, dict) or not all(isinstance(facts, dict) for facts in content.values()):
+    if not isinstance(content, dict) or not all(isinstance(facts, dict | str) for facts in content.values()):
         raise UserError(f"{LOCK_FILE}: not a JSON object of datasets and their facts; restore it from git.")
-    return content
+    # An entry was once the sha256 alone.
+    return {name: {"sha256": facts} if isinstance(facts, str) else facts for name, facts in content.items()}

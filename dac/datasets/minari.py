@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from minari.dataset.minari_storage import MinariStorage
 from dac.datasets.transitions import FloatArray, RawDataset
 from dac.envs import flatten, vector_keys
 from dac.errors import UserError
+from dac.locking import lock
 
 # Minari keeps the data of dataset <id> in <root>/<id>/data.
 _DATA_FOLDER = "data"
@@ -75,8 +76,8 @@ def read(directory: Path) -> RawDataset:
     data = directory.resolve() / _DATA_FOLDER  # Minari joins relative paths wrongly
     if not (data / "metadata.json").is_file():
         raise UserError(
-            f"{directory}: no Minari dataset here (it would have {_DATA_FOLDER}/metadata.json). Collect or "
-            f"download it again, or correct the path."
+            f"{directory}: no Minari dataset here (it would have {_DATA_FOLDER}/metadata.json). Make it "
+            "again (`dac fetch <task>`, or snakemake), or correct the path."
         )
     try:
         dataset = minari.MinariDataset(data)
@@ -85,9 +86,12 @@ def read(directory: Path) -> RawDataset:
             _episode(recorded, keys, actions) for recorded in dataset.iterate_episodes() if len(recorded.rewards)
         ]
     except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{directory}: not a readable Minari dataset ({error}); collect it again.") from error
+        raise UserError(
+            f"{directory}: not a readable Minari dataset ({error}); make it again (`dac fetch <task>`, or "
+            "snakemake, after deleting this folder)."
+        ) from error
     if not episodes:
-        raise UserError(f"{directory}: the Minari dataset has no steps. Collect or download it again.")
+        raise UserError(f"{directory}: the Minari dataset has no steps. Make it again, or use another.")
     return to_raw(episodes)
 
 
@@ -149,30 +153,64 @@ def root() -> Path:
     return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
 
 
-def fetch(dataset_id: str) -> Path:
-    """Download a dataset of Minari's server, of just that version; one that is there is left alone.
+def fetch(dataset_id: str, log: Callable[[str], None]) -> Path:
+    """Download a dataset of Minari's server, of just that version; one that is there is used.
+
+    It arrives in a folder beside Minari's and is moved when it is whole. Nothing that is there is ever deleted.
 
     Returns:
         its `data` folder in Minari's root.
 
     Raises:
-        UserError: no network, or the server has no such dataset for this version of Minari.
+        UserError: no network, or the server has no such dataset for this version of Minari; or what is there is broken.
     """
-    data = root() / dataset_id / _DATA_FOLDER
-    if (data / "metadata.json").is_file():
-        return data
+    place = root() / dataset_id
+    with lock(root() / ".dac" / "lock", log):
+        if not place.exists():
+            _download(dataset_id)
+    try:
+        minari.MinariDataset(place / _DATA_FOLDER)
+    except Exception as error:  # whatever the format's libraries raise on a broken file
+        raise UserError(
+            f"minari:{dataset_id}: what is in {place} cannot be opened ({type(error).__name__}: {error}). Delete that "
+            "folder and fetch it again."
+        ) from error
+    return place / _DATA_FOLDER
+
+
+def _download(dataset_id: str) -> None:
+    """Download into a folder of its own inside Minari's root, then move what came, parts of a combination included."""
+    arriving = root() / ".dac" / "arriving"
+    shutil.rmtree(arriving, ignore_errors=True)  # of a process that was killed; the lock is held
+    before = os.environ.get("MINARI_DATASETS_PATH")
+    os.environ["MINARI_DATASETS_PATH"] = str(arriving)
     try:
         minari.download_dataset(dataset_id)
     except Exception as error:  # it passes on whatever the network libraries raise
-        shutil.rmtree(data, ignore_errors=True)
         raise UserError(
             f"minari:{dataset_id}: not downloaded: {type(error).__name__}: {error}. Check the network and the id "
             f"(`minari list remote`), or put the dataset into {root()} (`minari download` elsewhere, then copy "
             f"{dataset_id})."
         ) from error
-    if not (data / "metadata.json").is_file():
-        raise UserError(f"minari:{dataset_id}: Minari reported no error, but there is no {data}. Fetch it again.")
-    return data
+    else:
+        _move(arriving, arriving.parents[1])
+    finally:
+        if before is None:
+            del os.environ["MINARI_DATASETS_PATH"]
+        else:
+            os.environ["MINARI_DATASETS_PATH"] = before
+        shutil.rmtree(arriving, ignore_errors=True)
+
+
+def _move(arriving: Path, target: Path) -> None:
+    """Move datasets (folders with `data`) and the descriptions of their groups to where there are none yet."""
+    found = [path.parent for path in arriving.rglob(_DATA_FOLDER) if (path / "metadata.json").is_file()]
+    found += arriving.rglob("namespace_metadata.json")
+    for path in found:
+        place = target / path.relative_to(arriving)
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(place)
 
 
 def metadata(data: Path) -> dict[str, Any]:
@@ -185,30 +223,42 @@ def metadata(data: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads((data / "metadata.json").read_text())
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{data}/metadata.json: not readable ({error}). Delete the dataset and fetch it again."
+            f"{data}/metadata.json: not readable ({error}). Fetch the dataset again (`dac fetch <task>`)."
         ) from None
     return content
 
 
-def evaluation_spec(dataset_id: str) -> EnvSpec:
+def evaluation_spec(data: Path) -> EnvSpec:
     """The specification of the environment to evaluate in: the dataset's own for that purpose, else the recorded one.
 
     A maze's episodes end at the goal, as the paper counts them, also where the data were recorded without an end.
 
+    Args:
+        data: the dataset's `data` folder.
+
     Raises:
         UserError: the dataset is not here, or names no environment.
     """
-    found = metadata(root() / dataset_id / _DATA_FOLDER)
-    text = found.get("eval_env_spec") or found.get("env_spec")
-    if not text:
-        raise UserError(f"minari:{dataset_id}: it names no environment. Give the task's env in params.yaml.")
-    spec = EnvSpec.from_json(text)
+    found = metadata(data)
+    spec = _spec(found.get("eval_env_spec")) or _spec(found.get("env_spec"))
+    if spec is None:
+        raise UserError(f"{data}: the dataset names no environment. Give the task's env in params.yaml.")
     if "Maze" in spec.id:
         spec.kwargs["continuing_task"] = False
     return spec
 
 
-def recorded_env(dataset_id: str) -> str | None:
-    """Id of the environment that a dataset of Minari's was recorded in, None where it names none."""
-    text = metadata(root() / dataset_id / _DATA_FOLDER).get("env_spec")
-    return EnvSpec.from_json(text).id if text else None
+def recorded_env(data: Path) -> str | None:
+    """Id of the environment that a dataset was recorded in, None where it names none."""
+    spec = _spec(metadata(data).get("env_spec"))
+    return spec.id if spec else None
+
+
+def _spec(text: str | None) -> EnvSpec | None:
+    """A specification from its JSON, also from one that an older Gymnasium wrote, with fields that are gone."""
+    if not text:
+        return None
+    content = json.loads(text)
+    for gone in ("autoreset", "apply_api_compatibility"):
+        content.pop(gone, None)
+    return EnvSpec.from_json(json.dumps(content))

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,13 @@ import numpy as np
 import pytest
 import torch
 
+from dac import envs
 from dac.datasets import collect, folder
+from dac.datasets.recording import Recorder
+from dac.datasets.sac_checkpoint import Checkpoint
 from dac.datasets.transitions import content_hash, episode_returns, statistics
 from dac.errors import UserError
+from dac.signals import Interrupted
 
 SAC = {"steps": 300, "learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "learning_rate": 1e-3}
 RECIPE: dict[str, Any] = {
@@ -257,7 +264,7 @@ def test_a_collection_that_was_ended_goes_on_and_gives_the_same_data(
             assert "state saved" not in output, "an exception here; the command line turns it into a message"
         else:
             assert process.returncode == -signal.SIGKILL
-        assert (tmp_path / "work" / "current").is_file()
+        assert list((tmp_path / "work").glob("*/current"))
     resumed += [line for line in finish(tmp_path) if line.startswith("resumed at SAC step ")]
     assert len(resumed) == 2
     assert {level: content_hash(folder.load(tmp_path / level)) for level in LONG["levels"]} == uninterrupted
@@ -270,4 +277,47 @@ def test_a_state_that_has_passed_a_wanted_level_is_not_used(tmp_path: Path) -> N
     process.terminate()
     process.communicate(timeout=60)
     shutil.rmtree(tmp_path / "medium")
-    assert "the saved state has passed a level that is wanted now; training starts anew" in finish(tmp_path)
+    assert any("training starts anew" in line for line in finish(tmp_path))
+
+
+def test_a_training_for_other_levels_leaves_a_saved_state_alone(uninterrupted: dict[str, str], tmp_path: Path) -> None:
+    """Stopped with medium-replay ahead; then `medium`, which it has passed, is asked for and made anew beside it."""
+    process = start(tmp_path)
+    lines_until(process, "medium taken at step 1000")
+    process.terminate()
+    process.communicate(timeout=60)
+    (saved,) = (tmp_path / "work").glob("*/current")
+    assert saved.parent.name == "medium-replay"
+    recipe = {**LONG, "levels": {"medium": LONG["levels"]["medium"]}}
+    lines: list[str] = []
+    collect.collect("Hopper-v5", recipe, {"medium": tmp_path / "again"}, tmp_path / "work", lines.append)
+    assert content_hash(folder.load(tmp_path / "again")) == uninterrupted["medium"]
+    assert saved.is_file()
+    assert any("resumed at SAC step" in line for line in finish(tmp_path))
+    assert content_hash(folder.load(tmp_path / "medium-replay")) == uninterrupted["medium-replay"]
+
+
+def test_a_signal_ends_a_roll_out(tmp_path: Path) -> None:
+    """A million steps would take minutes."""
+    recipe = {**LONG, "levels": {"medium": {"at_step": 300, "transitions": 1_000_000}}}
+    threading.Timer(6.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    began = time.monotonic()
+    with pytest.raises(Interrupted, match="stopped by a signal"):
+        collect.collect("Hopper-v5", recipe, {"medium": tmp_path / "medium"}, tmp_path / "work", print)
+    assert time.monotonic() - began < 30
+    assert not (tmp_path / "medium").exists()
+
+
+def test_a_state_that_the_disk_does_not_take_leaves_the_one_before(tmp_path: Path) -> None:
+    recorder = Recorder(envs.make("Hopper-v5"))
+    model = collect._new_sac(recorder, collect._sac_recipe(LONG["sac"]), 0)
+    model.learn(total_timesteps=40)
+    checkpoint = Checkpoint(tmp_path / "work", {"medium": {}}, recorder)
+    checkpoint.save(model, {"medium": {}}, {"seconds": 1.0})
+    before = (tmp_path / "work/medium/current").read_text()
+    model.learn(total_timesteps=40, reset_num_timesteps=False)
+    (tmp_path / "work/medium" / f"steps-{model.num_timesteps}").symlink_to("/dev/full/x")
+    with pytest.raises(UserError, match=r"the training's state was not saved: .*goes on from the state before"):
+        checkpoint.save(model, {"medium": {}}, {"seconds": 2.0})
+    assert (tmp_path / "work/medium/current").read_text() == before
+    assert (tmp_path / "work/medium" / before / "model.zip").is_file()

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,9 +64,22 @@ def test_what_has_no_entry_and_no_file() -> None:
     assert not Path("datasets.lock").exists()
 
 
-@pytest.mark.parametrize("text", ['{"file:a": {},}', '{"file:a": "1"}', "[]", ""])
+@pytest.mark.parametrize("text", ['{"file:a": {},}', '{"file:a": 1}', "[]", ""])
 def test_a_lock_that_is_not_readable(text: str) -> None:
     Path("datasets.lock").write_text(text)
     with pytest.raises(UserError, match=r"datasets.lock: not .* restore it from git"):
         locked_file("file:data.hdf5", Path("data.hdf5"))
     assert Path("datasets.lock").read_text() == text
+
+
+def test_an_entry_of_old_is_the_sha256_alone() -> None:
+    Path("datasets.lock").write_text('{"file:data.hdf5": "1"}')
+    assert locked_file("file:data.hdf5", Path("data.hdf5")) == {"sha256": "1"}
+
+
+def test_processes_beside_each_other_lose_no_entry() -> None:
+    code = "import sys; from dac.datasets.lock import record; [record(f'{sys.argv[1]}{i}', {}) for i in range(20)]"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    three = [subprocess.Popen([sys.executable, "-c", code, name], env=environment) for name in "abc"]
+    assert [process.wait(timeout=60) for process in three] == [0, 0, 0]
+    assert len(lock()) == 60

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import minari as library
 import numpy as np
 import pytest
 from minari import DataCollector
-from tiny import COMPUTE, Project, publish
+from tiny import COMPUTE, Project, publish, publish_study
 
 from dac import envs, evaluation, plan, store
 from dac.datasets import loading, minari
@@ -91,7 +93,8 @@ def test_other_contents_than_the_locks_are_refused(project: Project, root: Path)
     dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
     with pytest.raises(UserError, match=r"have the sha256 .*, but datasets.lock says 000000000000…"):
         loading.fetch(dataset, ())
-    assert store.dataset_problem(dataset) == "missing"
+    with pytest.raises(UserError, match=r"datasets.lock says 000000000000…"):
+        loading.load(dataset)
 
 
 def test_without_a_copy_and_a_network(project: Project, offline: None, root: Path) -> None:
@@ -102,19 +105,95 @@ def test_without_a_copy_and_a_network(project: Project, offline: None, root: Pat
     assert not (root / HOPPER).exists()
 
 
-def test_a_download_that_breaks_off_leaves_nothing(
-    project: Project, root: Path, monkeypatch: pytest.MonkeyPatch
+def arrive(dataset_id: str, whole: bool) -> None:
+    """What a download does to Minari's folder, the metadata first."""
+    place = Path(os.environ["MINARI_DATASETS_PATH"]) / dataset_id / "data"
+    shutil.copytree(Path("elsewhere") / dataset_id / "data", place)
+    if not whole:
+        (place / "main_data.hdf5").unlink()
+
+
+@pytest.mark.parametrize("ending", [TimeoutError("timed out"), KeyboardInterrupt()])
+def test_a_download_that_breaks_off_does_not_stand_in_the_way(
+    project: Project, root: Path, monkeypatch: pytest.MonkeyPatch, ending: BaseException
 ) -> None:
+    """Also where a kill left what had arrived: the next one starts over, and ends well."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(Path("elsewhere").resolve()))
+    record(gym.make("Hopper-v5"), HOPPER)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(root))
+    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
+
     def half(dataset_id: str) -> None:
-        (root / dataset_id / "data").mkdir(parents=True)
-        (root / dataset_id / "data" / "main_data.hdf5").write_bytes(b"half")
-        raise TimeoutError("timed out")
+        arrive(dataset_id, whole=False)
+        raise ending
 
     monkeypatch.setattr(library, "download_dataset", half)
-    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
-    with pytest.raises(UserError, match="TimeoutError: timed out"):
+    with pytest.raises((UserError, KeyboardInterrupt)):
         loading.fetch(dataset, ())
-    assert not (root / HOPPER / "data").exists()
+    assert not (root / HOPPER).exists()
+    assert os.environ["MINARI_DATASETS_PATH"] == str(root)
+    (root / ".dac/arriving" / HOPPER / "data").mkdir(parents=True)  # as a kill would leave it
+    monkeypatch.setattr(library, "download_dataset", lambda dataset_id: arrive(dataset_id, whole=True))
+    loading.fetch(dataset, ())
+    assert len(loading.load(dataset)[0]) == 60
+    assert not (root / ".dac/arriving").exists()
+
+
+def test_a_copy_that_cannot_be_opened_is_named_and_kept(project: Project, root: Path) -> None:
+    record(gym.make("Hopper-v5"), HOPPER)
+    (root / HOPPER / "data/main_data.hdf5").unlink()
+    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
+    with pytest.raises(UserError, match=rf"what is in {root}/{HOPPER} cannot be opened .* Delete that folder"):
+        loading.fetch(dataset, ())
+    assert (root / HOPPER / "data/metadata.json").is_file()
+
+
+def test_a_specification_that_an_older_gymnasium_wrote(project: Project, root: Path) -> None:
+    record(gym.make("Hopper-v5"), HOPPER)
+    path = root / HOPPER / "data/metadata.json"
+    content = json.loads(path.read_text())
+    old = {"id": None, "order_enforce": True, "autoreset": False, "disable_env_checker": False}
+    spec = {**old, "apply_api_compatibility": False, **json.loads(content["env_spec"])}
+    path.write_text(json.dumps({**content, "env_spec": json.dumps(spec)}))
+    dataset = fetched(task(project, HOPPER))
+    assert minari.recorded_env(dataset.path / "data") == "Hopper-v5"
+    assert envs.make(f"minari:{HOPPER}").observation_space.shape == (11,)
+
+
+def test_a_recorded_wrapper_that_cannot_be_made_again(project: Project, root: Path) -> None:
+    record(gym.make("Hopper-v5"), HOPPER)
+    path = root / HOPPER / "data/metadata.json"
+    content = json.loads(path.read_text())
+    spec = json.loads(content["env_spec"])
+    spec["additional_wrappers"] = [{"name": "Monitor", "entry_point": "own.wrappers:Monitor", "kwargs": None}]
+    path.write_text(json.dumps({**content, "env_spec": json.dumps(spec)}))
+    fetched(task(project, HOPPER))
+    with pytest.raises(UserError, match=r"cannot be made: .*Monitor.* Give the task's env in params.yaml"):
+        envs.make(f"minari:{HOPPER}")
+
+
+def test_the_project_keeps_to_the_copy_that_it_fetched(
+    project: Project, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another shell, without the variable."""
+    record(gym.make("Hopper-v5"), HOPPER)
+    dataset = fetched(task(project, HOPPER))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(root / "other"))
+    assert len(loading.load(dataset)[0]) == 60
+    assert envs.make(f"minari:{HOPPER}").observation_space.shape == (11,)
+
+
+def test_the_lock_is_compared_and_mended_with_the_folder_there(project: Project) -> None:
+    record(gym.make("Hopper-v5"), HOPPER)
+    dataset = fetched(task(project, HOPPER))
+    text = Path("datasets.lock").read_text()
+    Path("datasets.lock").unlink()
+    loading.fetch(dataset, ())
+    assert Path("datasets.lock").read_text() == text
+    digest = json.loads(text)[f"minari:{HOPPER}"]["sha256"]
+    Path("datasets.lock").write_text(text.replace(digest, "0" * 64))
+    with pytest.raises(UserError, match=r"but datasets.lock says 000000000000…"):
+        loading.load(dataset)
 
 
 def test_the_version_is_asked_for(project: Project) -> None:
@@ -152,6 +231,14 @@ def test_an_evaluation_alone_asks_for_the_data_it_recovers_from(project: Project
     assert pending.trainings(group, [0, 1]) == [marker]
 
 
+def test_a_clone_with_everything_published_fetches_nothing(project: Project) -> None:
+    found = task(project, HOPPER).plan()
+    publish_study(found)
+    pending = Pending(project.load())
+    assert pending.runs("tiny") == []
+    assert pending.report("tiny") == []
+
+
 def test_another_version_of_the_environment_is_refused(project: Project) -> None:
     record(gym.make("Hopper-v5"), HOPPER)
     group = task(project, HOPPER, env="Hopper-v4").group()
@@ -163,7 +250,7 @@ def test_another_version_of_the_environment_is_refused(project: Project) -> None
 def test_an_environment_that_no_longer_exists(project: Project, root: Path) -> None:
     record(gym.make("Hopper-v5"), HOPPER)
     fetched(task(project, HOPPER))
-    path = root / HOPPER / "data" / "metadata.json"
+    path = root / HOPPER / "data/metadata.json"
     path.write_text(path.read_text().replace("gymnasium.envs.mujoco.hopper_v5", "gymnasium.envs.mujoco.hopper_v9"))
     with pytest.raises(UserError, match=rf"'minari:{HOPPER}' cannot be made: .*hopper_v9"):
         envs.make(f"minari:{HOPPER}")
@@ -226,4 +313,3 @@ def test_references_are_d4rls_where_the_metadata_have_others(
     fetched(project)
     assert "its metadata has the references [1.0, 2.0]; scores here use D4RL's, (-20.272305, 3234.3)" in caplog.text
     assert project.plan().cells[0].evaluations[0].reference == (-20.272305, 3234.3)
-    assert minari.recorded_env(HOPPER) == "Hopper-v5"

@@ -59,7 +59,7 @@ wildcard_constraints:
     seeds=r"\d+(-\d+)*",
     evaluations=r"[0-9a-f]{12}(-[0-9a-f]{12})*",
     key=r"[0-9a-f]{12}",
-    env=r"[A-Za-z0-9_.-]+",
+    env=r"[A-Za-z0-9_./-]+",
     datasets=r"[0-9a-f]{12}(-[0-9a-f]{12})*",
 
 
