@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -162,3 +163,18 @@ def write_own(path: Path, env_id: str | None = None, nan_at: int | None = None) 
         file["timeouts"] = np.zeros(240, np.bool_)
         if env_id:
             file["metadata/env_id"] = env_id
+
+
+def test_demonstrations_by_people(tmp_path: Path) -> None:
+    """Real data without terminal states, in the environment that the file names, to a trained and evaluated run."""
+    project = project_with(tmp_path / "project", {"dataset": "file:door_human.hdf5"})
+    shutil.copy(shared_data("adroit") / "door_human.hdf5", project.path)
+    project.succeed("snakemake", "own", "--cores", "1", "--show-failed-logs")
+    run = run_of(project)
+    assert (run["status"], run["data"]["episodes"], run["data"]["steps"]) == ("complete", 25, 6729)  # type: ignore[index]
+    assert run["identity"]["env"] == "AdroitHandDoor-v1"  # type: ignore[index]
+    (table,) = project.path.glob("results/own/tables/main-scores.csv")
+    assert "own,soft" in table.read_text()
+    # The references are those of D4RL's door: no reference_returns were given.
+    (entry,) = run["evaluations"].values()  # type: ignore[attr-defined]
+    assert entry["settings"]["reference_returns"] == [-56.512833, 2880.5693087298737]
