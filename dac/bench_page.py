@@ -163,6 +163,7 @@ def _environments(records: list[Record]) -> str:
 def _plot(frame: pd.DataFrame, x: str, hue: str, path: Path, xlabel: str, ylabel: str) -> None:
     import seaborn
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axis = figure.subplots()
@@ -170,6 +171,8 @@ def _plot(frame: pd.DataFrame, x: str, hue: str, path: Path, xlabel: str, ylabel
     axis.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
     ticks = sorted(frame[x].unique())
     axis.set_xticks(ticks, [str(tick) for tick in ticks])
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.yaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()
     axis.legend(title=None, frameon=False, fontsize="small")
     axis.spines[["top", "right"]].set_visible(False)
