@@ -165,9 +165,10 @@ def fetch(dataset_id: str, log: Callable[[str], None]) -> Path:
         UserError: no network, or the server has no such dataset for this version of Minari; or what is there is broken.
     """
     place = root() / dataset_id
-    with lock(root() / ".dac" / "lock", log):
-        if not place.exists():
-            _download(dataset_id)
+    if not place.exists():  # a copy may lie in a folder in which nothing can be written
+        with lock(root() / ".dac" / "lock", log):
+            if not place.exists():
+                _download(dataset_id, root())
     try:
         minari.MinariDataset(place / _DATA_FOLDER)
     except Exception as error:  # whatever the format's libraries raise on a broken file
@@ -178,9 +179,9 @@ def fetch(dataset_id: str, log: Callable[[str], None]) -> Path:
     return place / _DATA_FOLDER
 
 
-def _download(dataset_id: str) -> None:
+def _download(dataset_id: str, target: Path) -> None:
     """Download into a folder of its own inside Minari's root, then move what came, parts of a combination included."""
-    arriving = root() / ".dac" / "arriving"
+    arriving = target / ".dac" / "arriving"
     shutil.rmtree(arriving, ignore_errors=True)  # of a process that was killed; the lock is held
     before = os.environ.get("MINARI_DATASETS_PATH")
     os.environ["MINARI_DATASETS_PATH"] = str(arriving)
@@ -189,11 +190,11 @@ def _download(dataset_id: str) -> None:
     except Exception as error:  # it passes on whatever the network libraries raise
         raise UserError(
             f"minari:{dataset_id}: not downloaded: {type(error).__name__}: {error}. Check the network and the id "
-            f"(`minari list remote`), or put the dataset into {root()} (`minari download` elsewhere, then copy "
+            f"(`minari list remote`), or put the dataset into {target} (`minari download` elsewhere, then copy "
             f"{dataset_id})."
         ) from error
     else:
-        _move(arriving, arriving.parents[1])
+        _move(arriving, target)
     finally:
         if before is None:
             del os.environ["MINARI_DATASETS_PATH"]
