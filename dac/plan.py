@@ -327,11 +327,12 @@ def _check_window(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
             continue  # measured by drawn actions, not by the last evaluations
         values = cell.group.values
         evaluations = 1 + -(-values["steps"] // values["eval_interval"])
-        if params.report.window > evaluations or values["kept_policies"] > evaluations:
+        asked = {"report.window": params.report.window, "kept_policies": values["kept_policies"]}
+        more = " and ".join(f"{name} ({count})" for name, count in asked.items() if count > evaluations)
+        if more:
             raise UserError(
                 f"params.yaml: studies.{study}: {cell.task} is evaluated {evaluations} times in {values['steps']} "
-                f"steps, fewer than report.window ({params.report.window}) or kept_policies "
-                f"({values['kept_policies']}); lower eval_interval or those two."
+                f"steps, fewer than {more}; lower eval_interval or that."
             )
 
 
@@ -445,7 +446,10 @@ def dataset_of(params: Params, task_name: str) -> Dataset:
     Raises:
         UserError: an unknown D4RL id, or a file that is neither present nor in datasets.lock.
     """
-    return dataset_named(params, params.tasks[task_name].dataset)
+    try:
+        return dataset_named(params, params.tasks[task_name].dataset)
+    except UserError as error:
+        raise UserError(f"params.yaml: tasks.{task_name}.dataset: {error}") from None
 
 
 def dataset_named(params: Params, dataset_id: str) -> Dataset:

@@ -34,9 +34,8 @@ def convert(dataset: Dataset, path: Path) -> None:
     else the last observation again. Training never reads it.
 
     Raises:
-        UserError: the file is not the one that the dataset's identity names, or its contents are not usable.
+        UserError: its contents are not usable. That it is the file of the dataset's identity, `check_source` says.
     """
-    check_source(dataset, path)
     raw = d4rl.read(path)
     clipped = _check_rows(dataset, path, raw)
     last, recorded = d4rl.last_observations(path, raw)

@@ -26,7 +26,7 @@ def listing(params: Params) -> str:
         try:
             tasks.setdefault(dataset_of(params, name), []).append(name)
         except UserError as error:
-            problems.append(f"{name}: {error}")
+            problems.append(str(error))
     rows = [(dataset.id, ", ".join(names), _local(dataset), _verified(dataset)) for dataset, names in tasks.items()]
     text = tabulate(rows, headers=("dataset", "tasks", "here", "contents"), tablefmt="plain", disable_numparse=True)
     return "\n".join([text, *problems]) + "\n"

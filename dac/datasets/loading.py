@@ -46,7 +46,13 @@ def _convert(dataset: Dataset, path: Path) -> None:
     """Make the folder of a dataset that is a file, unless it is there; one process at a time."""
     with _lock(dataset):
         if store.folder_problem(dataset):
-            convert.convert(dataset, path)
+            convert.check_source(dataset, path)
+            try:
+                convert.convert(dataset, path)
+            except UserError:
+                if dataset.source == "file":
+                    lock.forget(dataset.id)  # that file is of no use; the repaired one has another sha256
+                raise
         elif path.is_file() and convert.source_changed(dataset, path):
             convert.check_source(dataset, path)
 

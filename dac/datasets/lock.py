@@ -40,10 +40,13 @@ def locked_file(dataset: str, path: Path | None = None) -> dict[str, Any]:
     if found := entry(dataset):
         return found
     if path is None or not path.is_file():
-        where = "no checksum is published for it" if path is None else f"there is no file {path}"
+        if path is None:
+            where, how = "no checksum is published for it", f"`dac fetch {dataset.partition(':')[2]}` gets it"
+        else:
+            where, how = f"there is no file {path}", "Put the file in place or correct the path in params.yaml"
         raise UserError(
-            f"dataset {dataset}: {LOCK_FILE} has no entry for it and {where}. Put the file in place (for D4RL: "
-            f"`dac fetch {dataset.partition(':')[2]}`), or restore {LOCK_FILE} from git."
+            f"dataset {dataset}: {LOCK_FILE} has no entry for it and {where}. {how}; or restore {LOCK_FILE}, if it was "
+            "committed."
         )
     from dac.datasets import d4rl  # HDF5: only where a file is read
 
@@ -54,11 +57,22 @@ def locked_file(dataset: str, path: Path | None = None) -> dict[str, Any]:
 def record(dataset: str, facts: dict[str, Any]) -> dict[str, Any]:
     """Write one entry into datasets.lock, atomically and one process at a time; returns it."""
     with lock(Path("work/locks/datasets.lock"), waiting=lambda _: None):
-        locked = {**_read(), dataset: facts}
-        temporary = LOCK_FILE.with_suffix(f".lock.{os.getpid()}")
-        temporary.write_text(json.dumps(locked, indent=2, sort_keys=True) + "\n")
-        temporary.replace(LOCK_FILE)
+        _write({**_read(), dataset: facts})
     return facts
+
+
+def forget(dataset: str) -> None:
+    """Delete the entry of a dataset whose contents turned out to be unusable: it will be repaired, and so another."""
+    with lock(Path("work/locks/datasets.lock"), waiting=lambda _: None):
+        locked = _read()
+        if locked.pop(dataset, None) is not None:
+            _write(locked)
+
+
+def _write(locked: dict[str, dict[str, Any]]) -> None:
+    temporary = LOCK_FILE.with_suffix(f".lock.{os.getpid()}")
+    temporary.write_text(json.dumps(locked, indent=2, sort_keys=True) + "\n")
+    temporary.replace(LOCK_FILE)
 
 
 def _read() -> dict[str, dict[str, Any]]:

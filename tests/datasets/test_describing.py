@@ -47,7 +47,7 @@ def test_what_is_converted_is_compared_with_its_note(project: Project) -> None:
 def test_a_dataset_that_cannot_be_identified_is_named_below(project: Project) -> None:
     project.set("tasks.lost", {"dataset": "file:data/lost.hdf5", "env": "Hopper-v4"})
     text = listing(project.load())
-    assert "lost: dataset file:data/lost.hdf5" in text
+    assert "tasks.lost.dataset: dataset file:data/lost.hdf5" in text
     assert "verified" in line(text, "file:data/pendulum")
 
 

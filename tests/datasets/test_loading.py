@@ -119,6 +119,18 @@ def test_a_file_in_which_no_episode_ends(project: Project) -> None:
         loading.load(dataset)
 
 
+def test_a_broken_file_is_forgotten_so_that_its_repair_is_taken(project: Project) -> None:
+    """What could not be converted stays out of datasets.lock."""
+    whole = Path("data/pendulum.hdf5").read_bytes()
+    dataset = change("rewards", np.full(240, np.nan, np.float32))
+    with pytest.raises(UserError, match="rewards has NaN"):
+        loading.load(dataset)
+    assert json.loads(Path("datasets.lock").read_text()) == {}
+    Path("data/pendulum.hdf5").write_bytes(whole)
+    repaired = plan.dataset_of(project.load(), "pendulum")
+    assert len(loading.load(repaired)[0]) == 240
+
+
 def test_a_file_without_rows(project: Project) -> None:
     for key, shape in {"observations": (0, 4), "actions": (0, 1), "rewards": 0, "terminals": 0, "timeouts": 0}.items():
         dataset = change(key, np.zeros(shape, np.float32))
