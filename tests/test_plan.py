@@ -440,7 +440,7 @@ def test_settings_that_do_not_go_together(project: Project) -> None:
     with pytest.raises(UserError, match=r"pendulum is evaluated 5 times in 40 steps, fewer than report.window \(6\)"):
         project.plan()
     project.set("report.window", 5).plan()
-    with pytest.raises(UserError, match=r"or kept_policies \(6\)"):
+    with pytest.raises(UserError, match=r"fewer than kept_policies \(6\)"):
         project.set("studies.tiny.settings.kept_policies", 6).plan()
     with pytest.raises(UserError, match=r"eta_min is 2.0, more than eta_max, 1.0"):
         Project().set("tasks.pendulum.settings.eta_min", 2.0).set("studies.tiny.settings.eta_max", 1.0).plan()
