@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 from collections.abc import Iterator
 from types import FrameType
-
-LOG = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error
@@ -43,7 +40,7 @@ def stop_request() -> Iterator[StopRequest]:
     request = StopRequest()
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        LOG.info("signal %s: saving", signal.Signals(signum).name)
+        # Nothing is logged here: the signal may have come in the middle of writing a line of the log.
         request.signal = signum
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
