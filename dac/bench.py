@@ -20,6 +20,7 @@ from dac.agent import ActingNoise, Agent, AgentConfig, Batch, ShuffledScan, Upda
 from dac.agent.critic import critic_loss, td_targets
 from dac.agent.networks import noise_predictor, q_values
 from dac.agent.policy import sample_actions
+from dac.agent.precision import matrix_products, without_gradient
 from dac.agent.streams import BLOCK_STEPS
 from dac.estimate import step_flops
 from dac.params import AgentSettings, TrainingSettings
@@ -31,7 +32,12 @@ SWEEP = (5, 10, 20, 50, 100)
 
 
 def measure(
-    device: str, threads: int, seconds: float, runs: Sequence[int] = (1,), sweep: Sequence[int] = ()
+    device: str,
+    threads: int,
+    seconds: float,
+    runs: Sequence[int] = (1,),
+    sweep: Sequence[int] = (),
+    precision: str = "fp32",
 ) -> dict[str, Any]:
     """Time gradient steps with the paper's settings on random data of Hopper's sizes, and environment steps.
 
@@ -41,6 +47,7 @@ def measure(
         seconds: how long to measure each number.
         runs: pack sizes.
         sweep: diffusion steps T, for soft and denoised guidance, one run each.
+        precision: of a step's products, as `training.precision`.
 
     Returns:
         `packs`, `sweep`, `matmul_flops` (the ceiling: this machine's batched float32 products of the critics' size),
@@ -52,12 +59,19 @@ def measure(
     assert env.observation_space.shape and env.action_space.shape  # vectors, says envs.make
     sizes = env.observation_space.shape[0], env.action_space.shape[0]
     with devices.claimed(device) as chosen:
-        packs = [_pack(count, sizes, chosen, seconds) for count in sorted(runs)]
+        packs = [_pack(count, sizes, chosen, seconds, precision) for count in sorted(runs)]
         ceiling = _matmul_flops(chosen, seconds)
-        steps = [_sweep_row(guidance, count, sizes, chosen, seconds) for count in sweep for guidance in _GUIDANCES]
+        steps = [
+            _sweep_row(
+                AgentConfig(guidance=guidance, diffusion_steps=count, precision=precision), sizes, chosen, seconds
+            )
+            for count in sweep
+            for guidance in _GUIDANCES
+        ]
     made = provenance.provenance(devices.name(chosen), seconds)
     return {
         "what": "soft guidance at the paper's settings on random data, without evaluations",
+        "precision": precision,
         "step_ms": packs[0]["step_ms"],
         "flops": packs[0]["flops"],
         "packs": packs,
@@ -119,14 +133,17 @@ class Workload:
             actions, values = agent.next_action_values(states, prior, draws.critic_z)
             targets = td_targets(config, batch, values)
 
+        actor = without_gradient(agent._actor.target.named, config.precision)
+        critics = without_gradient(agent._critic.target.named, config.precision)
+
         @torch.no_grad()
         def sample() -> None:
-            predictor = noise_predictor(agent._actor.target.named, states, config.diffusion_steps, prior.shape[-1])
+            predictor = noise_predictor(actor, states, config.diffusion_steps, prior.shape[-1])
             sample_actions(config, agent._schedule, predictor, prior, draws.critic_z)
 
         @torch.no_grad()
         def evaluate() -> None:
-            q_values(agent._critic.target.named, states, actions)
+            q_values(critics, states, actions)
 
         def critic() -> None:
             loss, _ = critic_loss(agent._critic.online.named, batch, targets)
@@ -153,12 +170,13 @@ class Workload:
         self.agent.act(states, 10, draws.prior, draws.z, gumbel=draws.gumbel)
 
 
-def _pack(runs: int, sizes: tuple[int, int], device: torch.device, seconds: float) -> dict[str, Any]:
+def _pack(runs: int, sizes: tuple[int, int], device: torch.device, seconds: float, precision: str) -> dict[str, Any]:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    work = Workload(AgentConfig(), runs, sizes, device)
+    work = Workload(AgentConfig(precision=precision), runs, sizes, device)
     step = _time(work.step, seconds, device)
-    parts = {name: _time(part, seconds / 4, device) for name, part in work.parts().items()}
+    with matrix_products(precision):
+        parts = {name: _time(part, seconds / 4, device) for name, part in work.parts().items()}
     parts["draws"] /= BLOCK_STEPS
     values = {**AgentSettings().model_dump(), **TrainingSettings().model_dump()}
     memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
@@ -172,13 +190,11 @@ def _pack(runs: int, sizes: tuple[int, int], device: torch.device, seconds: floa
     }
 
 
-def _sweep_row(
-    guidance: str, steps: int, sizes: tuple[int, int], device: torch.device, seconds: float
-) -> dict[str, Any]:
-    work = Workload(AgentConfig(guidance=guidance, diffusion_steps=steps), 1, sizes, device)
+def _sweep_row(config: AgentConfig, sizes: tuple[int, int], device: torch.device, seconds: float) -> dict[str, Any]:
+    work = Workload(config, 1, sizes, device)
     return {
-        "diffusion_steps": steps,
-        "guidance": guidance,
+        "diffusion_steps": config.diffusion_steps,
+        "guidance": config.guidance,
         "step_ms": round(1000 * _time(work.step, seconds, device), 3),
         "actor_ms": round(1000 * _time(work.parts()["actor"], seconds / 2, device), 3),
     }

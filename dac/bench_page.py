@@ -23,8 +23,8 @@ INTRODUCTION = """\
 
 Written by `dac bench --page` from the files in [results/](results), each made on one machine by `make bench`, or by
 `dac bench --json FILE`. All numbers are of the paper's settings (batch 256, N = 10, H = 10, T = 5, networks of
-256-256-256) on random data of Hopper's sizes, in float32, without evaluations; medians over repeated calls. Training
-data are in memory, on the device.
+256-256-256) on random data of Hopper's sizes, without evaluations; medians over repeated calls. Training data are in
+memory, on the device. `fp32` and `bf16` are values of `training.precision`.
 """
 
 
@@ -51,7 +51,11 @@ def write(folder: Path = FOLDER) -> Path:
 
 
 def _machine(record: Record) -> str:
-    threads = f", {record['threads']} threads" if record["device"] == "cpu" else f" ({record['device_name']})"
+    threads = (
+        f", {record.get('precision', 'fp32')}, {record['threads']} threads"
+        if record["device"] == "cpu"
+        else f", {record.get('precision', 'fp32')} ({record['device_name']})"
+    )
     return f"{record['machine']}{threads}, torch {record['versions']['torch']}, {record['date']}"
 
 

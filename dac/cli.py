@@ -8,12 +8,15 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from dac import params as parameters
 from dac import plan, store, why
 from dac.errors import UserError
-from dac.params import closest
+from dac.params import Precision, closest
 from dac.signals import Interrupted
+
+PRECISIONS = get_args(Precision)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("recordings", nargs="+", type=Path, metavar="FIXTURE", help="an .npz recording")
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     command.add_argument("--pack", type=int, default=1, help="replay it as one of so many runs")
-    command.add_argument("--tolerance", type=float, default=1e-4, help="largest relative deviation that passes")
+    command.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the products; sets the tolerance")
+    command.add_argument("--tolerance", type=float, help="largest relative deviation that passes, if another")
     command = add("bench", _bench, "measure training and environment speed on this machine")
     command.add_argument("--device", default="cpu")
     command.add_argument("--threads", type=int, default=2)
@@ -80,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--diffusion-steps", type=int, nargs="*", default=[], help="compare soft and denoised guidance at these T"
     )
+    command.add_argument("--precision", choices=PRECISIONS, default="fp32")
     command.add_argument("--page", action="store_true", help="write benchmarks/README.md from the recorded results")
     command.add_argument("--json", type=Path, help="also write the result there")
     return parser
@@ -225,9 +230,11 @@ def _parity(options: argparse.Namespace) -> None:
 
     failed = []
     for path in options.recordings:
-        deviations = parity.replay(path, getattr(torch, options.dtype), pack=options.pack)
+        deviations = parity.replay(path, getattr(torch, options.dtype), pack=options.pack, precision=options.precision)
         for quantity, deviation in deviations.items():
-            limit = parity.ABSOLUTE_TOLERANCES.get(quantity, options.tolerance)
+            limit = parity.tolerance(quantity, options.precision)
+            if options.tolerance is not None and quantity not in parity.ABSOLUTE_TOLERANCES:
+                limit = options.tolerance
             print(f"{path.stem:32s} {quantity:28s} {deviation:.1e}  (limit {limit:.0e})")
             if not deviation <= limit:
                 failed.append(f"{path.stem}: {quantity} deviates by {deviation:.1e}, more than {limit:.0e}")
@@ -243,7 +250,9 @@ def _bench(options: argparse.Namespace) -> None:
 
         print(f"Read {bench_page.write()}")
         return
-    result = bench.measure(options.device, options.threads, options.seconds, options.runs, options.diffusion_steps)
+    result = bench.measure(
+        options.device, options.threads, options.seconds, options.runs, options.diffusion_steps, options.precision
+    )
     text = json.dumps(result, indent=2, sort_keys=True)
     print(text)
     if options.json:

@@ -76,12 +76,16 @@ class AgentSettings(Section):
     bc_threshold: Annotated[float, Field(ge=0)] = 1.0
 
 
+Precision = Literal["fp32", "tf32", "bf16"]  # of a gradient step's matrix products, see dac.agent.precision
+
+
 class TrainingSettings(Section):
     """Settings of the training loop and of the evaluations during training (the learning curve)."""
 
     steps: PositiveInt = 2_000_000
     batch_size: PositiveInt = 256
     lr_decay: Literal["cosine", "constant"] = "cosine"
+    precision: Precision = "fp32"
     eval_interval: PositiveInt = 10_000
     eval_episodes: PositiveInt = 10
     eval_action_samples: PositiveInt = 10

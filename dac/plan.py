@@ -42,7 +42,7 @@ FINGERPRINT_DIGITS = 12
 
 # Settings added after runs were published: left out of the fingerprint while at this neutral value, at which the
 # numbers are the same as before the setting existed, so that older runs stay valid.
-NEUTRAL_SETTINGS: dict[str, Any] = {"sampler_steps": None, "eval_temperature": 0.0}
+NEUTRAL_SETTINGS: dict[str, Any] = {"sampler_steps": None, "eval_temperature": 0.0, "precision": "fp32"}
 
 
 def canonical(value: Any) -> str:

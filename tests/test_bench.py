@@ -40,7 +40,8 @@ def test_steps_train_all_runs() -> None:
 def test_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every number that the page and the plan read, from real calls of a tiny agent."""
     monkeypatch.setattr(bench, "AgentConfig", lambda **changes: AgentConfig(**{**vars(SMALL), **changes}))
-    found = bench.measure("cpu", 1, 0.01, runs=(2, 1), sweep=(3,))
+    found = bench.measure("cpu", 1, 0.01, runs=(2, 1), sweep=(3,), precision="bf16")
+    assert found["precision"] == "bf16"
     assert [pack["runs"] for pack in found["packs"]] == [1, 2]
     assert found["step_ms"] == found["packs"][0]["step_ms"]
     assert all(value > 0 for pack in found["packs"] for value in pack["parts_ms"].values())
@@ -82,10 +83,10 @@ def test_the_page_says_what_the_records_say(tmp_path: Path) -> None:
     (results / "calibration-old.json").write_text(json.dumps({"flops": 1.0}))
     text = bench_page.write(tmp_path).read_text()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
-    box = "box, 2 threads, torch 2.13.0, 2026-11-24"
+    box = "box, fp32, 2 threads, torch 2.13.0, 2026-11-24"
     assert [box, "4", "400.0", "100.0", "50", "50 %", "1.5", "-"] in rows
     assert [box, "100", "10.0", "12.5", "1.25", "2.0", "40.0", "20.00"] in rows
-    assert ["tower, 2 threads, torch 2.13.0, 2026-11-24", "Hopper-v5", "7,000"] in rows
+    assert ["tower, fp32, 2 threads, torch 2.13.0, 2026-11-24", "Hopper-v5", "7,000"] in rows
     for name in re.findall(r"!\[\]\((.*?)\)", text):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 

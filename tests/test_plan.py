@@ -23,6 +23,7 @@ OTHER: dict[str, Any] = {
     "target_rate": 0.5, "actor_ema_start": 8, "actor_ema_interval": 3, "eta": 2.0, "eta_lr": 0.5, "eta_min": 0.25,
     "eta_max": 4.0, "bc_threshold": 0.125, "steps": 50, "batch_size": 8, "lr_decay": "constant", "eval_interval": 20,
     "eval_episodes": 3, "eval_action_samples": 4, "kept_policies": 1, "sampler_steps": 1, "eval_temperature": 0.5,
+    "precision": "bf16",
 }  # fmt: skip
 
 

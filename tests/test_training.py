@@ -389,12 +389,12 @@ OTHER_THAN_DEFAULT = {
     "clip_denoised": False,
     "hidden_sizes": [7, 9], "discount": 0.9, "actor_lr": 1e-2, "critic_lr": 2e-2, "gradient_clip": 3.0,
     "target_rate": 0.5, "actor_ema_start": 8, "actor_ema_interval": 3, "eta": 2.0, "eta_lr": 0.5, "eta_min": 0.25,
-    "eta_max": 4.0, "bc_threshold": 0.125,
+    "eta_max": 4.0, "bc_threshold": 0.125, "precision": "bf16",
 }  # fmt: skip
 
 
 def test_every_setting_reaches_the_agent(project: Project) -> None:
-    assert OTHER_THAN_DEFAULT.keys() == AgentSettings.model_fields.keys()
+    assert OTHER_THAN_DEFAULT.keys() == {*AgentSettings.model_fields, "precision"}
     project.settings["studies"]["tiny"]["settings"] |= OTHER_THAN_DEFAULT
     config = agent_config(project.group().values)
     expected = {**OTHER_THAN_DEFAULT, "hidden_sizes": (7, 9)}

@@ -16,10 +16,11 @@ from dac.agent.batch import Batch, Draws
 from dac.agent.config import AgentConfig
 from dac.agent.critic import Metrics
 from dac.agent.diffusion import make_schedule
-from dac.agent.networks import actor_layout, critic_layout, initial_parameters, noise_predictor, q_values
+from dac.agent.networks import Params, actor_layout, critic_layout, initial_parameters, noise_predictor, q_values
 from dac.agent.optim import Adam, clip_by_global_norm, cosine_decay, moving_average
 from dac.agent.parameters import Layout, Parameters
 from dac.agent.policy import Policy, sample_actions, state_dims
+from dac.agent.precision import matrix_products, without_gradient
 from dac.agent.streams import stream_generator
 
 CPU_TILE = 64  # states; their activations fit a core's second-level cache
@@ -168,8 +169,13 @@ class Agent:
         states = next_observations.shape[1]
         tile = CPU_TILE if next_observations.device.type == "cpu" else states
         samples = prior.shape[1] // states
+        actor, critic = (
+            without_gradient(network.target.named, self.config.precision) for network in (self._actor, self._critic)
+        )
         parts = [
             self._tile_values(
+                actor,
+                critic,
                 next_observations[:, start : start + tile],
                 prior[:, start * samples : (start + tile) * samples],
                 None if z is None else z[:, :, start * samples : (start + tile) * samples],
@@ -179,11 +185,13 @@ class Agent:
         actions, values = zip(*parts, strict=True)
         return torch.cat(actions, 1), torch.cat(values, 2).view(len(prior), -1, states, samples)
 
-    def _tile_values(self, observations: Tensor, prior: Tensor, z: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _tile_values(
+        self, actor: Params, critic: Params, observations: Tensor, prior: Tensor, z: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Actions (R, b*N, A) of the target actor in some states and the target critics' values (R, H, b*N)."""
-        predictor = noise_predictor(self._actor.target.named, observations, self._schedule.steps, prior.shape[-1])
+        predictor = noise_predictor(actor, observations, self._schedule.steps, prior.shape[-1])
         actions = sample_actions(self.config, self._schedule, predictor, prior, z)
-        return actions, q_values(self._critic.target.named, observations, actions)
+        return actions, q_values(critic, observations, actions)
 
     def update(self, batch: Batch, draws: Draws) -> Metrics:
         """Make one gradient step: critic, target critic, actor (with the new target critic), eta, target actor.
@@ -193,8 +201,9 @@ class Agent:
         Returns:
             Metrics (R,): those of `critic.critic_loss` and `actor.actor_loss`, and eta, the value used in this step.
         """
-        metrics = self._update_critic(batch, draws)
-        metrics |= self._update_actor(batch, draws)
+        with matrix_products(self.config.precision):
+            metrics = self._update_critic(batch, draws)
+            metrics |= self._update_actor(batch, draws)
         self.step += 1
         return metrics
 

@@ -8,6 +8,7 @@ GUIDANCES = ("soft", "hard", "denoised", "none")
 Q_TARGETS = ("lcb", "min", "convex")
 BETA_SCHEDULES = ("vp", "linear", "cosine")
 SAMPLERS = ("ddpm", "ddim")
+PRECISIONS = ("fp32", "tf32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,14 @@ class AgentConfig:
     eta_max: float = 100.0
     bc_threshold: float = 1.0  # b: the behaviour-cloning loss that the dual ascent aims at
     temperature: float = 0.0  # of the draw among candidate actions; 0 = the best candidate
+    precision: str = "fp32"  # of a gradient step's matrix products: fp32 | tf32 | bf16, see dac.agent.precision
 
     def __post_init__(self) -> None:
         _check_choice("guidance", self.guidance, GUIDANCES)
         _check_choice("q_target", self.q_target, Q_TARGETS)
         _check_choice("beta_schedule", self.beta_schedule, BETA_SCHEDULES)
         _check_choice("sampler", self.sampler, SAMPLERS)
+        _check_choice("precision", self.precision, PRECISIONS)
         if self.sampler_steps is not None and not 1 <= self.sampler_steps <= self.diffusion_steps:
             raise ValueError(
                 f"sampler_steps: {self.sampler_steps}; allowed are 1 to diffusion_steps = {self.diffusion_steps}"

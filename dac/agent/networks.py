@@ -194,5 +194,7 @@ def layers_behind_first(params: Params, prefix: str) -> list[tuple[Tensor, Tenso
 def _apply(layers: list[tuple[Tensor, Tensor]], hidden: Tensor) -> Tensor:
     """Apply layers to the first one's output: (M, n, its width) -> (M, n, outputs)."""
     for kernel, bias in layers:
-        hidden = torch.baddbmm(bias, mish(hidden), kernel)
+        hidden = torch.baddbmm(
+            bias, mish(hidden.to(kernel.dtype)), kernel
+        )  # dtypes differ in dac.agent.precision alone
     return hidden
