@@ -18,6 +18,7 @@ import torch
 from dac import devices, envs, provenance
 from dac.agent import ActingNoise, Agent, AgentConfig, Batch, ShuffledScan, UpdateNoise
 from dac.agent.critic import critic_loss, td_targets
+from dac.agent.graph import updater
 from dac.agent.networks import noise_predictor, q_values
 from dac.agent.policy import sample_actions
 from dac.agent.precision import matrix_products, without_gradient
@@ -27,7 +28,7 @@ from dac.params import AgentSettings, TrainingSettings
 
 ENVIRONMENT = "Hopper-v5"
 TRANSITIONS = 100_000
-WARM_UP = 3
+WARM_UP = 5  # calls before the clock; a graph is recorded in the fourth
 SWEEP = (5, 10, 20, 50, 100)
 
 
@@ -100,6 +101,7 @@ class Workload:
         self.batch_size = TrainingSettings().batch_size
         seeds = list(range(runs))
         self.agent = Agent(config, seeds, *sizes, device)
+        self.update = updater(self.agent, recorded=True)
         self.noise = UpdateNoise(seeds, config, self.batch_size, sizes[1], device)
         self.scan = ShuffledScan(seeds, TRANSITIONS, self.batch_size, device)
         self.acting = ActingNoise(seeds, "bench", 0, config, 10, 10, sizes[1], device=device)
@@ -121,7 +123,7 @@ class Workload:
         return Batch(*(getattr(self.data, field.name)[indices] for field in dataclasses.fields(Batch)))
 
     def step(self) -> None:
-        self.agent.update(self.batch(), self.noise.draws(self.agent.step))
+        self.update(self.batch(), self.noise.draws(self.agent.step))
 
     def parts(self) -> dict[str, Callable[[], object]]:
         """The parts of a step, each to be called alone; `draws` makes a block of BLOCK_STEPS steps' numbers."""
@@ -147,7 +149,9 @@ class Workload:
 
         def critic() -> None:
             loss, _ = critic_loss(agent._critic.online.named, batch, targets)
-            agent._critic.descend(loss, agent.active, agent.step, 0.0, config.gradient_clip)
+            agent._critic.descend(
+                loss, agent.active, agent._count, torch.zeros_like(agent._count), config.gradient_clip
+            )
 
         def follow() -> None:
             agent._critic.follow(0.0, agent.active)

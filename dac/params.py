@@ -118,6 +118,7 @@ class ComputeSettings(Section):
     pack_size: Annotated[int, Field(ge=1, le=256)] = 8
     threads_per_job: Annotated[int, Field(ge=1, le=256)] = 1
     checkpoint_seconds: PositiveInt = 300
+    cuda_graphs: bool = True
     d4rl_mirrors: tuple[Annotated[str, Field(pattern=r"^(https?|file)://.+$")], ...] = ()
 
 

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from dac import devices, envs, locking, provenance, store
 from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise, initial_run_state
+from dac.agent.graph import updater
 from dac.datasets.loading import load, refuse_other_version
 from dac.datasets.transitions import statistics, to_transitions
 from dac.errors import UserError
@@ -156,6 +157,7 @@ class _Trainer:
     def _advance(self, states: list[RunState], until: int) -> None:
         """Take runs that are at one step to the step `until`, evaluating on the way."""
         agent = Agent.from_run_states(self.config, [state.agent for state in states], states[0].step, self.device)
+        update = updater(agent, recorded=self.compute.cuda_graphs)
         seeds = [state.run.seed for state in states]
         noise = UpdateNoise(
             seeds,
@@ -195,7 +197,7 @@ class _Trainer:
                     agent.step = min([until, *(later for later in self.evaluated if later > step)])
                     progress.update(agent.step - step)
                     continue
-                metrics = agent.update(_batch(data, scan.batch_indices(step)), noise.draws(step))
+                metrics = update(_batch(data, scan.batch_indices(step)), noise.draws(step))
                 progress.update()
                 if (step + 1) % log_interval == 0:
                     self._log(step + 1, metrics, states, writers, (step + 1 - first) / (time.monotonic() - started))

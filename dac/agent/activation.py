@@ -2,7 +2,7 @@
 
 With s = 1 / (1 + exp(-x)) and u = s (2 - s): tanh(softplus(x)) = u / (2 - u). Nothing overflows, nothing cancels, and
 PyTorch's logistic function is vectorised, while its own mish takes a logarithm and a hyperbolic tangent besides, which
-on a CPU costs more than the matrix products around it.
+on a CPU costs more than the matrix products around it. On a GPU, PyTorch's own is one kernel instead of five.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from torch.autograd.function import once_differentiable
 
 def mish(x: Tensor) -> Tensor:
     """Mish of `x`, elementwise; overwrites `x` where autograd keeps nothing, since large temporaries cost most."""
+    if x.is_cuda:
+        return torch.nn.functional.mish(x)
     if x.requires_grad:
         result: Tensor = _Mish.apply(x)  # type: ignore[no-untyped-call]
         return result

@@ -68,7 +68,7 @@ class _Trained:
             f"{name}_adam/v/": self.second,
         }
 
-    def descend(self, loss: Tensor, active: Tensor, step: int, lr: float, max_norm: float) -> Tensor:
+    def descend(self, loss: Tensor, active: Tensor, step: Tensor, lr: Tensor, max_norm: float) -> Tensor:
         """One clipped Adam step on the loss (R,) of the active runs; returns (R,) which of them remain finite.
 
         A run whose loss or gradient is not finite is left as it is.
@@ -79,7 +79,7 @@ class _Trained:
         self.adam.update(self.online.matrix, gradient, step, lr, active)
         return active
 
-    def follow(self, rate: float, active: Tensor) -> None:
+    def follow(self, rate: Tensor | float, active: Tensor) -> None:
         """Move the target of the active runs towards the online network."""
         moving_average(self.target.matrix, self.online.matrix, rate, active)
 
@@ -93,7 +93,6 @@ class Agent:
         config: shared by the runs. seeds: one per run, for the initial parameters. observation_dim: O. action_dim: A.
 
     Attributes:
-        step: gradient steps made.
         eta: (R,), weight of the behaviour-cloning loss.
         active: (R,) bool; False from the first non-finite loss or gradient of a run on. Its parameters, moments and eta
             then stay what they were, to the bit.
@@ -142,6 +141,7 @@ class Agent:
         runs = len(states)
         layouts = _layouts(config, *state_dims(states[0]))
         self.config = config
+        self._count = torch.zeros((), device=device, dtype=torch.float64)
         self.step = step
         self._schedule = make_schedule(config.beta_schedule, config.diffusion_steps, device, dtype)
         self._actor = _Trained("actor", layouts["actor"], runs, device, dtype)
@@ -152,6 +152,16 @@ class Agent:
         self.eta = torch.stack([state["eta"] for state in states]).to(device, dtype)
         self.active = torch.stack([state["active"] for state in states]).to(device)
         self.policy = Policy(config, self._schedule, self._actor.online.named, self._critic.target.named)
+
+    @property
+    def step(self) -> int:
+        """Gradient steps made. The device keeps its own count, which the rates of a step are computed from."""
+        return self._step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        self._step = step
+        self._count.fill_(step)
 
     @torch.no_grad()
     def next_action_values(self, next_observations: Tensor, prior: Tensor, z: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -201,18 +211,30 @@ class Agent:
         Returns:
             Metrics (R,): those of `critic.critic_loss` and `actor.actor_loss`, and eta, the value used in this step.
         """
+        metrics = self.update_on_device(batch, draws)
+        self.count_step()
+        return metrics
+
+    def update_on_device(self, batch: Batch, draws: Draws) -> Metrics:
+        """The device's part of `update`: it changes tensors in place and depends on them alone, so it can be recorded
+        once and replayed (`dac.agent.graph`).
+        """
         with matrix_products(self.config.precision):
             metrics = self._update_critic(batch, draws)
             metrics |= self._update_actor(batch, draws)
-        self.step += 1
+        self._count.add_(1)
         return metrics
+
+    def count_step(self) -> None:
+        """The host's part of `update`."""
+        self._step += 1
 
     def _update_critic(self, batch: Batch, draws: Draws) -> Metrics:
         config = self.config
         targets = self._targets(batch, draws)
         loss, metrics = critic_objective.critic_loss(self._critic.online.named, batch, targets)
-        lr = cosine_decay(config.critic_lr, self.step, config.lr_decay_steps)
-        self.active = self._critic.descend(loss, self.active, self.step, lr, config.gradient_clip)
+        lr = cosine_decay(config.critic_lr, self._count, config.lr_decay_steps)
+        self.active.copy_(self._critic.descend(loss, self.active, self._count, lr, config.gradient_clip))
         self._critic.follow(config.target_rate, self.active)
         return metrics
 
@@ -235,13 +257,13 @@ class Agent:
             draws=draws,
             eta=self.eta,
         )
-        metrics["eta"] = self.eta
-        lr = cosine_decay(config.actor_lr, self.step, config.lr_decay_steps)
-        self.active = self._actor.descend(loss, self.active, self.step, lr, config.gradient_clip)
+        metrics["eta"] = self.eta.clone()
+        lr = cosine_decay(config.actor_lr, self._count, config.lr_decay_steps)
+        self.active.copy_(self._actor.descend(loss, self.active, self._count, lr, config.gradient_clip))
         if config.eta_lr > 0 and config.guidance != "none":
-            self.eta = torch.where(self.active, updated_eta(config, self.eta, metrics["bc_loss"]), self.eta)
-        if self.step % config.actor_ema_interval == 0 and self.step > config.actor_ema_start:
-            self._actor.follow(config.target_rate, self.active)
+            self.eta.copy_(torch.where(self.active, updated_eta(config, self.eta, metrics["bc_loss"]), self.eta))
+        due = (self._count % config.actor_ema_interval == 0) & (self._count > config.actor_ema_start)
+        self._actor.follow(config.target_rate * due, self.active)
         return metrics
 
     def candidates(

@@ -15,14 +15,18 @@ from torch import Tensor
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
-def cosine_decay(base: float, step: int, decay_steps: int | None) -> float:
+def cosine_decay(base: float, step: Tensor, decay_steps: int | None) -> Tensor:
     """Learning rate of a step, counted from 0: base * (1 + cos(pi * step / decay_steps)) / 2, 0 from decay_steps on.
 
-    decay_steps None: the constant base.
+    Args:
+        step: (), float64, on the device, so that a recorded step computes its own rate. decay_steps: None: constant.
+
+    Returns:
+        (), float64.
     """
     if decay_steps is None:
-        return base
-    return 0.5 * base * (1 + math.cos(math.pi * min(step, decay_steps) / decay_steps))
+        return torch.full_like(step, base)
+    return 0.5 * base * (1 + torch.cos(math.pi * step.clamp(max=decay_steps) / decay_steps))
 
 
 def clip_by_global_norm(gradient: Tensor, max_norm: float) -> tuple[Tensor, Tensor]:
@@ -51,11 +55,12 @@ class Adam:
         self.second = second
 
     @torch.no_grad()
-    def update(self, parameters: Tensor, gradient: Tensor, step: int, lr: float, active: Tensor) -> None:
+    def update(self, parameters: Tensor, gradient: Tensor, step: Tensor, lr: Tensor, active: Tensor) -> None:
         """Update the parameters (R, P) of the active runs in place.
 
         Args:
-            gradient: (R, P), overwritten. step: number of updates before this one. active: (R,) bool.
+            gradient: (R, P), overwritten. step: (), float64, number of updates before this one. lr: (), float64.
+            active: (R,) bool.
         """
         mask = active.unsqueeze(1)
         gradient.masked_fill_(~mask, 0.0)
@@ -63,13 +68,13 @@ class Adam:
         self.first.lerp_(gradient, weight * (1 - BETA1))
         self.second.lerp_(gradient.square_(), weight * (1 - BETA2))
         first_correction, second_correction = 1 - BETA1 ** (step + 1), 1 - BETA2 ** (step + 1)
-        denominator = self.second.sqrt().div_(math.sqrt(second_correction)).add_(EPSILON)
+        denominator = self.second.sqrt().div_(second_correction.sqrt()).add_(EPSILON)
         change = torch.div(self.first, denominator, out=denominator)
         parameters.sub_(change.mul_(weight * (lr / first_correction)))
 
 
 @torch.no_grad()
-def moving_average(target: Tensor, online: Tensor, rate: float, active: Tensor) -> None:
+def moving_average(target: Tensor, online: Tensor, rate: Tensor | float, active: Tensor) -> None:
     """target <- (1 - rate) target + rate online, in place, for the active runs.
 
     Args:

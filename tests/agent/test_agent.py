@@ -142,7 +142,7 @@ def test_the_learning_rate_decays_to_zero() -> None:
 
 def test_eta_follows_this_steps_bc_loss_and_can_be_fixed() -> None:
     agent = make_agent(small_config(eta_lr=0.1, bc_threshold=0.5), [0, 1])
-    eta = agent.eta
+    eta = agent.eta.clone()
     for metrics in advance(agent, [0, 1], 3):
         assert torch.equal(metrics["eta"], eta)
         eta = eta + 0.1 * (metrics["bc_loss"] - 0.5).clamp(-1, 1)

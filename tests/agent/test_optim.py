@@ -9,12 +9,15 @@ from dac.agent.optim import Adam, clip_by_global_norm, cosine_decay, moving_aver
 
 
 def test_cosine_decay_runs_from_the_full_rate_to_zero() -> None:
-    assert cosine_decay(0.3, 0, 100) == 0.3
-    assert cosine_decay(0.3, 25, 100) == pytest.approx(0.15 * (1 + math.sqrt(0.5)))
-    assert cosine_decay(0.3, 50, 100) == pytest.approx(0.15)
-    assert cosine_decay(0.3, 100, 100) == 0.0
-    assert cosine_decay(0.3, 250, 100) == 0.0
-    assert cosine_decay(0.3, 10**9, None) == 0.3
+    def rate(step: float, decay_steps: int | None = 100) -> float:
+        return cosine_decay(0.3, torch.tensor(step, dtype=torch.float64), decay_steps).item()
+
+    assert rate(0) == 0.3
+    assert rate(25) == pytest.approx(0.15 * (1 + math.sqrt(0.5)))
+    assert rate(50) == pytest.approx(0.15)
+    assert rate(100) == 0.0
+    assert rate(250) == 0.0
+    assert rate(10**9, None) == 0.3
 
 
 def test_clipping_is_that_of_every_run_alone() -> None:
@@ -46,7 +49,8 @@ def test_adam_is_torch_adam() -> None:
             reference.grad = row.clone()
             optimiser.param_groups[0]["lr"] = 0.01 / (1 + step)
             optimiser.step()
-        adam.update(parameters, gradient.clone(), step, 0.01 / (1 + step), torch.tensor([True, True]))
+        count = torch.tensor(step, dtype=torch.float64)
+        adam.update(parameters, gradient.clone(), count, 0.01 / (1 + count), torch.tensor([True, True]))
     torch.testing.assert_close(parameters, torch.stack([row.detach() for row in references]), rtol=1e-12, atol=1e-14)
 
 
@@ -57,7 +61,8 @@ def test_inactive_runs_stay_to_the_bit() -> None:
     gradient = torch.randn(2, 30)
     gradient[1, 3] = float("nan")
     gradient[1, 4] = float("inf")
-    Adam(first, second).update(parameters, gradient, 7, 0.1, active)
+    number = torch.tensor([7, 0.1], dtype=torch.float64)
+    Adam(first, second).update(parameters, gradient, number[0], number[1], active)
     target, target_before = torch.randn(2, 30), torch.empty(2, 30)
     target_before.copy_(target)
     moving_average(target, parameters, 0.5, active)

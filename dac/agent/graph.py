@@ -1,0 +1,93 @@
+"""The gradient step as one CUDA graph: recorded once, then launched as a whole.
+
+A step is some two hundred small kernels. Launched one by one, they leave a fast GPU waiting for the host.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from dac.agent.agent import Agent
+from dac.agent.batch import Batch, Draws
+from dac.agent.critic import Metrics
+
+Inputs = TypeVar("Inputs", Batch, Draws)
+Replay = Callable[[], None]
+Record = Callable[[Callable[[], Metrics]], tuple[Replay, Metrics]]
+
+WARM_UP = 3  # steps made one kernel at a time, in which the libraries allocate what they may not while one is recorded
+
+
+def record_cuda_graph(step: Callable[[], Metrics]) -> tuple[Replay, Metrics]:
+    """Record what a function does on the GPU, without doing it.
+
+    Returns:
+        What does it, and the function's value, whose tensors every replay writes anew.
+    """
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        metrics = step()
+    return graph.replay, metrics
+
+
+class RecordedUpdate:
+    """`Agent.update` for an agent on a GPU: the first steps as they are, the others as replays of a record.
+
+    Args:
+        agent: it keeps its tensors as long as this is used. record: makes a function's replay, see `record_cuda_graph`.
+    """
+
+    def __init__(self, agent: Agent, record: Record = record_cuda_graph) -> None:
+        self._agent = agent
+        self._record = record
+        self._left = WARM_UP
+        self._replay: Replay | None = None
+        self._batch: Batch
+        self._draws: Draws
+        self._metrics: Metrics
+
+    def __call__(self, batch: Batch, draws: Draws) -> Metrics:
+        """Make one gradient step.
+
+        Args:
+            batch, draws: of the same shapes at every call; they are copied.
+
+        Returns:
+            As `Agent.update`; the next call overwrites the tensors.
+        """
+        if self._left:
+            self._left -= 1
+            return self._agent.update(batch, draws)
+        if self._replay is None:
+            self._batch, self._draws = _copy_of(batch), _copy_of(draws)
+            self._replay, self._metrics = self._record(lambda: self._agent.update_on_device(self._batch, self._draws))
+        _fill(self._batch, batch)
+        _fill(self._draws, draws)
+        self._replay()
+        self._agent.count_step()
+        return self._metrics
+
+
+def updater(agent: Agent, *, recorded: bool) -> Callable[[Batch, Draws], Metrics]:
+    """The agent's `update`, as a CUDA graph where it is on a GPU and that is asked for."""
+    return RecordedUpdate(agent) if recorded and agent.eta.is_cuda else agent.update
+
+
+def _copy_of(inputs: Inputs) -> Inputs:
+    copies = {name: value.clone() for name, value in _tensors(inputs) if value is not None}
+    return dataclasses.replace(inputs, **copies)
+
+
+def _fill(target: Inputs, source: Inputs) -> None:
+    for (_, into), (_, value) in zip(_tensors(target), _tensors(source), strict=True):
+        if into is not None and value is not None:
+            into.copy_(value)
+
+
+def _tensors(inputs: Batch | Draws) -> list[tuple[str, Tensor | None]]:
+    return [(field.name, getattr(inputs, field.name)) for field in dataclasses.fields(inputs)]
