@@ -23,6 +23,7 @@ from dac.agent.networks import noise_predictor, q_values
 from dac.agent.policy import sample_actions
 from dac.agent.precision import matrix_products, without_gradient
 from dac.agent.streams import BLOCK_STEPS
+from dac.bench_plain import PlainAgent
 from dac.estimate import step_flops
 from dac.params import AgentSettings, TrainingSettings
 
@@ -51,9 +52,9 @@ def measure(
         precision: of a step's products, as `training.precision`.
 
     Returns:
-        `packs`, `sweep`, `matmul_flops` (the ceiling: this machine's batched float32 products of the critics' size),
-        `environment_steps` (per second and core); `flops` and `step_ms` of the smallest pack; machine, device, threads,
-        versions and date.
+        `packs`, `sweep`, `plain_ms` (a step of one run, `dac.bench_plain`), `matmul_flops` (the ceiling: this machine's
+        batched float32 products of the critics' size), `environment_steps` (per second and core); `flops` and `step_ms`
+        of the smallest pack; machine, device, threads, versions and date.
     """
     torch.set_num_threads(threads)
     env = envs.make(ENVIRONMENT)
@@ -62,6 +63,7 @@ def measure(
     with devices.claimed(device) as chosen:
         packs = [_pack(count, sizes, chosen, seconds, precision) for count in sorted(runs)]
         ceiling = _matmul_flops(chosen, seconds)
+        plain = _plain_seconds(sizes, chosen, seconds)
         steps = [
             _sweep_row(
                 AgentConfig(guidance=guidance, diffusion_steps=count, precision=precision), sizes, chosen, seconds
@@ -76,6 +78,7 @@ def measure(
         "step_ms": packs[0]["step_ms"],
         "flops": packs[0]["flops"],
         "packs": packs,
+        "plain_ms": round(1000 * plain, 3),
         "sweep": steps,
         "matmul_flops": ceiling,
         "environment": ENVIRONMENT,
@@ -192,6 +195,13 @@ def _pack(runs: int, sizes: tuple[int, int], device: torch.device, seconds: floa
         "acting_ms": round(1000 * _time(work.act, seconds / 4, device), 3),
         "peak_bytes": memory,
     }
+
+
+def _plain_seconds(sizes: tuple[int, int], device: torch.device, seconds: float) -> float:
+    """Seconds of a gradient step of one run, written plainly; always in float32."""
+    work = Workload(AgentConfig(), 1, sizes, device)
+    agent = PlainAgent(work.config, *sizes, device)
+    return _time(lambda: agent.update(work.batch(), work.noise.draws(agent.step)), seconds, device)
 
 
 def _sweep_row(config: AgentConfig, sizes: tuple[int, int], device: torch.device, seconds: float) -> dict[str, Any]:

@@ -70,6 +70,7 @@ def _packs(records: list[Record], folder: Path) -> list[str]:
             pack["runs"],
             f"{pack['step_ms']:.1f}",
             f"{pack['step_ms'] / pack['runs']:.1f}",
+            f"{record['plain_ms'] * pack['runs'] / pack['step_ms']:.2f}" if "plain_ms" in record else "-",
             f"{pack['flops'] / 1e9:.0f}",
             f"{100 * pack['flops'] / record['matmul_flops']:.0f} %",
             f"{pack['acting_ms']:.1f}",
@@ -78,7 +79,17 @@ def _packs(records: list[Record], folder: Path) -> list[str]:
         for record in records
         for pack in record["packs"]
     ]
-    headers = ("machine", "runs", "ms a step", "ms a step and run", "GFLOP/s", "of the ceiling", "ms to act", "peak MB")
+    headers = (
+        "machine",
+        "runs",
+        "ms a step",
+        "ms a step and run",
+        "plain PyTorch ÷ this",
+        "GFLOP/s",
+        "of the ceiling",
+        "ms to act",
+        "peak MB",
+    )
     frame = pd.DataFrame(
         [(_machine(record), pack["runs"], pack["step_ms"]) for record in records for pack in record["packs"]],
         columns=["machine", "runs", "ms"],
@@ -86,7 +97,8 @@ def _packs(records: list[Record], folder: Path) -> list[str]:
     _plot(frame, "runs", "machine", folder / "figures/packs.png", "Runs in the pack", "ms per gradient step of all")
     text = """\
 The ceiling is what the same machine reaches in nothing but the critics' batched matrix products. To act is to choose
-one of ten candidates in ten states of every run, as an evaluation does at every environment step.
+one of ten candidates in ten states of every run, as an evaluation does at every environment step. Plain PyTorch is the
+same step in float32 as one would first write it (`dac/bench_plain.py`), with as many runs one after the other.
 """
     return [
         "## Time against the number of runs that train together\n",

@@ -42,6 +42,7 @@ def test_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "AgentConfig", lambda **changes: AgentConfig(**{**vars(SMALL), **changes}))
     found = bench.measure("cpu", 1, 0.01, runs=(2, 1), sweep=(3,), precision="bf16")
     assert found["precision"] == "bf16"
+    assert found["plain_ms"] > 0
     assert [pack["runs"] for pack in found["packs"]] == [1, 2]
     assert found["step_ms"] == found["packs"][0]["step_ms"]
     assert all(value > 0 for pack in found["packs"] for value in pack["parts_ms"].values())
@@ -78,13 +79,24 @@ def record(machine: str, scale: float) -> dict[str, object]:
 def test_the_page_says_what_the_records_say(tmp_path: Path) -> None:
     results = tmp_path / "results"
     results.mkdir()
-    (results / "a.json").write_text(json.dumps(record("box", 100.0)))
+    (results / "a.json").write_text(json.dumps(record("box", 100.0) | {"plain_ms": 120.0}))
     (results / "b.json").write_text(json.dumps(record("tower", 50.0)))
     (results / "calibration-old.json").write_text(json.dumps({"flops": 1.0}))
     text = bench_page.write(tmp_path).read_text()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     box = "box, fp32, 2 threads, torch 2.13.0, 2026-11-24"
-    assert [box, "4", "400.0", "100.0", "50", "50 %", "1.5", "-"] in rows
+    assert [box, "4", "400.0", "100.0", "1.20", "50", "50 %", "1.5", "-"] in rows
+    assert [
+        "tower, fp32, 2 threads, torch 2.13.0, 2026-11-24",
+        "4",
+        "200.0",
+        "50.0",
+        "-",
+        "50",
+        "50 %",
+        "1.5",
+        "-",
+    ] in rows
     assert [box, "100", "10.0", "12.5", "1.25", "2.0", "40.0", "20.00"] in rows
     assert ["tower, fp32, 2 threads, torch 2.13.0, 2026-11-24", "Hopper-v5", "7,000"] in rows
     for name in re.findall(r"!\[\]\((.*?)\)", text):
