@@ -114,13 +114,14 @@ def test_an_environment_that_cannot_be_made() -> None:
 
 def test_a_lack_of_memory_stays_one() -> None:
     """The trainer answers it with smaller packs."""
-    with closing(Overlapped(replace(TASK, config=_Refusing()), 1)) as evaluations:
+    with closing(Overlapped(Refusing(**vars(TASK)), 1)) as evaluations:
         evaluations.submit(0, states())
         with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
             evaluations.collect()
 
 
-class _Refusing(AgentConfig):
-    @property
-    def beta_schedule(self) -> str:  # type: ignore[override]
+class Refusing(CurveTask):
+    """A task that the device's memory does not hold."""
+
+    def evaluate(self, *_: object) -> pd.DataFrame:
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -48,7 +48,7 @@ def test_answers_come_in_the_order_of_the_requests(child: Child) -> None:
 
 def test_errors_come_back_and_the_child_goes_on(child: Child) -> None:
     child.send("wrong")
-    with pytest.raises(UserError, match="^it is wrong$"):
+    with pytest.raises(UserError, match=r"^it is wrong$"):
         child.receive()
     child.send("other")
     with pytest.raises(RuntimeError, match=r"in a child process:\n(?s:.*)KeyError: 'other'"):
