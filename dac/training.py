@@ -201,11 +201,7 @@ class _Trainer:
                     self._evaluate(pack)
                 if step >= until:
                     break
-                if self.stop or time.monotonic() - self.checkpointed > self.compute.checkpoint_seconds:
-                    self._checkpoint(pack)
-                if self.stop.signal is not None:
-                    where = f"{self.group.task}/{self.group.name}"
-                    raise Interrupted(f"{where}: stopped by a signal at step {step}; state saved", self.stop.signal)
+                self._checkpoint_if_due(pack)
                 if frozen:
                     agent.step = min([until, *(later for later in self.evaluated if later > step)])
                     progress.update(agent.step - step)
@@ -218,6 +214,19 @@ class _Trainer:
                     if evaluations.ready():
                         self._collect(pack)
             self._checkpoint(pack)
+
+    def _checkpoint_if_due(self, pack: _Pack) -> None:
+        """Save when it is time to, or when a signal asks for it.
+
+        Raises:
+            Interrupted: a signal came; everything is saved.
+        """
+        number = self.stop.signal  # read once: one that comes after this must not pass for saved
+        if number is not None or time.monotonic() - self.checkpointed > self.compute.checkpoint_seconds:
+            self._checkpoint(pack)
+        if number is not None:
+            where = f"{self.group.task}/{self.group.name}"
+            raise Interrupted(f"{where}: stopped by a signal at step {pack.agent.step}; state saved", number)
 
     def _device_data(self) -> Batch:
         return Batch(
