@@ -11,7 +11,7 @@ import importlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -194,6 +194,27 @@ def episode_vector(env_id: str, n: int) -> gym.vector.SyncVectorEnv:
     return gym.vector.SyncVectorEnv([lambda: OneEpisode(make(env_id))] * n)
 
 
+class EpisodeVector(Protocol):
+    """What `rollout` needs of n environments that each run one episode per seeded reset.
+
+    Attributes:
+        num_envs: n.
+        single_action_space: of one environment.
+    """
+
+    num_envs: int
+    single_action_space: gym.Space[Any]
+
+    def reset(self, *, seed: list[int | None]) -> tuple[Any, dict[str, Any]]:
+        """Begin the episodes; returns observations (n, O) and infos."""
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Take actions (n, A); returns observations (n, O), rewards, terminated and truncated (n,), and infos."""
+
+    def close(self) -> None:
+        """Close the environments."""
+
+
 @dataclass(frozen=True)
 class Episodes:
     """What n episodes came to.
@@ -209,11 +230,11 @@ class Episodes:
     last_actions: NDArray[np.float32]
 
 
-def rollout(envs: gym.vector.SyncVectorEnv, act: Act, seeds: Sequence[int]) -> Episodes:
+def rollout(envs: EpisodeVector, act: Act, seeds: Sequence[int]) -> Episodes:
     """Run one episode in each environment.
 
     Args:
-        envs: n environments from `episode_vector`.
+        envs: n environments, from `episode_vector` or `env_workers.WorkerVector`.
         act: observations (n, O) float32 -> actions (n, A). It is asked for all n until the longest episode
             ends; rows of episodes that have ended are ignored.
         seeds: n seeds; environment i is reset with `seeds[i]`.

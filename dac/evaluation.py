@@ -17,7 +17,7 @@ from dac.envs import normalised_score
 from dac.params import ComputeSettings
 from dac.plan import Evaluation, Group, Run
 from dac.policies import load_policies
-from dac.rollouts import Rollouts
+from dac.rollouts import Rollouts, evaluation_workers, worker_processes
 from dac.training import evaluation_steps
 
 LOG = logging.getLogger(__name__)
@@ -40,16 +40,18 @@ def evaluate(
         for evaluation in evaluations:
             runs = [run for seed in seeds if not store.has_evaluation(run := Run(group, seed), evaluation)]
             if runs:
-                _evaluate(runs, evaluation, device)
+                environments = len(runs) * evaluation.episodes
+                workers = evaluation_workers(compute.evaluation_workers, device, threads, environments)
+                _evaluate(runs, evaluation, device, worker_processes(workers))
 
 
-def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device) -> None:
+def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device, workers: int) -> None:
     group, seeds = runs[0].group, [run.seed for run in runs]
     started = time.monotonic()
     values = group.values
     kept = evaluation_steps(values["steps"], values["eval_interval"])[-values["kept_policies"] :]
     frames = []
-    with contextlib.closing(Rollouts(group.env, len(runs), evaluation.episodes, device)) as rollouts:
+    with contextlib.closing(Rollouts(group.env, len(runs), evaluation.episodes, device, workers)) as rollouts:
         for step in kept:
             policy = load_policies(group, runs, step, device)
             episodes = rollouts.evaluate(

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, create_model
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dac.datasets.catalog import BANDIT_ENV, BANDIT_SETS
 from dac.errors import UserError
@@ -39,6 +39,16 @@ RESERVED_STUDY_NAMES = frozenset({"all", "collect", "fetch", "train", "evaluate"
 RESERVED_STUDY_SUFFIXES = ("_datasets", "_runs")
 
 PUBLISHED_SCORES = Path(__file__).resolve().parent / "reference" / "published_scores.csv"
+
+
+def _evaluation_workers(value: Any) -> int | str:
+    if value == "auto" or (type(value) is int and 0 <= value <= 256):
+        return value  # type: ignore[no-any-return]
+    raise PydanticCustomError("evaluation_workers", "allowed: auto, or a whole number from 0 to 256")
+
+
+# One validator instead of a union: of a union every member would complain.
+EvaluationWorkers = Annotated[int | str, PlainValidator(_evaluation_workers)]
 
 
 class Section(BaseModel):
@@ -117,6 +127,7 @@ class ComputeSettings(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     pack_size: Annotated[int, Field(ge=1, le=256)] = 8
     threads_per_job: Annotated[int, Field(ge=1, le=256)] = 1
+    evaluation_workers: EvaluationWorkers = "auto"
     checkpoint_seconds: PositiveInt = 300
     cuda_graphs: bool = True
     d4rl_mirrors: tuple[Annotated[str, Field(pattern=r"^(https?|file)://.+$")], ...] = ()

@@ -11,12 +11,35 @@ import torch
 
 from dac import envs
 from dac.agent import ActingNoise, Policy
+from dac.env_workers import WorkerVector
+
+ENVIRONMENTS_PER_WORKER = 5  # with fewer, a worker waits for its turn more than it steps
 
 
 def episode_seed(seed: int, purpose: str, step: int, episode: int) -> int:
     """Seed of one episode's environment: a function of the run, what the episode is for, the step and its number."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{step}/{episode}/environment".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def evaluation_workers(setting: int | str, device: torch.device, threads: int, environments: int) -> int:
+    """How many processes step environments, by `compute.evaluation_workers`; 0: everything in the caller's process.
+
+    Args:
+        setting: a number, or `auto`: none on a CPU, where the training uses the job's cores itself.
+        threads: cores of the job.
+        environments: R·E.
+    """
+    if isinstance(setting, int):
+        return min(setting, environments)
+    if device.type == "cpu":
+        return 0
+    return max(1, min(threads - 1, environments // ENVIRONMENTS_PER_WORKER))
+
+
+def worker_processes(workers: int) -> int:
+    """Processes to start for so many workers: one worker is the process that acts, which has nothing else to do."""
+    return workers if workers > 1 else 0
 
 
 class Rollouts:
@@ -27,13 +50,18 @@ class Rollouts:
         runs: R, policies in the pack.
         episodes: E, episodes per policy; they run at the same time, one environment each.
         device: where the policies are.
+        workers: processes that step the environments; 0: this one. It changes no number.
+
+    Raises:
+        UserError: as `envs.make`; here and from `evaluate`: a worker has died.
     """
 
-    def __init__(self, env_id: str, runs: int, episodes: int, device: torch.device) -> None:
+    def __init__(self, env_id: str, runs: int, episodes: int, device: torch.device, workers: int = 0) -> None:
         self.runs = runs
         self.episodes = episodes
         self.device = device
-        self._envs = envs.episode_vector(env_id, runs * episodes)
+        n = runs * episodes
+        self._envs: envs.EpisodeVector = WorkerVector(env_id, n, workers) if workers else envs.episode_vector(env_id, n)
         self.action_dim: int = self._envs.single_action_space.shape[0]  # type: ignore[index]
 
     def evaluate(
@@ -104,5 +132,5 @@ class Rollouts:
         )
 
     def close(self) -> None:
-        """Close the environments."""
+        """Close the environments and end their processes."""
         self._envs.close()

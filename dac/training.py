@@ -12,6 +12,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -29,10 +30,11 @@ from dac.agent.graph import updater
 from dac.datasets.loading import load, refuse_other_version
 from dac.datasets.transitions import statistics, to_transitions
 from dac.errors import UserError
+from dac.evaluator import CurveTask, Evaluator, evaluator
 from dac.params import ComputeSettings
 from dac.plan import Group, Run
 from dac.policies import agent_config, policy_name, save_policy
-from dac.rollouts import Rollouts
+from dac.rollouts import evaluation_workers
 from dac.signals import Interrupted, StopRequest, stop_request
 
 LOG = logging.getLogger(__name__)
@@ -48,6 +50,16 @@ class RunState:
     step: int
     agent: dict[str, Tensor]
     curve: pd.DataFrame
+
+
+@dataclass
+class _Pack:
+    """What a stretch of training has in hand: runs at one step, what evaluates them and what they are logged to."""
+
+    agent: Agent
+    states: list[RunState]
+    evaluator: Evaluator
+    writers: list[SummaryWriter]
 
 
 def evaluation_steps(steps: int, interval: int) -> list[int]:
@@ -75,18 +87,19 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
             return
         device = held.enter_context(devices.claimed(compute.device))
         LOG.info("%s %s: %d runs on %s", group.task, group.name, len(runs), devices.name(device))
-        _Trainer(group, compute, device).train(runs)
+        _Trainer(group, compute, device, threads).train(runs)
 
 
 class _Trainer:
     """Advances runs of one group; holds what they share."""
 
-    def __init__(self, group: Group, compute: ComputeSettings, device: torch.device) -> None:
+    def __init__(self, group: Group, compute: ComputeSettings, device: torch.device, threads: int) -> None:
         self.group = group
         self.values = group.values
         self.config = agent_config(self.values)
         self.compute = compute
         self.device = device
+        self.threads = threads
         raw, self.dataset_sha256 = load(group.dataset)
         self.data_statistics = statistics(raw)
         self.transitions = to_transitions(raw, group.reward_scaling)
@@ -98,6 +111,7 @@ class _Trainer:
         self.stop = StopRequest()
         self.together: int | None = None  # most runs that train at once; None: all
         self.checkpointed = time.monotonic()
+        self.waited = 0.0  # seconds for evaluations
 
     def _check_dimensions(self) -> None:
         refuse_other_version(self.group)
@@ -169,7 +183,6 @@ class _Trainer:
         )
         scan = ShuffledScan(seeds, len(self.transitions.rewards), self.values["batch_size"], self.device)
         data = self._device_data()
-        rollouts = Rollouts(self.group.env, len(states), self.values["eval_episodes"], self.device)
         log_interval = max(1, min(1000, self.values["eval_interval"] // 2))
         started, first = time.monotonic(), agent.step
         progress = tqdm(
@@ -179,20 +192,18 @@ class _Trainer:
             disable=not sys.stderr.isatty(),
             dynamic_ncols=True,
         )
-        with contextlib.closing(rollouts), progress, contextlib.ExitStack() as logs:
-            writers = [logs.enter_context(self._writer(state)) for state in states]
+        with contextlib.ExitStack() as held:
+            evaluations = held.enter_context(self._evaluator(seeds))
+            held.enter_context(progress)
+            pack = _Pack(agent, states, evaluations, [held.enter_context(self._writer(state)) for state in states])
             frozen = _all_diverged(agent)
             while True:
                 step = agent.step
                 if step in self.evaluated and any(step not in set(state.curve["step"]) for state in states):
-                    self._evaluate(agent, states, rollouts, writers)
+                    self._evaluate(pack)
                 if step >= until:
                     break
-                if self.stop or time.monotonic() - self.checkpointed > self.compute.checkpoint_seconds:
-                    self._checkpoint(agent, states)
-                if self.stop.signal is not None:
-                    where = f"{self.group.task}/{self.group.name}"
-                    raise Interrupted(f"{where}: stopped by a signal at step {step}; state saved", self.stop.signal)
+                self._checkpoint_if_due(pack)
                 if frozen:
                     agent.step = min([until, *(later for later in self.evaluated if later > step)])
                     progress.update(agent.step - step)
@@ -200,9 +211,24 @@ class _Trainer:
                 metrics = update(_batch(data, scan.batch_indices(step)), noise.draws(step))
                 progress.update()
                 if (step + 1) % log_interval == 0:
-                    self._log(step + 1, metrics, states, writers, (step + 1 - first) / (time.monotonic() - started))
+                    self._log(step + 1, metrics, pack, (step + 1 - first) / (time.monotonic() - started))
                     frozen = _all_diverged(agent)
-        self._checkpoint(agent, states)
+                    if evaluations.ready():
+                        self._collect(pack)
+            self._checkpoint(pack)
+
+    def _checkpoint_if_due(self, pack: _Pack) -> None:
+        """Save when it is time to, or when a signal asks for it.
+
+        Raises:
+            Interrupted: a signal came; everything is saved.
+        """
+        number = self.stop.signal  # read once: one that comes after this must not pass for saved
+        if number is not None or time.monotonic() - self.checkpointed > self.compute.checkpoint_seconds:
+            self._checkpoint(pack)
+        if number is not None:
+            where = f"{self.group.task}/{self.group.name}"
+            raise Interrupted(f"{where}: stopped by a signal at step {pack.agent.step}; state saved", number)
 
     def _device_data(self) -> Batch:
         return Batch(
@@ -212,40 +238,67 @@ class _Trainer:
             }
         )
 
-    def _evaluate(self, agent: Agent, states: list[RunState], rollouts: Rollouts, writers: list[SummaryWriter]) -> None:
-        step = agent.step
-        seeds = [state.run.seed for state in states]
-        episodes = rollouts.evaluate(
-            agent.policy,
-            seeds,
-            "curve",
-            step,
-            self.values["eval_action_samples"],
-            self.values["eval_temperature"],
+    # Evaluations
+
+    @contextlib.contextmanager
+    def _evaluator(self, seeds: list[int]) -> Iterator[Evaluator]:
+        """The evaluator of a stretch; what training waited for it is logged and added up at the end."""
+        episodes, started = self.values["eval_episodes"], time.monotonic()
+        workers = evaluation_workers(self.compute.evaluation_workers, self.device, self.threads, len(seeds) * episodes)
+        task = CurveTask(
+            env_id=self.group.env,
+            config=self.config,
+            seeds=tuple(seeds),
+            episodes=episodes,
+            action_samples=self.values["eval_action_samples"],
+            temperature=self.values["eval_temperature"],
+            device=self.device,
+            threads=self.threads,
         )
-        for index, (state, writer) in enumerate(zip(states, writers, strict=True)):
+        with contextlib.closing(evaluator(task, workers)) as evaluations:
+            try:
+                yield evaluations
+            finally:
+                self.waited += evaluations.waited
+                LOG.info("evaluation: waited %.1f s of %.1f s", evaluations.waited, time.monotonic() - started)
+
+    def _evaluate(self, pack: _Pack) -> None:
+        """Begin the evaluation of the policies as they are, after the end of the one before; keep them if asked to."""
+        self._collect(pack)
+        step = pack.agent.step
+        policies = [pack.agent.policy_state(index) for index in range(len(pack.states))]
+        if step in self.kept:
+            for state, policy in zip(pack.states, policies, strict=True):
+                save_policy(policy, store.work_directory(state.run) / policy_name(step))
+        pack.evaluator.submit(step, policies)
+        if pack.evaluator.ready():
+            self._collect(pack)
+
+    def _collect(self, pack: _Pack) -> None:
+        """Wait for the pending evaluation, if there is one, and add it to the curves and the logs."""
+        step = pack.evaluator.pending
+        if step is None:
+            return
+        episodes = pack.evaluator.collect()
+        for state, writer in zip(pack.states, pack.writers, strict=True):
             rows = episodes[episodes["seed"] == state.run.seed]
             if step not in set(state.curve["step"]):
                 state.curve = pd.concat([state.curve, rows[CURVE_COLUMNS]], ignore_index=True)
             writer.add_scalar("evaluation/return", rows["return"].mean(), step)
             writer.add_scalar("evaluation/length", rows["length"].mean(), step)
-            if step in self.kept:
-                save_policy(agent.policy_state(index), store.work_directory(state.run) / policy_name(step))
         means = episodes.groupby("seed")["return"].mean()
-        LOG.info("step %d: return %s", step, " ".join(f"{means[seed]:.1f}" for seed in seeds))
+        LOG.info("step %d: return %s", step, " ".join(f"{means[state.run.seed]:.1f}" for state in pack.states))
 
-    def _log(
-        self, step: int, metrics: dict[str, Tensor], states: list[RunState], writers: list[SummaryWriter], speed: float
-    ) -> None:
+    def _log(self, step: int, metrics: dict[str, Tensor], pack: _Pack, speed: float) -> None:
         """Scalars to TensorBoard and one line to the log. Here, and in the look for divergence after it, the loop waits
         for the device; nowhere else.
         """
         values = {name: value.tolist() for name, value in metrics.items()}
-        for index, writer in enumerate(writers):
+        for index, writer in enumerate(pack.writers):
             for name, per_run in values.items():
                 writer.add_scalar(f"train/{name}", per_run[index], step)
         names = ("critic_loss", "bc_loss", "eta", "q_mean")
-        shown = " ".join(f"{name} {sum(values[name]) / len(states):.4g}" for name in names)
+        shown = " ".join(f"{name} {sum(values[name]) / len(pack.states):.4g}" for name in names)
         LOG.info("step %d of %d: %.1f steps/s, %s", step, self.values["steps"], speed, shown)
 
     def _writer(self, state: RunState) -> SummaryWriter:
@@ -274,10 +327,11 @@ class _Trainer:
         agent = initial_run_state(self.config, run.seed, self.observation_dim, self.action_dim)
         return RunState(run, 0, agent, pd.DataFrame(columns=CURVE_COLUMNS))
 
-    def _checkpoint(self, agent: Agent, states: list[RunState]) -> None:
-        """Save every run's state, each in one file and atomically."""
-        for index, state in enumerate(states):
-            state.step, state.agent = agent.step, agent.run_state(index)
+    def _checkpoint(self, pack: _Pack) -> None:
+        """Save every run's state, each in one file and atomically; its curve has all evaluations up to its step."""
+        self._collect(pack)
+        for index, state in enumerate(pack.states):
+            state.step, state.agent = pack.agent.step, pack.agent.run_state(index)
             metadata = {
                 "step": str(state.step),
                 "curve": json.dumps(state.curve.values.tolist()),
@@ -298,7 +352,13 @@ class _Trainer:
             "dataset_sha256": self.dataset_sha256,
             "data": self.data_statistics,
         }
-        made = provenance.provenance(devices.name(self.device), seconds, pack=pack, resumed_from_step=resumed_from)
+        made = provenance.provenance(
+            devices.name(self.device),
+            seconds,
+            pack=pack,
+            resumed_from_step=resumed_from,
+            evaluation_wait_seconds=round(self.waited, 1),
+        )
         store.publish_run(state.run, {name: work / name for name in names}, facts, made)
         store.journal("train", run=str(state.run))
         # The state first: what is left of an interrupted removal must not pass for a run that only lacks publishing.

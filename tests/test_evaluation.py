@@ -77,6 +77,16 @@ def test_the_same_numbers_in_any_pack(trained: Group) -> None:
     assert together[0]["return"].tolist() != together[1]["return"].tolist()
 
 
+def test_the_same_numbers_with_worker_processes(trained: Group) -> None:
+    evaluate(trained, [0, 1], [THREE], COMPUTE, 1)
+    inside = [rows(trained, seed, THREE) for seed in (0, 1)]
+    for seed in (0, 1):
+        store.verified_evaluation(Run(trained, seed), THREE).unlink()
+    evaluate(trained, [0, 1], [THREE], COMPUTE.model_copy(update={"evaluation_workers": 2}), 1)
+    for seed in (0, 1):
+        pd.testing.assert_frame_equal(rows(trained, seed, THREE), inside[seed], check_exact=True)
+
+
 def test_what_is_there_is_left_alone(trained: Group) -> None:
     evaluate(trained, [0], [ONE], COMPUTE, 1)
     before = store.verified_evaluation(Run(trained, 0), ONE).stat().st_mtime_ns

@@ -195,7 +195,7 @@ def test_the_order_of_keys_does_not_matter(project: Project) -> None:
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        ("compute", {"device": "auto", "pack_size": 1, "threads_per_job": 2, "checkpoint_seconds": 7}),
+        ("compute", {"device": "auto", "pack_size": 1, "threads_per_job": 2, "evaluation_workers": 3}),
         ("evaluation", {"action_samples": [7], "episodes": 3}),
         ("experiments.main.evaluation", {"episodes": 9}),
         ("studies.tiny.evaluation", {"episodes": 9}),

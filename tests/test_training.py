@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from processes import children
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny import COMPUTE, Project, write_rows
@@ -20,7 +24,8 @@ from tiny import COMPUTE, Project, write_rows
 from dac import store
 from dac.agent import Agent, AgentConfig, Policy
 from dac.errors import UserError
-from dac.params import AgentSettings
+from dac.evaluator import Overlapped
+from dac.params import AgentSettings, ComputeSettings
 from dac.plan import Group, Run
 from dac.policies import agent_config, load_policies, policy_name
 from dac.rollouts import Rollouts
@@ -113,6 +118,7 @@ def test_a_run_is_published_with_its_curve_and_its_last_policies(project: Projec
     made = store.read_json(store.run_directory(Run(group, 0)) / "provenance.json")
     assert made is not None
     assert (made["device"], made["pack"], made["resumed_from_step"]) == ("cpu", 2, 0)
+    assert 0 <= made["evaluation_wait_seconds"] <= made["seconds"]
 
 
 def test_the_last_policy_is_the_one_trained_to_the_end(project: Project) -> None:
@@ -258,7 +264,9 @@ def long_group(project: Project) -> Group:
     return project.set("studies.tiny.settings.steps", 400).set("studies.tiny.settings.eval_interval", 50).group()
 
 
-def end_process_at(group: Group, step: int, number: signal.Signals) -> tuple[int, str]:
+def end_process_at(
+    group: Group, step: int, number: signal.Signals, send: Callable[[int, int], None] = os.kill
+) -> tuple[int, str]:
     """`dac train` of seed 0, sent a signal once it has evaluated at a step: exit status and error output."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dac", "train", group.task, group.name, "--seeds", "0"],
@@ -266,11 +274,12 @@ def end_process_at(group: Group, step: int, number: signal.Signals) -> tuple[int
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
     )
     assert process.stdout is not None
     for line in process.stdout:
         if f"step {step}: return" in line:
-            process.send_signal(number)
+            send(process.pid, number)
             break
     _, errors = process.communicate(timeout=120)
     return process.returncode, errors
@@ -297,6 +306,87 @@ def test_a_killed_process_goes_on_from_its_checkpoint(uninterrupted: dict[str, b
     assert store.run_problem(run) == "missing"
     train(run.group, [0], COMPUTE, 1)
     assert published(run) == uninterrupted
+
+
+# Evaluations beside the training
+
+
+def overlapped(workers: int) -> ComputeSettings:
+    return COMPUTE.model_copy(update={"evaluation_workers": workers})
+
+
+@contextmanager
+def after_submitting(step: int, act: Callable[[Overlapped], None]) -> Iterator[None]:
+    """Something more happens while the evaluation at a step is pending."""
+    submit = Overlapped.submit
+
+    def submit_and_act(self: Overlapped, when: int, states: list[dict[str, torch.Tensor]]) -> None:
+        submit(self, when, states)
+        if when == step:
+            act(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Overlapped, "submit", submit_and_act)
+        # Its answer counts as not there before it is asked for, however fast it comes.
+        patch.setattr(Overlapped, "ready", lambda _: False)
+        yield
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_numbers_do_not_depend_on_how_evaluations_are_made(
+    workers: int, project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = [Run(project.group(), seed) for seed in (0, 1)]
+    train(runs[0].group, [0, 1], overlapped(0), 1)
+    expected = [published(run) for run in runs]
+    forget()
+    caplog.set_level("INFO")
+    train(runs[0].group, [0, 1], overlapped(workers), 1)
+    assert [published(run) for run in runs] == expected
+    assert re.search(r"evaluation: waited \d+\.\d s of \d+\.\d s", caplog.text)
+    assert children(os.getpid()) == []
+
+
+@pytest.mark.parametrize("step", [0, 30])
+def test_a_signal_during_a_pending_evaluation_saves_its_end(step: int, project: Project) -> None:
+    runs = [Run(project.group(), seed) for seed in (0, 1)]
+    train(runs[0].group, [0, 1], COMPUTE, 1)
+    expected = [published(run) for run in runs]
+    forget()
+    stopped = pytest.raises(Interrupted, match=f"stopped by a signal at step {step}; state saved")
+    with after_submitting(step, lambda _: terminate()), stopped:
+        train(runs[0].group, [0, 1], overlapped(1), 1)
+    with safe_open(state_path(runs[0]), framework="pt") as stream:
+        metadata = stream.metadata()
+    assert metadata["step"] == str(step)
+    assert [row[0] for row in json.loads(metadata["curve"])][-2:] == [step, step]
+    train(runs[0].group, [0, 1], overlapped(1), 1)
+    assert [published(run) for run in runs] == expected
+
+
+def test_ctrl_c_at_the_whole_group_saves(uninterrupted: dict[str, bytes], project: Project) -> None:
+    run = Run(long_group(project.set("compute.evaluation_workers", 2)), 0)
+    status, errors = end_process_at(run.group, 50, signal.SIGINT, os.killpg)
+    assert status == 130
+    assert errors.startswith(f"dac: {run.group.task}/{run.group.name}: stopped by a signal at step ")
+    train(run.group, [0], overlapped(0), 1)
+    assert published(run) == uninterrupted
+
+
+def test_a_dead_evaluator_costs_the_steps_since_the_last_checkpoint(project: Project) -> None:
+    run = Run(project.group(), 0)
+    train(run.group, [0], COMPUTE, 1)
+    expected = published(run)
+    forget()
+    always = overlapped(1).model_copy(update={"checkpoint_seconds": 0})
+    died = pytest.raises(UserError, match=r"The evaluator process \(pid \d+\) ended unexpectedly, by signal 9")
+
+    with after_submitting(30, lambda evaluations: os.kill(evaluations.pid, signal.SIGKILL)), died:
+        train(run.group, [0], always, 1)
+    with safe_open(state_path(run), framework="pt") as stream:
+        assert stream.metadata()["step"] == "29"
+    train(run.group, [0], always, 1)
+    assert published(run) == expected
 
 
 # What goes wrong
