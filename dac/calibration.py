@@ -51,11 +51,11 @@ class Shape:
     measure: Measure
 
 
-def calibrate(params: Params, study: StudyPlan, seconds: float = SECONDS) -> list[str]:
+def calibrate(params: Params, study: StudyPlan, seconds: float | None = None) -> list[str]:
     """Measure the shapes of a study that this machine's record lacks, and add them to it after each.
 
     Args:
-        seconds: for each number; where one step takes longer, one step.
+        seconds: for each number, None = SECONDS; where one step takes longer, one step.
 
     Returns:
         The shapes that were measured now.
@@ -63,7 +63,7 @@ def calibrate(params: Params, study: StudyPlan, seconds: float = SECONDS) -> lis
     Raises:
         UserError: the record is damaged, or `compute.device` is not there.
     """
-    compute = params.compute
+    compute, seconds = params.compute, SECONDS if seconds is None else seconds
     device_kind, threads = speeds.device_kind(compute.device), compute.threads_per_job
     record = speeds.recorded(device_kind, threads) or {
         "machine": provenance.machine(),

@@ -33,7 +33,7 @@ PASS_SECONDS = 1.5e-4
 UPDATE_PASSES = 15
 # A step of SAC, which trains two critics and the actor: all of its passes.
 SAC_PASSES = 24
-MAKE_SECONDS = 0.02
+MAKE_SECONDS = 0.002
 # Where nothing is known: a download depends on the network, the page on how much is in it.
 FETCH_SECONDS = 60.0
 REPORT_SECONDS = 8.0
