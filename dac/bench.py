@@ -1,6 +1,6 @@
 """How fast this machine trains at the paper's sizes: by part, by pack, by diffusion steps, against what it could do.
 
-The result is also the calibration behind `dac plan`'s times (`dac.estimate`).
+The result is also behind `dac plan`'s times where nothing nearer is measured (`dac.speeds`).
 """
 
 from __future__ import annotations
@@ -97,17 +97,37 @@ _GUIDANCES = ("soft", "denoised")
 
 
 class Workload:
-    """A pack that trains on random transitions, and the parts of its gradient step by themselves."""
+    """A pack that trains on random transitions, and the parts of its gradient step by themselves.
 
-    def __init__(self, config: AgentConfig, runs: int, sizes: tuple[int, int], device: torch.device) -> None:
+    Args:
+        runs: in the pack. sizes: of the observation and the action.
+        batch_size: transitions per run and step; None = the paper's.
+        terminal: whether every transition ends its episode, as a bandit's do.
+        episodes, action_samples: states per run that `act` acts in at once, and candidates in each.
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        runs: int,
+        sizes: tuple[int, int],
+        device: torch.device,
+        *,
+        batch_size: int | None = None,
+        terminal: bool = False,
+        episodes: int = 10,
+        action_samples: int = 10,
+    ) -> None:
         self.config, self.device = config, device
-        self.batch_size = TrainingSettings().batch_size
+        self.batch_size = batch_size or TrainingSettings().batch_size
+        self.episodes, self.action_samples = episodes, action_samples
         seeds = list(range(runs))
         self.agent = Agent(config, seeds, *sizes, device)
         self.update = updater(self.agent, recorded=True)
-        self.noise = UpdateNoise(seeds, config, self.batch_size, sizes[1], device)
+        self.noise = UpdateNoise(seeds, config, self.batch_size, sizes[1], device, next_actions=not terminal)
         self.scan = ShuffledScan(seeds, TRANSITIONS, self.batch_size, device)
-        self.acting = ActingNoise(seeds, "bench", 0, config, 10, 10, sizes[1], device=device)
+        self.acting = ActingNoise(seeds, "bench", 0, config, episodes, action_samples, sizes[1], device=device)
+        self._acted = 0
         generator = torch.Generator(device).manual_seed(0)
 
         def normal(*shape: int) -> torch.Tensor:
@@ -117,7 +137,7 @@ class Workload:
             observations=normal(sizes[0]),
             actions=normal(sizes[1]).tanh(),
             rewards=normal(),
-            dones=torch.zeros(TRANSITIONS, device=device),
+            dones=torch.full((TRANSITIONS,), float(terminal), device=device),
             next_observations=normal(sizes[0]),
         )
 
@@ -171,10 +191,11 @@ class Workload:
         }
 
     def act(self) -> None:
-        """Choose actions in 10 states of every run among 10 candidates, as an evaluation does at every step."""
-        draws = self.acting.draws(0)
-        states = self.data.observations[:10].expand(len(self.agent.eta), -1, -1)
-        self.agent.act(states, 10, draws.prior, draws.z, gumbel=draws.gumbel)
+        """Choose actions in the states of all episodes of every run, as an evaluation does at every step."""
+        draws = self.acting.draws(self._acted)
+        self._acted += 1
+        states = self.data.observations[: self.episodes].expand(len(self.agent.eta), -1, -1)
+        self.agent.act(states, self.action_samples, draws.prior, draws.z, gumbel=draws.gumbel).cpu()
 
 
 def _pack(runs: int, sizes: tuple[int, int], device: torch.device, seconds: float, precision: str) -> dict[str, Any]:

@@ -47,8 +47,11 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=function)
         return command
 
-    command = add("plan", _plan, "print runs, packs, steps, disk and a time estimate per experiment")
+    command = add("plan", _plan, "print runs, packs, steps, disk, memory and a time estimate per experiment")
     command.add_argument("study", nargs="?", help="a study of params.yaml; all of them if left out")
+    command.add_argument(
+        "--calibrate", action="store_true", help="first measure the study's own networks and environments here"
+    )
     command = add("why", _why, "say why something would run")
     command.add_argument("what", nargs="?", help="a study, or a run: <task>/<label>-<fp>/seed-<k>; default: dvc_study")
     command = add("runs", _runs, "list the runs in the store")
@@ -112,7 +115,7 @@ def _plan(options: argparse.Namespace) -> None:
     params = parameters.load()
     studies = [options.study] if options.study else list(params.studies)
     for study in studies:
-        print(planning.describe(params, study))
+        print(planning.describe(params, study, options.calibrate))
 
 
 def _why(options: argparse.Namespace) -> None:

@@ -3,47 +3,126 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
-from dac import estimate, store
+from dac import estimate, speeds, store
+from dac.jobs import Collect, Evaluate, Fetch, Job, Train, jobs
 from dac.params import Params
 from dac.pending import packs
 from dac.plan import Run, StudyPlan, study_plan
+from dac.schedule import Task, wall_clock
+
+HEADER = ("experiment", "runs", "own", "packs", "missing", "steps", "evaluations", "disk", "memory", "time")
 
 
-def describe(params: Params, study: str) -> str:
-    """Runs, packs, gradient steps, disk and time per experiment of a study; runs that experiments share count once."""
+def describe(params: Params, study: str, calibrate: bool = False) -> str:
+    """Runs, packs, gradient steps, bytes and time per experiment of a study; runs that experiments share count once.
+
+    Args:
+        calibrate: measure on this machine what its record lacks, before.
+    """
     plan = study_plan(params, study)
-    speed = estimate.calibration(_device(params.compute.device))
+    if calibrate:
+        from dac import calibration  # torch
+
+        calibration.calibrate(params, plan)
+    speed = speeds.calibration(params.compute)
     counted: set[Run] = set()
+    made: set[str] = set()
     rows = []
     for name in params.studies[study].experiments:
         runs = _experiment_runs(plan, name)
-        new = [run for run in runs if run not in counted]
+        own = [run for run in runs if run not in counted]
         counted.update(runs)
-        rows.append(_row(name, runs, new, plan, speed))
-    rows.append(_row("total", list(counted), list(counted), plan, speed))
-    header = ("experiment", "runs", "own", "packs", "missing", "steps", "evaluations", "disk", "time")
-    lines = [f"study {study}: {params.studies[study].description.strip()}", "", *_table([header, *rows]), ""]
+        # Data that several experiments share count with the first, as their runs do.
+        work = [job for job in jobs(plan, own, missing=False) if job.name not in made]
+        made.update(job.name for job in work)
+        rows.append(_row(name, runs, own, work, plan, speed))
+    everything = plan.runs()
+    rows.append(_row("total", everything, everything, jobs(plan, everything, missing=False), plan, speed))
+    lines = [f"study {study}: {params.studies[study].description.strip()}", "", *_table([HEADER, *rows]), ""]
+    lines += [_wall_clock_line(plan, speed), ""]
     lines.append(
         f"own: not already counted in a line above; the columns right of it count those. missing: not in {store.RUNS}."
     )
-    lines.append(
-        f"time: {speed.flops / 1e9:.0f} GFLOP/s and {speed.environment_steps:.0f} environment steps/s, "
-        f"one job at a time, as {_measured(speed)}; an upper bound where episodes end early."
-    )
+    lines.append("memory: of the largest pack, PyTorch's own (about 0.5 GB) aside.")
+    lines.append(f"time: {_unit(speed)}, one job at a time, {_basis(plan, speed)}")
     return "\n".join(lines) + "\n"
 
 
-def _measured(speed: estimate.Calibration) -> str:
+def _unit(speed: speeds.Calibration) -> str:
+    return "GPU time" if speed.device == "cuda" else f"of jobs with {_count(speed.threads, 'thread')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _basis(plan: StudyPlan, speed: speeds.Calibration) -> str:
+    """Where the time comes from, for people."""
+    bound = "an upper bound where episodes end early"
+    wanted = _shapes(plan)
+    known = sum(key in speed.measured for key in wanted)
+    arithmetic = f"{speed.flops / 1e9:.0f} GFLOP/s and {speed.environment_steps:.0f} environment steps/s"
+    if known == len(wanted):
+        return f"measured here ({speed.machine}, {speed.device}, {speed.date}); {bound}."
+    advice = f"`dac plan {plan.name} --calibrate` measures here"
+    if known:
+        return (
+            f"measured here ({speed.date}) for {known} of {len(wanted)} shapes, else from {arithmetic}; {bound}. "
+            f"{advice} what is left."
+        )
     if speed.date == "-":
-        return "assumed (run `dac bench` to measure)"
-    return f"measured on {speed.machine} ({speed.device}, {speed.date})"
+        return f"from {arithmetic}, assumed; {bound}. {advice}."
+    return f"from {arithmetic}, as measured on {speed.machine} ({speed.device}, {speed.date}); {bound}. {advice}."
 
 
-def _device(setting: str) -> str:
-    """The kind of device that a job would use, found without importing torch."""
-    return "cuda" if setting.startswith("cuda") or (setting == "auto" and Path("/dev/nvidia0").exists()) else "cpu"
+def _shapes(plan: StudyPlan) -> set[str]:
+    """Keys of all that the study's time depends on."""
+    return {key for job in jobs(plan, plan.runs(), missing=False) for key in job_shapes(job, plan.params)}
+
+
+def job_shapes(job: Job, params: Params) -> list[str]:
+    """Keys of the shapes that a job's time depends on."""
+    match job:
+        case Train():
+            values = job.group.values
+            acting = speeds.acting_shape(job.group, job.runs, values["eval_episodes"], values["eval_action_samples"])
+            return [speeds.gradient_shape(job.group, job.runs), acting, speeds.environment_shape(job.group.env)]
+        case Evaluate():
+            acting_shapes = [
+                speeds.acting_shape(job.group, job.runs, item.episodes, item.action_samples) for item in job.evaluations
+            ]
+            return [*acting_shapes, speeds.environment_shape(job.group.env)]
+        case Collect():
+            sac = params.collect[job.env].sac.model_dump(mode="json")
+            return [speeds.environment_shape(job.env), speeds.collection_shape(job.env, sac)]
+        case Fetch():
+            return []
+
+
+def _wall_clock_line(plan: StudyPlan, speed: speeds.Calibration) -> str:
+    work = jobs(plan, plan.runs(), missing=True)
+    if not work:
+        return "wall clock of what is missing: every run and evaluation is there; the page, if that, takes seconds"
+    cores, gpus = speeds.cores(), speeds.gpus() if speed.device == "cuda" else 0
+    slots = max(1, min(gpus, cores) if gpus else cores // plan.params.compute.threads_per_job)
+    seconds = wall_clock(tasks(work, plan.params, speed, slots, gpus), cores, gpus)
+    seconds += estimate.WORKFLOW_SECONDS + estimate.REPORT_SECONDS
+    place = _count(gpus, "GPU") if gpus else _count(cores, "core")
+    return f"wall clock of what is missing: about {_duration(seconds)} on {place} ({_count(slots, 'job')} side by side)"
+
+
+def tasks(work: Iterable[Job], params: Params, speed: speeds.Calibration, slots: int, gpus: int) -> list[Task]:
+    """Jobs to schedule; with others beside them on the same cores, each takes longer."""
+    longer = speed.beside if slots > 1 else 1.0
+    found = []
+    for job in work:
+        computes = isinstance(job, Train | Evaluate)
+        cores = params.compute.threads_per_job if computes else 1
+        after = job.after if isinstance(job, Train | Evaluate) else ()
+        seconds = estimate.job_seconds(job, params, speed) * longer
+        found.append(Task(job.name, seconds, cores, int(computes and gpus > 0), after))
+    return found
 
 
 def _experiment_runs(plan: StudyPlan, experiment: str) -> list[Run]:
@@ -51,23 +130,26 @@ def _experiment_runs(plan: StudyPlan, experiment: str) -> list[Run]:
     return [Run(group, seed) for group in groups for seed in plan.seeds]
 
 
-def _row(name: str, runs: list[Run], own: list[Run], plan: StudyPlan, speed: estimate.Calibration) -> tuple[str, ...]:
+def _row(
+    name: str, runs: list[Run], own: list[Run], work: list[Job], plan: StudyPlan, speed: speeds.Calibration
+) -> tuple[str, ...]:
     groups = dict.fromkeys(run.group for run in own)
     by_group = {group: [run for run in own if run.group == group] for group in groups}
     seeds = {group: len(runs) for group, runs in by_group.items()}
     evaluations = plan.evaluations()
-    compute = plan.params.compute
-    seconds = sum(estimate.training_seconds(group, count, speed) for group, count in seeds.items())
+    params = plan.params
+    memory = (estimate.pack_bytes(job.group, job.runs, params) for job in work if isinstance(job, Train))
     return (
         name,
         f"{len(runs):,}",
         f"{len(own):,}",
-        f"{sum(len(list(packs(runs, compute.pack_size))) for runs in by_group.values()):,}",
+        f"{sum(len(list(packs(runs, params.compute.pack_size))) for runs in by_group.values()):,}",
         f"{sum(store.run_problem(run) is not None for run in own):,}",
         f"{sum(group.values['steps'] * count for group, count in seeds.items()):,}",
         f"{sum(len(evaluations[group]) * count for group, count in seeds.items()):,}",
         _bytes(sum(estimate.run_bytes(group) * count for group, count in seeds.items())),
-        _duration(seconds),
+        _bytes(max(memory, default=0.0)),
+        _duration(sum(estimate.job_seconds(job, params, speed) for job in work)),
     )
 
 

@@ -24,13 +24,18 @@ def provenance(device: str, seconds: float, **facts: Any) -> dict[str, Any]:
     return {
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
-        "machine": f"{processor()}, {_cores()} cores",
+        "machine": machine(),
         "device": device,
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "commit": commit(),
         **facts,
     }
+
+
+def machine() -> str:
+    """The processor's model name and the number of cores."""
+    return f"{processor()}, {_cores()} cores"
 
 
 def processor() -> str:

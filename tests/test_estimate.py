@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import COMPUTE, Project
+from tiny import COMPUTE, Project, publish, publish_study
 
-from dac import envs, estimate, store
+from dac import envs, estimate, provenance, speeds, store
 from dac.agent import AgentConfig, initial_run_state
-from dac.estimate import Calibration
+from dac.errors import UserError
+from dac.jobs import Collect, Evaluate, Train, jobs
 from dac.plan import Run
+from dac.speeds import Calibration
 from dac.training import evaluation_steps, train
 
-SPEED = Calibration("box", "cpu", "2026-01-01", flops=1e6, environment_steps=1000.0)
+SPEED = Calibration("box", "cpu", "2026-01-01", flops=1e6, environment_steps=1000.0, startup=2.0)
+PASS = estimate.PASS_SECONDS
 VALUES: dict[str, Any] = {
     "guidance": "soft", "hidden_sizes": [8, 16], "batch_size": 10, "ensemble_size": 3, "next_action_samples": 4,
     "diffusion_steps": 5,
@@ -42,22 +46,90 @@ def test_operations_of_a_gradient_step(guidance: str, cost: int) -> None:
 
 def test_seconds_of_a_training(project: Project) -> None:
     """Gradient steps, and the evaluations as if no episode ended before the limit of 1000 steps."""
-    values = project.group().values
+    group = project.group()
     actor, critic = 2 * (37 * 8 + 8 * 8 + 8), 2 * (5 * 8 + 8 * 8 + 8)
-    gradient = 40 * estimate.step_flops(values, 4, 1) / 1e6
-    acting = 2 * (2 * actor + 2 * critic) / 1e6
-    one = gradient + 5 * 2 * 1000 * (acting + 1 / 1000)
-    assert estimate.training_seconds(project.group(), 1, SPEED) == pytest.approx(one)
-    assert estimate.training_seconds(project.group(), 3, SPEED) == pytest.approx(3 * one)
+    # The target's sampler and critic, both losses forward and backward, soft guidance, and the rest of an update.
+    passes = (2 + 1) + 3 + 3 + 3 + estimate.UPDATE_PASSES
+    for runs in (1, 3):
+        gradient = 40 * (passes * PASS + runs * estimate.step_flops(group.values, 4, 1) / 1e6)
+        acting = (2 + 2) * PASS + runs * 2 * 2 * (2 * actor + 2 * critic) / 1e6
+        rollouts = 5 * 1000 * (acting + runs * 2 / 1000) + runs * 2 * estimate.MAKE_SECONDS
+        assert estimate.training_seconds(group, runs, SPEED) == pytest.approx(gradient + rollouts)
 
 
 def test_seconds_of_a_bandit_have_no_next_actions_and_episodes_of_one_step(project: Project) -> None:
     task = {"dataset": "bandit:two-moons", "env": "Bandit2D-v0", "reward_scaling": "none"}
     group = project.set("tasks.pendulum", task).group()
     actor, critic = 2 * (35 * 8 + 8 * 8 + 2 * 8), 2 * (3 * 8 + 8 * 8 + 8)
-    gradient = 40 * 16 * (3 * actor + 2 * 3 * 2 * critic) / 1e6
-    acting = 2 * (2 * actor + 2 * critic) / 1e6
-    assert estimate.training_seconds(group, 1, SPEED) == pytest.approx(gradient + 5 * 2 * (acting + 1 / 1000))
+    gradient = 40 * ((9 + estimate.UPDATE_PASSES) * PASS + 16 * (3 * actor + 2 * 3 * 2 * critic) / 1e6)
+    acting = 4 * PASS + 2 * 2 * (2 * actor + 2 * critic) / 1e6
+    expected = gradient + 5 * (acting + 2 / 1000) + 2 * estimate.MAKE_SECONDS
+    assert estimate.training_seconds(group, 1, SPEED) == pytest.approx(expected)
+
+
+def test_what_was_measured_counts_as_measured(project: Project) -> None:
+    group = project.group()
+    measured = {
+        speeds.gradient_shape(group, 2): {"seconds": 0.5},
+        speeds.acting_shape(group, 2, 2, 2): {"seconds": 0.25},
+        speeds.environment_shape(group.env): {"step": 0.125, "make": 3.0, "limit": 10.0},
+    }
+    speed = replace(SPEED, measured=measured)
+    rollout = 10 * (0.25 + 2 * 2 * 0.125)
+    assert estimate.training_seconds(group, 2, speed) == 40 * 0.5 + 5 * rollout + 2 * 2 * 3.0
+    train = Train("train", group, 2, ())
+    assert estimate.job_seconds(train, project.load(), speed) == 2.0 + estimate.training_seconds(group, 2, speed)
+    (two, *_) = project.plan().evaluations()[group]
+    other = speeds.acting_shape(group, 2, two.episodes, two.action_samples)
+    speed = replace(SPEED, measured={**measured, other: {"seconds": 0.75}})
+    # Two kept policies.
+    assert estimate.evaluation_seconds(group, 2, (two,), speed) == 2 * 10 * (0.75 + 2 * 2 * 0.125) + 4 * 3.0
+
+
+def test_seconds_of_a_collection(project: Project) -> None:
+    params = project.load()
+    env = "InvertedPendulum-v5"
+    sac = params.collect[env].sac.model_dump(mode="json")
+    measured = {
+        speeds.collection_shape(env, sac): {"step": 0.5, "act": 0.25},
+        speeds.environment_shape(env): {"step": 0.125, "make": 1.0, "limit": 10.0},
+    }
+    speed = replace(SPEED, measured=measured)
+    replay = Collect("a", env, ("medium-replay",))
+    assert estimate.collection_seconds(replay, params, speed) == 100 * 0.125 + 100 * 0.5
+    # A level that waits for a return: to the end of SAC, with its evaluations, and 150 steps of a roll-out.
+    expert = Collect("b", env, ("medium-replay", "expert"))
+    evaluations = 200 / 1000 * 10 * (0.25 + 5 * 0.125)
+    expected = 100 * 0.125 + 200 * 0.5 + evaluations + 150 * (0.25 + 0.125)
+    assert estimate.collection_seconds(expert, params, speed) == pytest.approx(expected)
+    assert estimate.collection_seconds(expert, params, SPEED) > 200 * PASS
+
+
+def test_jobs_of_a_study(project: Project) -> None:
+    """Data before training before evaluation, in packs; and only what the store lacks."""
+    project.set("experiments.main.tasks", ["replay"]).set("compute.pack_size", 1)
+    plan = project.plan()
+    collect, first, second, *evaluations = jobs(plan, plan.runs(), missing=True)
+    assert isinstance(collect, Collect)
+    assert isinstance(first, Train)
+    assert (collect.levels, first.runs, first.after) == (("medium-replay",), 1, (collect.name,))
+    assert [type(job) for job in evaluations] == [Evaluate, Evaluate]
+    assert [job.after for job in evaluations if isinstance(job, Evaluate)] == [(first.name,), (second.name,)]
+    publish(plan.runs()[0])
+    left = jobs(plan, plan.runs(), missing=True)
+    assert [type(job) for job in left] == [Collect, Train, Evaluate, Evaluate]
+    assert jobs(plan, plan.runs(), missing=False) == [collect, first, second, *evaluations]
+    publish_study(plan)
+    assert jobs(plan, plan.runs(), missing=True) == []
+
+
+def test_memory_of_a_pack(project: Project) -> None:
+    """As the docstring's formula: data once, the rest by run."""
+    weights = (37 * 8 + 8 * 8 + 8) + 2 * (5 * 8 + 8 * 8 + 8)
+    activations = 16 * (2 * 2 * 2 * 8 + 2 * 3 * 16)
+    data = estimate.TRANSITIONS * (2 * 4 + 1 + 2)
+    params, group = project.load(), project.group()
+    assert estimate.pack_bytes(group, 3, params) == 4 * (3 * (4 * weights + activations) + data)
 
 
 @pytest.mark.parametrize(("steps", "interval"), [(40, 10), (45, 20), (5, 10), (2_000_000, 10_000)])
@@ -102,29 +174,62 @@ def test_sizes_of_environments(env: str) -> None:
     made = envs.make(env)
     assert made.observation_space.shape is not None
     assert made.action_space.shape is not None
-    assert estimate.dimensions(env) == (made.observation_space.shape[0], made.action_space.shape[0])
+    assert speeds.dimensions(env) == (made.observation_space.shape[0], made.action_space.shape[0])
     made.close()
 
 
 def test_an_environment_that_is_not_in_the_table_counts_as_a_locomotion_task() -> None:
-    assert estimate.dimensions("Own-v0") == (17, 6)
-    assert estimate.dimensions("Ant-v5") == (105, 8)
-    assert estimate.dimensions("AntMaze_Large_Diverse_GR-v5") == (29, 8)
+    assert speeds.dimensions("Own-v0") == (17, 6)
+    assert speeds.dimensions("Ant-v5") == (105, 8)
+    assert speeds.dimensions("AntMaze_Large_Diverse_GR-v5") == (29, 8)
 
 
-def record(machine: str, device: str, date: str) -> None:
+def record(machine: str, device: str, date: str, **more: Any) -> None:
     folder = Path("benchmarks/results")
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"machine": machine, "device": device, "date": date, "flops": 1e9, "environment_steps": 10.0, "more": 1}
-    (folder / f"calibration-{machine}.json").write_text(json.dumps(content))
+    content = {"machine": machine, "device": device, "date": date, "flops": 1e9, "environment_steps": 10.0, **more}
+    (folder / f"calibration-{machine.replace('/', '-')}.json").write_text(json.dumps(content))
 
 
-def test_the_newest_calibration_of_the_device_counts(project: Project) -> None:
-    assert estimate.calibration().machine == "not measured"
-    record("old", "cpu", "2025-12-31")
-    record("new", "cpu", "2026-01-02")
-    assert estimate.calibration() == Calibration("new", "cpu", "2026-01-02", 1e9, 10.0)
-    assert estimate.calibration("cuda").machine == "new"
-    record("gpu", "cuda", "2025-01-01")
-    assert estimate.calibration("cuda").machine == "gpu"
-    assert estimate.calibration().machine == "new"
+def test_the_nearest_benchmark_counts(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kind of device, then this machine, then its processor, then the newest."""
+    monkeypatch.setattr(provenance, "machine", lambda: "Abacus, 4 cores")
+    assert speeds.benchmark("cpu", 1).machine == "not measured"
+    record("Old, 4 cores", "cpu", "2025-12-31")
+    record("New, 4 cores", "cpu", "2026-01-02", threads=2)
+    assert speeds.benchmark("cpu", 2) == Calibration("New, 4 cores", "cpu", "2026-01-02", 1e9, 10.0, threads=2)
+    assert speeds.benchmark("cpu", 1).flops == 5e8
+    assert speeds.benchmark("cuda", 1).machine == "New, 4 cores"
+    record("Abacus, 8 cores", "cpu", "2024-01-01")
+    assert speeds.benchmark("cpu", 1).machine == "Abacus, 8 cores"
+    record("Abacus, 4 cores", "cpu", "2023-01-01")
+    assert speeds.benchmark("cpu", 1).machine == "Abacus, 4 cores"
+    record("Card, 64 cores", "cuda", "2022-01-01", threads=2)
+    assert speeds.benchmark("cuda", 1).machine == "Card, 64 cores"
+    assert speeds.benchmark("cuda", 1).flops == 1e9
+
+
+def own(**changes: Any) -> dict[str, Any]:
+    return {
+        "machine": provenance.machine(), "device": "cpu", "threads": 1, "date": "2026-02-03", "startup_seconds": 4.0,
+        "beside": 1.5, "measured": {"environment E-v0": {"step": 1.0}}, **changes,
+    }  # fmt: skip
+
+
+def test_the_machines_own_calibration_goes_over_the_benchmarks(project: Project) -> None:
+    record("box", "cpu", "2026-01-02")
+    speeds.save(own())
+    found = speeds.calibration(COMPUTE)
+    assert (found.date, found.startup, found.beside, found.flops) == ("2026-02-03", 4.0, 1.5, 1e9)
+    assert found.measured == own()["measured"]
+    for change in ({"machine": "another"}, {"device": "cuda"}, {"threads": 2}):
+        speeds.save(own(**change))
+        assert speeds.calibration(COMPUTE).machine == "box"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_calibration_is_named(project: Project, content: str) -> None:
+    speeds.CALIBRATION.parent.mkdir()
+    speeds.CALIBRATION.write_text(content)
+    with pytest.raises(UserError, match=r"^work/calibration.json: .* Delete it"):
+        speeds.calibration(COMPUTE)

@@ -114,7 +114,7 @@ def collect(
         UserError: unknown environment or level, a wrong recipe, or a threshold that training did not reach.
         Interrupted: SIGTERM or SIGINT came; the state is saved.
     """
-    sac = _sac_recipe(recipe["sac"])
+    sac = sac_recipe(recipe["sac"])
     wanted = [_level(name, directory, recipe) for name, directory in levels.items()]
     with (
         _torch_threads(threads),
@@ -125,7 +125,7 @@ def collect(
     ):
         taker = _Taker(env_id, recipe, sac, wanted, recorder, bar, log, stop)
         checkpoint = Checkpoint(work, taker.pending_settings(), recorder)
-        model = checkpoint.resume(log) or _new_sac(recorder, sac, recipe["seed"])
+        model = checkpoint.resume(log) or new_sac(recorder, sac, recipe["seed"])
         taker.resumed(checkpoint.notes)
         _learn(model, sac.steps, taker, checkpoint, stop, checkpoint_seconds)
         taker.check_all_taken()
@@ -152,7 +152,12 @@ def _learn(
                 raise Interrupted(f"{taker.env_id}: {where}; state saved", stop.signal)
 
 
-def _sac_recipe(settings: Mapping[str, Any]) -> SacRecipe:
+def sac_recipe(settings: Mapping[str, Any]) -> SacRecipe:
+    """The `sac` section of a recipe.
+
+    Raises:
+        UserError: it has an unknown key, or no `steps`.
+    """
     known = [field.name for field in dataclasses.fields(SacRecipe)]
     unknown = sorted(set(settings) - set(known))
     if unknown or "steps" not in settings:
@@ -177,7 +182,8 @@ def _level(name: str, directory: Path, recipe: Mapping[str, Any]) -> Level:
     return level
 
 
-def _new_sac(env: Recorder, recipe: SacRecipe, seed: int) -> SAC:
+def new_sac(env: Recorder, recipe: SacRecipe, seed: int) -> SAC:
+    """Stable-Baselines3's SAC before its first step."""
     from stable_baselines3 import SAC
 
     return SAC(

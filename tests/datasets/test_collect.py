@@ -310,7 +310,7 @@ def test_a_signal_ends_a_roll_out(tmp_path: Path) -> None:
 
 def test_a_state_that_the_disk_does_not_take_leaves_the_one_before(tmp_path: Path) -> None:
     recorder = Recorder(envs.make("Hopper-v5"))
-    model = collect._new_sac(recorder, collect._sac_recipe(LONG["sac"]), 0)
+    model = collect.new_sac(recorder, collect.sac_recipe(LONG["sac"]), 0)
     model.learn(total_timesteps=40)
     checkpoint = Checkpoint(tmp_path / "work", {"medium": {}}, recorder)
     checkpoint.save(model, {"medium": {}}, {"seconds": 1.0})

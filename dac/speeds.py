@@ -1,0 +1,223 @@
+"""How fast a machine is: what was measured here for a plan's own shapes, and the committed benchmarks elsewhere.
+
+A *shape* is what changes the time of a step: two settings of one shape cost the same. `dac.calibration` measures
+shapes, `dac.estimate` adds them up. This module imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dac import provenance, store
+from dac.errors import UserError
+from dac.params import ComputeSettings
+from dac.plan import Group, canonical
+
+BENCHMARKS = Path("benchmarks/results")
+CALIBRATION = Path("work/calibration.json")
+
+# Observation and action sizes by the environment's name without its version.
+DIMENSIONS = {
+    "HalfCheetah": (17, 6),
+    "Hopper": (11, 3),
+    "Walker2d": (17, 6),
+    "Ant": (105, 8),
+    "AntMaze_UMaze": (29, 8),
+    "AntMaze_Medium": (29, 8),
+    "AntMaze_Large": (29, 8),
+    "InvertedPendulum": (4, 1),
+    "InvertedDoublePendulum": (9, 1),
+    "Reacher": (10, 2),
+    "Swimmer": (8, 2),
+    "Pusher": (23, 7),
+    "Pendulum": (3, 1),
+    "AdroitHandPen": (45, 24),
+    "AdroitHandDoor": (39, 28),
+    "AdroitHandHammer": (46, 26),
+    "AdroitHandRelocate": (39, 30),
+    "FrankaKitchen": (59, 9),
+    "Kitchen_": (60, 9),
+    "Bandit2D": (1, 2),
+}
+# Observation and action sizes together are rounded up to a multiple of this in a shape: among the layers of one network
+# they make no difference, and hopper, walker2d and halfcheetah are measured once.
+INPUTS_STEP = 32
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Measured speed of a machine.
+
+    Attributes:
+        machine: processor and number of cores. device: `cpu` or `cuda`. date: of the measurement; `-` for none.
+        flops: floating-point operations per second of a gradient step of the paper's size in one job.
+        environment_steps: environment steps per second and core, the policy's arithmetic aside.
+        threads: of PyTorch while `measured` was; `flops` is of one job with as many.
+        startup: seconds that a job takes to start.
+        beside: how much longer a job takes while the machine's other job slots are busy; 1 is no longer at all.
+        measured: seconds by shape, see the functions below: `gradient`, `acting`, `environment`, `collection`.
+    """
+
+    machine: str
+    device: str
+    date: str
+    flops: float
+    environment_steps: float
+    threads: int = 1
+    startup: float = 3.0
+    beside: float = 1.2
+    measured: Mapping[str, dict[str, float]] = field(default_factory=dict)
+
+
+def dimensions(env: str) -> tuple[int, int]:
+    """Observation and action sizes of an environment; a locomotion task's where it is not in the table."""
+    name = (env.rpartition("-")[0] or env).removeprefix("D4RL/")
+    longest = max((key for key in DIMENSIONS if name.startswith(key)), key=len, default="HalfCheetah")
+    return DIMENSIONS[longest]
+
+
+# Shapes
+
+
+def gradient_shape(group: Group, runs: int) -> str:
+    """What decides the time of one gradient step of a pack. Its entry: `seconds` per step of the pack."""
+    values, bandit = group.values, group.dataset.source == "bandit"
+    return "gradient " + canonical(
+        {
+            **_networks(group),
+            **{key: values[key] for key in ("guidance", "batch_size", "precision")},
+            # All of a bandit's transitions end their episodes: no next actions are sampled.
+            "next_action_samples": 0 if bandit else values["next_action_samples"],
+            "runs": runs,
+        }
+    )
+
+
+def acting_shape(group: Group, runs: int, episodes: int, samples: int) -> str:
+    """What decides the time to choose actions for all episodes of a pack. Its entry: `seconds` per choice of all."""
+    return "acting " + canonical({**_networks(group), "runs": runs, "episodes": episodes, "samples": samples})
+
+
+def environment_shape(env: str) -> str:
+    """An environment. Its entry: seconds per `step` and to `make` and reset one, and steps to its `limit`."""
+    return f"environment {env}"
+
+
+def collection_shape(env: str, sac: Mapping[str, Any]) -> str:
+    """A SAC training. Its entry: seconds per `step` that learns, and to `act` once without learning."""
+    keys = ("batch_size", "hidden_sizes", "train_freq", "gradient_steps")
+    return f"collection {env} " + canonical({key: sac[key] for key in keys})
+
+
+def _networks(group: Group) -> dict[str, Any]:
+    values = group.values
+    ddim = values["sampler"] == "ddim"
+    return {
+        **{key: values[key] for key in ("hidden_sizes", "ensemble_size", "diffusion_steps", "sampler")},
+        "sampler_steps": values["sampler_steps"] if ddim else None,
+        "inputs": -(-sum(dimensions(group.env)) // INPUTS_STEP) * INPUTS_STEP,
+    }
+
+
+# This machine
+
+
+def cores() -> int:
+    """Cores that this process may use: what `snakemake --cores all` takes."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpus() -> int:
+    """GPUs of NVIDIA's driver, found without importing torch."""
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def device_kind(setting: str) -> str:
+    """The kind of device, `cpu` or `cuda`, that a job of this `compute.device` would use."""
+    return "cuda" if setting.startswith("cuda") or (setting == "auto" and gpus()) else "cpu"
+
+
+# Records
+
+
+def calibration(compute: ComputeSettings) -> Calibration:
+    """This machine's own calibration, over the nearest of the committed benchmarks for what it lacks.
+
+    Raises:
+        UserError: work/calibration.json is damaged.
+    """
+    device = device_kind(compute.device)
+    base = benchmark(device, compute.threads_per_job)
+    record = recorded(device, compute.threads_per_job)
+    if record is None:
+        return base
+    return Calibration(
+        record["machine"],
+        device,
+        record["date"],
+        base.flops,
+        base.environment_steps,
+        compute.threads_per_job,
+        record["startup_seconds"],
+        record["beside"],
+        record["measured"],
+    )
+
+
+def recorded(device: str, threads: int) -> dict[str, Any] | None:
+    """The contents of work/calibration.json, if they are of this machine, kind of device and number of threads.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not CALIBRATION.exists():
+        return None
+    try:
+        record: dict[str, Any] = json.loads(CALIBRATION.read_text())
+        found = tuple(record[key] for key in ("machine", "device", "threads"))
+        _ = record["date"], float(record["startup_seconds"]), float(record["beside"]), dict(record["measured"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{CALIBRATION}: found something else than a calibration ({error!r}). Delete it, or measure anew with "
+            "`dac plan STUDY --calibrate` after that."
+        ) from None
+    return record if found == (provenance.machine(), device, threads) else None
+
+
+def save(record: Mapping[str, Any]) -> None:
+    """Write work/calibration.json."""
+    store.write_text(CALIBRATION, json.dumps(record, indent=2, sort_keys=True) + "\n")
+
+
+def benchmark(device: str, threads: int) -> Calibration:
+    """The nearest of the recorded `dac bench` results.
+
+    Same kind of device before others, this processor and number of cores before others, then the newest. Its FLOP/s are
+    of as many threads as it had; a job here with fewer has its share.
+    """
+    records = [json.loads(path.read_text()) for path in sorted(BENCHMARKS.glob("calibration-*.json"))]
+    if not records:
+        # Before the first `dac bench`: a laptop's order of magnitude.
+        return Calibration("not measured", "cpu", "-", 3e10, 5000.0, threads)
+    here = provenance.machine()
+
+    def nearness(record: Mapping[str, Any]) -> tuple[bool, bool, bool, str]:
+        machine = record["machine"]
+        same_model = machine.rpartition(",")[0] == here.rpartition(",")[0]
+        return record["device"] == device, machine == here, same_model, record["date"]
+
+    nearest = max(records, key=nearness)
+    share = threads / max(threads, nearest.get("threads", threads)) if nearest["device"] == "cpu" else 1.0
+    return Calibration(
+        nearest["machine"],
+        nearest["device"],
+        nearest["date"],
+        nearest["flops"] * share,
+        nearest["environment_steps"],
+        threads,
+    )
