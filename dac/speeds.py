@@ -197,10 +197,11 @@ def save(record: Mapping[str, Any]) -> None:
 def benchmark(device: str, threads: int) -> Calibration:
     """The nearest of the recorded `dac bench` results.
 
-    Same kind of device before others, this processor and number of cores before others, then the newest. Its FLOP/s are
+    Those in float32 alone; same kind of device before others, this processor and number of cores before others, then the newest. Its FLOP/s are
     of as many threads as it had; a job here with fewer has its share.
     """
-    records = [json.loads(path.read_text()) for path in sorted(BENCHMARKS.glob("calibration-*.json"))]
+    found = (json.loads(path.read_text()) for path in sorted(BENCHMARKS.glob("calibration-*.json")))
+    records = [record for record in found if record.get("precision", "fp32") == "fp32"]
     if not records:
         # Before the first `dac bench`: a laptop's order of magnitude.
         return Calibration("not measured", "cpu", "-", 3e10, 5000.0, threads)
