@@ -49,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--calibrate",
         action="store_true",
-        help="first measure here what work/calibration.json lacks of the study's networks and environments; delete that "
-        "file to measure all anew, best on an idle machine",
+        help="first measure here what work/calibration.json lacks of the study's networks and environments; delete "
+        "that file to measure all anew, best on an idle machine",
     )
     command = add("why", _why, "say why something would run")
     command.add_argument("what", nargs="?", help="a study, or a run: <task>/<label>-<fp>/seed-<k>; default: dvc_study")
