@@ -50,7 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     command = add("plan", _plan, "print runs, packs, steps, disk, memory and a time estimate per experiment")
     command.add_argument("study", nargs="?", help="a study of params.yaml; all of them if left out")
     command.add_argument(
-        "--calibrate", action="store_true", help="first measure the study's own networks and environments here"
+        "--calibrate",
+        action="store_true",
+        help="first measure here what work/calibration.json lacks of the study's networks and environments; delete "
+        "that file to measure all anew, best on an idle machine",
     )
     command = add("why", _why, "say why something would run")
     command.add_argument("what", nargs="?", help="a study, or a run: <task>/<label>-<fp>/seed-<k>; default: dvc_study")

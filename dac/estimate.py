@@ -28,9 +28,9 @@ EPISODE_STEPS = 1000
 # Rows of a dataset that is not here: D4RL's have 1 to 2 million.
 TRANSITIONS = 1_000_000
 # A pass through one network forward or backward, arithmetic aside: some dozen operations of PyTorch.
-PASS_SECONDS = 1.5e-4
+PASS_SECONDS = 1.1e-4
 # Averages of the target networks, Adam, clipping, random numbers and metrics, in such passes.
-UPDATE_PASSES = 15
+UPDATE_PASSES = 13
 # A step of SAC, which trains two critics and the actor: all of its passes.
 SAC_PASSES = 24
 MAKE_SECONDS = 0.002

@@ -104,7 +104,9 @@ def _wall_clock_line(plan: StudyPlan, speed: speeds.Calibration) -> str:
     work = jobs(plan, plan.runs(), missing=True)
     if not work:
         return "wall clock of what is missing: every run and evaluation is there; the page, if that, takes seconds"
-    cores, gpus = speeds.cores(), speeds.gpus() if speed.device == "cuda" else 0
+    # Not speed.device: where no GPU's speed is recorded, that is a CPU's.
+    on_gpu = speeds.device_kind(plan.params.compute.device) == "cuda"
+    cores, gpus = speeds.cores(), speeds.gpus() if on_gpu else 0
     slots = max(1, min(gpus, cores) if gpus else cores // plan.params.compute.threads_per_job)
     seconds = wall_clock(tasks(work, plan.params, speed, slots, gpus), cores, gpus)
     seconds += estimate.WORKFLOW_SECONDS + estimate.REPORT_SECONDS

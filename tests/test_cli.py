@@ -138,7 +138,9 @@ def test_plan(project: Project, capsys: Capture) -> None:
         "guidance": ["4", "2", "1", "2", "80", "4"],
         "total": ["4", "4", "2", "3", "160", "8"],
     }
-    assert "as assumed (run `dac bench` to measure)" in output
+    assert "wall clock of what is missing: about " in output
+    assert "assumed" in output
+    assert "`dac plan tiny --calibrate` measures here" in output
     assert refused("plan", "tyni", capsys=capsys) == "params.yaml: no study 'tyni'; allowed: tiny. Did you mean 'tiny'?"
 
 
