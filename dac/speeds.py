@@ -197,8 +197,8 @@ def save(record: Mapping[str, Any]) -> None:
 def benchmark(device: str, threads: int) -> Calibration:
     """The nearest of the recorded `dac bench` results.
 
-    Those in float32 alone; same kind of device before others, this processor and number of cores before others, then the newest. Its FLOP/s are
-    of as many threads as it had; a job here with fewer has its share.
+    Those in float32 alone; same kind of device before others, this processor and number of cores before others, then
+    the newest. Its FLOP/s are of as many threads as it had; a job here with fewer has its share.
     """
     found = (json.loads(path.read_text()) for path in sorted(BENCHMARKS.glob("calibration-*.json")))
     records = [record for record in found if record.get("precision", "fp32") == "fp32"]
