@@ -25,7 +25,8 @@ lint: $(READY)
 
 # Training and environment speed of this machine, recorded; `dac plan` estimates with it.
 bench: $(READY)
-	dac bench --runs 1 2 4 8 16 32 --diffusion-steps 5 10 20 50 100 --json benchmarks/results/$(BENCH_NAME).json
+	dac bench --runs 1 2 4 8 16 32 --diffusion-steps 5 10 20 50 100 --processes 8 \
+		--json benchmarks/results/$(BENCH_NAME).json
 	dac bench --runs 1 8 --precision bf16 --json benchmarks/results/$(BENCH_NAME)-bf16.json
 	dac bench --page
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from dac import devices, envs, provenance, speeds
-from dac.bench import Workload
+from dac.bench.workload import Workload
 from dac.datasets.collect import new_sac, sac_recipe
 from dac.datasets.recording import Recorder
 from dac.errors import UserError

@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         "--diffusion-steps", type=int, nargs="*", default=[], help="compare soft and denoised guidance at these T"
     )
     command.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    command.add_argument("--processes", type=int, default=0, help="also time so many runs in a process each, at once")
     command.add_argument("--page", action="store_true", help="write benchmarks/README.md from the recorded results")
     command.add_argument("--json", type=Path, help="also write the result there")
     return parser
@@ -249,15 +250,21 @@ def _parity(options: argparse.Namespace) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
-    from dac import bench
-
     if options.page:
-        from dac import bench_page
+        from dac.bench import page
 
-        print(f"Read {bench_page.write()}")
+        print(f"Read {page.write()}")
         return
-    result = bench.measure(
-        options.device, options.threads, options.seconds, options.runs, options.diffusion_steps, options.precision
+    from dac.bench.measure import measure
+
+    result = measure(
+        options.device,
+        options.threads,
+        options.seconds,
+        options.runs,
+        options.diffusion_steps,
+        options.precision,
+        options.processes,
     )
     text = json.dumps(result, indent=2, sort_keys=True)
     print(text)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tabulate import tabulate  # type: ignore[import-untyped]
 
@@ -41,6 +42,9 @@ def write(folder: Path = FOLDER) -> Path:
     sections = [
         INTRODUCTION,
         *_packs(records, folder),
+        *_separate(records),
+        *_memory(records),
+        *_accuracy(records),
         *_parts(records),
         *_sweep(records, folder),
         _environments(records),
@@ -98,7 +102,7 @@ def _packs(records: list[Record], folder: Path) -> list[str]:
     text = """\
 The ceiling is what the same machine reaches in nothing but the critics' batched matrix products. To act is to choose
 one of ten candidates in ten states of every run, as an evaluation does at every environment step. Plain PyTorch is the
-same step in float32 as one would first write it (`dac/bench_plain.py`), with as many runs one after the other.
+same step in float32 as one would first write it (`dac/bench/plain.py`), with as many runs one after the other.
 """
     return [
         "## Time against the number of runs that train together\n",
@@ -106,6 +110,68 @@ same step in float32 as one would first write it (`dac/bench_plain.py`), with as
         text,
         "![](figures/packs.png)\n",
     ]
+
+
+def _separate(records: list[Record]) -> list[str]:
+    rows = []
+    for record in records:
+        packs = {pack["runs"]: pack["step_ms"] for pack in record["packs"]}
+        separate = record.get("separate")
+        if separate and separate["processes"] in packs:
+            one, pack = packs.get(1), packs[separate["processes"]]
+            rows.append(
+                (
+                    _machine(record),
+                    separate["processes"],
+                    f"{pack:.1f}",
+                    f"{separate['step_ms']:.1f}",
+                    f"{separate['step_ms'] / pack:.2f}",
+                    f"{pack / one:.2f}" if one else "-",
+                )
+            )
+    if not rows:
+        return []
+    headers = ("machine", "runs", "one pack", "a process each", "÷ pack", "pack ÷ one run alone")
+    text = """\
+Milliseconds for one gradient step of all the runs: together in a pack, and in as many processes of one run each that
+share the device and, on a CPU, its threads.
+"""
+    return ["## One pack against as many processes\n", _table(rows, headers), text]
+
+
+def _memory(records: list[Record]) -> list[str]:
+    rows = []
+    for record in records:
+        packs = [(pack["runs"], pack["peak_bytes"] / 1e6) for pack in record["packs"] if pack["peak_bytes"]]
+        if len(packs) > 2:
+            runs, megabytes = np.array(packs).T
+            slope, fixed = np.polyfit(runs, megabytes, 1)
+            worst = np.abs(fixed + slope * runs - megabytes).max()
+            rows.append((_machine(record), f"{slope:.1f}", f"{fixed:.1f}", f"{worst:.1f}", f"{runs.max():.0f}"))
+    if not rows:
+        return []
+    headers = ("machine", "MB a run", "MB besides", "largest deviation (MB)", "largest pack")
+    text = """\
+A straight line through the packs' peaks: of tensors on a GPU; of the whole process, less what it needed before its
+first pack, on a CPU. The 100,000 transitions that all runs share are among what is needed besides.
+"""
+    return ["## Memory\n", _table(rows, headers), text]
+
+
+def _accuracy(records: list[Record]) -> list[str]:
+    rows = [
+        (_machine(record), *(f"{record['target_error'][what]:.1e}" for what in ("rms", "mean", "ensemble_std")))
+        for record in records
+        if "target_error" in record
+    ]
+    if not rows:
+        return []
+    text = """\
+Difference of the targets (the lower confidence bounds of the next states' values, about 100) from those of the same
+networks in float64: over a batch its root mean square and its mean, beside the ensemble's own spread.
+"""
+    headers = ("machine", "rms error", "mean error", "std of the ensemble")
+    return ["## Accuracy against float64\n", _table(rows, headers), text]
 
 
 def _parts(records: list[Record]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dac import bench, bench_page
 from dac.agent import AgentConfig
+from dac.bench import accuracy, measure, page, processes, workload
 from dac.errors import UserError
 
 SMALL = AgentConfig(hidden_sizes=(16, 16), ensemble_size=2, next_action_samples=2, diffusion_steps=3)
@@ -18,18 +19,18 @@ SMALL = AgentConfig(hidden_sizes=(16, 16), ensemble_size=2, next_action_samples=
 
 def test_the_parts_leave_the_pack_as_it_was_but_for_the_actors_step() -> None:
     """Timing a part must not change what the next is timed on: rates and averages of the others are zero."""
-    work = bench.Workload(SMALL, 2, (4, 2), torch.device("cpu"))
+    work = workload.Workload(SMALL, 2, (4, 2), torch.device("cpu"))
     critic = work.agent.run_state(1)
     for name, part in work.parts().items():
         if name != "actor":
             part()
     after = work.agent.run_state(1)
     assert all(torch.equal(after[name], value) for name, value in critic.items() if not name.startswith("critic_adam/"))
-    assert set(work.parts()) == set(bench_page.PARTS)
+    assert set(work.parts()) == set(page.PARTS)
 
 
 def test_steps_train_all_runs() -> None:
-    work = bench.Workload(SMALL, 3, (4, 2), torch.device("cpu"))
+    work = workload.Workload(SMALL, 3, (4, 2), torch.device("cpu"))
     before = [work.agent.run_state(run)["actor/noise/0/kernel"] for run in range(3)]
     work.step()
     assert work.agent.step == 1
@@ -39,8 +40,8 @@ def test_steps_train_all_runs() -> None:
 
 def test_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every number that the page and the plan read, from real calls of a tiny agent."""
-    monkeypatch.setattr(bench, "AgentConfig", lambda **changes: AgentConfig(**{**vars(SMALL), **changes}))
-    found = bench.measure("cpu", 1, 0.01, runs=(2, 1), sweep=(3,), precision="bf16")
+    monkeypatch.setattr(measure, "AgentConfig", lambda **changes: AgentConfig(**{**vars(SMALL), **changes}))
+    found = measure.measure("cpu", 1, 0.01, runs=(2, 1), sweep=(3,), precision="bf16")
     assert found["precision"] == "bf16"
     assert found["plain_ms"] > 0
     assert [pack["runs"] for pack in found["packs"]] == [1, 2]
@@ -48,8 +49,29 @@ def test_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(value > 0 for pack in found["packs"] for value in pack["parts_ms"].values())
     assert [(row["diffusion_steps"], row["guidance"]) for row in found["sweep"]] == [(3, "soft"), (3, "denoised")]
     assert found["matmul_flops"] > 0
+    assert found["separate"] is None
+    assert 0 < found["target_error"]["rms"] < found["target_error"]["ensemble_std"]
+    peaks = [pack["peak_bytes"] for pack in found["packs"]]
+    assert 0 <= peaks[0] <= peaks[1]
     assert found["environment_steps"] > 100
     assert json.loads(json.dumps(found)) == found
+
+
+def test_the_error_of_targets_grows_with_fewer_bits() -> None:
+    """Against float64: float32 within its rounding of values near 100, bf16 above it and below its own of one value."""
+    cpu = torch.device("cpu")
+    errors = {
+        precision: accuracy.target_error(dataclasses.replace(SMALL, precision=precision), (4, 2), cpu)["rms"]
+        for precision in ("fp32", "bf16")
+    }
+    assert 0 < errors["fp32"] < 100 * 2**-22
+    assert errors["fp32"] < errors["bf16"] < 100 * 2**-9
+
+
+def test_processes_of_one_run_each_are_timed() -> None:
+    """Two at the paper's sizes: each has its own process, and they are awaited."""
+    seconds = processes.step_seconds(2, (4, 2), torch.device("cpu"), 2, 0.1, "fp32")
+    assert 0.001 < seconds < 60
 
 
 def record(machine: str, scale: float) -> dict[str, object]:
@@ -58,7 +80,7 @@ def record(machine: str, scale: float) -> dict[str, object]:
             "runs": runs,
             "step_ms": scale * runs,
             "flops": 5e10,
-            "parts_ms": dict.fromkeys(bench_page.PARTS, 0.5),
+            "parts_ms": dict.fromkeys(page.PARTS, 0.5),
             "acting_ms": 1.5,
             "peak_bytes": None,
         }
@@ -79,10 +101,20 @@ def record(machine: str, scale: float) -> dict[str, object]:
 def test_the_page_says_what_the_records_say(tmp_path: Path) -> None:
     results = tmp_path / "results"
     results.mkdir()
-    (results / "a.json").write_text(json.dumps(record("box", 100.0) | {"plain_ms": 120.0}))
+    separate = {"processes": 4, "step_ms": 900.0}
+    error = {"rms": 1.66e-4, "mean": -8.9e-5, "ensemble_std": 0.08}
+    (results / "a.json").write_text(
+        json.dumps(record("box", 100.0) | {"plain_ms": 120.0, "separate": separate, "target_error": error})
+    )
     (results / "b.json").write_text(json.dumps(record("tower", 50.0)))
+    memory = record("server", 10.0)
+    memory["packs"] = [
+        pack | {"runs": runs, "peak_bytes": 1e6 * (40 + 5 * runs)}
+        for runs, pack in zip((1, 2, 8), memory["packs"] * 2, strict=False)  # type: ignore[operator,call-overload]
+    ]
+    (results / "c.json").write_text(json.dumps(memory))
     (results / "calibration-old.json").write_text(json.dumps({"flops": 1.0}))
-    text = bench_page.write(tmp_path).read_text()
+    text = page.write(tmp_path).read_text()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     box = "box, fp32, 2 threads, torch 2.13.0, 2026-11-24"
     assert [box, "4", "400.0", "100.0", "1.20", "50", "50 %", "1.5", "-"] in rows
@@ -90,10 +122,13 @@ def test_the_page_says_what_the_records_say(tmp_path: Path) -> None:
     assert [tower, "4", "200.0", "50.0", "-", "50", "50 %", "1.5", "-"] in rows
     assert [box, "100", "10.0", "12.5", "1.25", "2.0", "40.0", "20.00"] in rows
     assert [tower, "Hopper-v5", "7,000"] in rows
+    assert [box, "4", "400.0", "900.0", "2.25", "4.00"] in rows
+    assert [box, "1.7e-04", "-8.9e-05", "8.0e-02"] in rows
+    assert ["server, fp32, 2 threads, torch 2.13.0, 2026-11-24", "5.0", "40.0", "0.0", "8"] in rows
     for name in re.findall(r"!\[\]\((.*?)\)", text):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_page_without_results(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no result is recorded there; run `make bench` first"):
-        bench_page.write(tmp_path)
+        page.write(tmp_path)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from dac.agent import Agent, AgentConfig
-from dac.bench_plain import PlainAgent
+from dac.bench.plain import PlainAgent
 
-sys.path.insert(0, str(Path(__file__).parent / "agent"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "agent"))
 from small import ACTION_DIM, OBSERVATION_DIM, batch_of, draws_of, small_config
 
 

@@ -1,0 +1,172 @@
+"""How fast this machine trains at the paper's sizes: by part, by pack, by diffusion steps, against what it could do.
+
+The result is also behind `dac plan`'s times where nothing nearer is measured (`dac.speeds`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from dac import devices, envs, provenance
+from dac.agent import AgentConfig
+from dac.agent.precision import matrix_products
+from dac.agent.streams import BLOCK_STEPS
+from dac.bench.accuracy import target_error
+from dac.bench.plain import PlainAgent
+from dac.bench.processes import step_seconds
+from dac.bench.workload import Workload, median_seconds
+from dac.estimate import step_flops
+from dac.params import AgentSettings, TrainingSettings
+
+ENVIRONMENT = "Hopper-v5"
+SWEEP = (5, 10, 20, 50, 100)
+
+
+def measure(
+    device: str,
+    threads: int,
+    seconds: float,
+    runs: Sequence[int] = (1,),
+    sweep: Sequence[int] = (),
+    precision: str = "fp32",
+    processes: int = 0,
+) -> dict[str, Any]:
+    """Time gradient steps with the paper's settings on random data of Hopper's sizes, and environment steps.
+
+    Args:
+        device: `cpu`, `cuda` or `auto`.
+        threads: of PyTorch, on the CPU.
+        seconds: how long to measure each number.
+        runs: pack sizes.
+        sweep: diffusion steps T, for soft and denoised guidance, one run each.
+        precision: of a step's products, as `training.precision`.
+        processes: how many runs to time in a process each, all at once; 0 = not at all.
+
+    Returns:
+        `packs`, `sweep`, `separate` (`processes` and the `step_ms` of each; None where not asked for),
+        `target_error` (`dac.bench.accuracy`), `plain_ms` (a step of one run, `dac.bench.plain`), `matmul_flops` (the
+        ceiling: this machine's batched float32 products of the critics' size), `environment_steps` (per second and
+        core); `flops` and `step_ms` of the smallest pack; machine, device, threads, versions and date.
+    """
+    torch.set_num_threads(threads)
+    env = envs.make(ENVIRONMENT)
+    assert env.observation_space.shape and env.action_space.shape  # vectors, says envs.make
+    sizes = env.observation_space.shape[0], env.action_space.shape[0]
+    with devices.claimed(device) as chosen:
+        before = _peak_bytes(chosen)
+        packs = [_pack(count, sizes, chosen, seconds, precision, before) for count in sorted(runs)]
+        separate = step_seconds(processes, sizes, chosen, threads, seconds, precision) if processes else None
+        accuracy = target_error(AgentConfig(precision=precision), sizes, chosen)
+        ceiling = _matmul_flops(chosen, seconds)
+        plain = _plain_seconds(sizes, chosen, seconds)
+        steps = [
+            _sweep_row(
+                AgentConfig(guidance=guidance, diffusion_steps=count, precision=precision), sizes, chosen, seconds
+            )
+            for count in sweep
+            for guidance in _GUIDANCES
+        ]
+    made = provenance.provenance(devices.name(chosen), seconds)
+    return {
+        "what": "soft guidance at the paper's settings on random data, without evaluations",
+        "precision": precision,
+        "step_ms": packs[0]["step_ms"],
+        "flops": packs[0]["flops"],
+        "packs": packs,
+        "separate": separate and {"processes": processes, "step_ms": round(1000 * separate, 3)},
+        "target_error": accuracy,
+        "plain_ms": round(1000 * plain, 3),
+        "sweep": steps,
+        "matmul_flops": ceiling,
+        "environment": ENVIRONMENT,
+        "environment_steps": round(_environment_steps(env, seconds), 1),
+        "machine": made["machine"],
+        "device": chosen.type,
+        "device_name": made["device"],
+        "threads": threads,
+        "versions": made["versions"],
+        "commit": made["commit"],
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+_GUIDANCES = ("soft", "denoised")
+
+
+def _pack(
+    runs: int, sizes: tuple[int, int], device: torch.device, seconds: float, precision: str, before: int
+) -> dict[str, Any]:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    work = Workload(AgentConfig(precision=precision), runs, sizes, device)
+    step = median_seconds(work.step, seconds, device)
+    peak = _peak_bytes(device) - before
+    with matrix_products(precision):
+        parts = {name: median_seconds(part, seconds / 4, device) for name, part in work.parts().items()}
+    parts["draws"] /= BLOCK_STEPS
+    values = {**AgentSettings().model_dump(), **TrainingSettings().model_dump()}
+    return {
+        "runs": runs,
+        "step_ms": round(1000 * step, 3),
+        "flops": runs * step_flops(values, *sizes) / step,
+        "parts_ms": {name: round(1000 * part, 3) for name, part in parts.items()},
+        "acting_ms": round(1000 * median_seconds(work.act, seconds / 4, device), 3),
+        "peak_bytes": peak,
+    }
+
+
+def _peak_bytes(device: torch.device) -> int:
+    """Largest memory so far: tensors' on a GPU, else this process's, which never shrinks (`devices.claimed`)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _plain_seconds(sizes: tuple[int, int], device: torch.device, seconds: float) -> float:
+    """Seconds of a gradient step of one run, written plainly; always in float32."""
+    work = Workload(AgentConfig(), 1, sizes, device)
+    agent = PlainAgent(work.config, *sizes, device)
+    return median_seconds(lambda: agent.update(work.batch(), work.noise.draws(agent.step)), seconds, device)
+
+
+def _sweep_row(config: AgentConfig, sizes: tuple[int, int], device: torch.device, seconds: float) -> dict[str, Any]:
+    work = Workload(config, 1, sizes, device)
+    return {
+        "diffusion_steps": config.diffusion_steps,
+        "guidance": config.guidance,
+        "step_ms": round(1000 * median_seconds(work.step, seconds, device), 3),
+        "actor_ms": round(1000 * median_seconds(work.parts()["actor"], seconds / 2, device), 3),
+    }
+
+
+def _matmul_flops(device: torch.device, seconds: float) -> float:
+    """Floating-point operations per second of nothing but the critics' products for the next actions, in float32."""
+    config, width = AgentConfig(), AgentConfig().hidden_sizes[0]
+    rows = TrainingSettings().batch_size * config.next_action_samples
+    left = torch.randn(config.ensemble_size, rows, width, device=device)
+    right = torch.randn(config.ensemble_size, width, width, device=device)
+    out = torch.empty(config.ensemble_size, rows, width, device=device)
+    operations = 2 * config.ensemble_size * rows * width * width
+    return operations / median_seconds(lambda: torch.bmm(left, right, out=out), seconds, device)
+
+
+def _environment_steps(env: envs.Environment, seconds: float) -> float:
+    """Steps per second of one environment under random actions, resets included."""
+    actions = np.random.default_rng(0)
+    env.reset(seed=0)
+    steps, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        *_, terminated, truncated, _ = env.step(actions.uniform(-1, 1, env.action_space.shape).astype(np.float32))
+        steps += 1
+        if terminated or truncated:
+            env.reset()
+    return steps / (time.perf_counter() - started)

@@ -1,0 +1,144 @@
+"""A pack that trains on random data, whole or by part, and how long each takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from dac.agent import ActingNoise, Agent, AgentConfig, Batch, ShuffledScan, UpdateNoise
+from dac.agent.critic import critic_loss, td_targets
+from dac.agent.graph import updater
+from dac.agent.networks import noise_predictor, q_values
+from dac.agent.policy import sample_actions
+from dac.agent.precision import without_gradient
+from dac.params import TrainingSettings
+
+TRANSITIONS = 100_000
+WARM_UP = 5  # calls before the clock; a graph is recorded in the fourth
+
+
+class Workload:
+    """A pack that trains on random transitions, and the parts of its gradient step by themselves.
+
+    Args:
+        runs: in the pack. sizes: of the observation and the action.
+        batch_size: transitions per run and step; None = the paper's.
+        terminal: whether every transition ends its episode, as a bandit's do.
+        episodes, action_samples: states per run that `act` acts in at once, and candidates in each.
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        runs: int,
+        sizes: tuple[int, int],
+        device: torch.device,
+        *,
+        batch_size: int | None = None,
+        terminal: bool = False,
+        episodes: int = 10,
+        action_samples: int = 10,
+    ) -> None:
+        self.config, self.device = config, device
+        self.batch_size = batch_size or TrainingSettings().batch_size
+        self.episodes, self.action_samples = episodes, action_samples
+        seeds = list(range(runs))
+        self.agent = Agent(config, seeds, *sizes, device)
+        self.update = updater(self.agent, recorded=True)
+        self.noise = UpdateNoise(seeds, config, self.batch_size, sizes[1], device, next_actions=not terminal)
+        self.scan = ShuffledScan(seeds, TRANSITIONS, self.batch_size, device)
+        self.acting = ActingNoise(seeds, "bench", 0, config, episodes, action_samples, sizes[1], device=device)
+        self._acted = 0
+        generator = torch.Generator(device).manual_seed(0)
+
+        def normal(*shape: int) -> torch.Tensor:
+            return torch.randn(TRANSITIONS, *shape, generator=generator, device=device)
+
+        self.data = Batch(
+            observations=normal(sizes[0]),
+            actions=normal(sizes[1]).tanh(),
+            rewards=normal(),
+            dones=torch.full((TRANSITIONS,), float(terminal), device=device),
+            next_observations=normal(sizes[0]),
+        )
+
+    def batch(self) -> Batch:
+        indices = self.scan.batch_indices(self.agent.step)
+        return Batch(*(getattr(self.data, field.name)[indices] for field in dataclasses.fields(Batch)))
+
+    def step(self) -> None:
+        self.update(self.batch(), self.noise.draws(self.agent.step))
+
+    def parts(self) -> dict[str, Callable[[], object]]:
+        """The parts of a step, each to be called alone; `draws` makes a block of BLOCK_STEPS steps' numbers."""
+        agent, config = self.agent, self.config
+        batch, draws = self.batch(), self.noise.draws(agent.step)
+        assert draws.critic_prior is not None
+        prior, states = draws.critic_prior, batch.next_observations
+        with torch.no_grad():
+            actions, values = agent.next_action_values(states, prior, draws.critic_z)
+            targets = td_targets(config, batch, values)
+
+        actor = without_gradient(agent._actor.target.named, config.precision)
+        critics = without_gradient(agent._critic.target.named, config.precision)
+
+        @torch.no_grad()
+        def sample() -> None:
+            predictor = noise_predictor(actor, states, config.diffusion_steps, prior.shape[-1])
+            sample_actions(config, agent._schedule, predictor, prior, draws.critic_z)
+
+        @torch.no_grad()
+        def evaluate() -> None:
+            q_values(critics, states, actions)
+
+        def critic() -> None:
+            loss, _ = critic_loss(agent._critic.online.named, batch, targets)
+            agent._critic.descend(
+                loss, agent.active, agent._count, torch.zeros_like(agent._count), config.gradient_clip
+            )
+
+        def follow() -> None:
+            agent._critic.follow(0.0, agent.active)
+            agent._actor.follow(0.0, agent.active)
+
+        return {
+            "draws": lambda: self.noise._draw(0),
+            "batch": self.batch,
+            "target_sampling": sample,
+            "target_q": evaluate,
+            "critic": critic,
+            "actor": lambda: agent._update_actor(batch, draws),
+            "ema": follow,
+        }
+
+    def act(self) -> None:
+        """Choose actions in the states of all episodes of every run, as an evaluation does at every step."""
+        draws = self.acting.draws(self._acted)
+        self._acted += 1
+        states = self.data.observations[: self.episodes].expand(len(self.agent.eta), -1, -1)
+        self.agent.act(states, self.action_samples, draws.prior, draws.z, gumbel=draws.gumbel).cpu()
+
+
+def median_seconds(call: Callable[[], object], seconds: float, device: torch.device) -> float:
+    """Median seconds of a call, over as many as fit the time, at least three."""
+    for _ in range(WARM_UP):
+        call()
+    synchronise(device)
+    times: list[float] = []
+    started = time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - started < seconds:
+        before = time.perf_counter()
+        call()
+        synchronise(device)
+        times.append(time.perf_counter() - before)
+    return statistics.median(times)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
