@@ -133,9 +133,9 @@ def curves_figure(data: ReportData, summary: Summary) -> Figure:
         for variant in experiment.variants:
             line = points[(points["task"] == task) & (points["variant"] == variant)].sort_values("step")
             _band_line(axis, line["step"] / unit, line, look[experiment.name, variant], marker=None)
-        _data_lines(data, axis, task, best=True)
         _published_curve(data, axis, task, float(points["step"].max()), unit)
-        levels = [data.task_number(task, f"data_score_{which}") for which in ("mean", "max")]
+        _data_mean(data, axis, task)
+        levels = [data.task_number(task, "data_score_mean"), _best_episode(data, axis, task)]
         _fit_to_late_steps(axis, points[points["task"] == task], levels)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     _legend(grid, [_handle(look[experiment.name, v], _name(experiment, v), None) for v in experiment.variants])
@@ -157,7 +157,7 @@ def comparison_figure(data: ReportData, summary: Summary) -> Figure:
                 place - 0.12, cell.mean, spread, fmt=drawn.marker, color=drawn.colour, markersize=7, capsize=3
             )
             axis.scatter(_beside(place, len(values)), values, s=11, color=drawn.colour, alpha=0.55, linewidths=0)
-        _data_lines(data, axis, task, best=False)
+        _data_mean(data, axis, task)
         axis.set_xlim(-0.6, len(experiment.variants) - 0.4)
         axis.xaxis.set_major_locator(NullLocator())
     _legend(
@@ -191,7 +191,7 @@ def sweep_figure(data: ReportData, summary: Summary) -> Figure:
         for place, variant in zip(places, experiment.variants, strict=True):
             values = scores.loc[(scores["task"] == task) & (scores["variant"] == variant), "score"]
             axis.scatter([place] * len(values), values, s=9, color=drawn.colour, alpha=0.45, linewidths=0)
-        _data_lines(data, axis, task, best=False)
+        _data_mean(data, axis, task)
         axis.set_xscale(scale)
         _fix_ticks(axis, places, experiment.variants)
     _legend(grid, [_handle(drawn, "mean over seeds", "o"), _dot(drawn, "one seed")])
@@ -209,7 +209,7 @@ def action_samples_figure(data: ReportData, summary: Summary) -> Figure:
             line = points[(points["task"] == task) & (points["variant"] == variant)].sort_values("action_samples")
             drawn = look[experiment.name, variant]
             _band_line(axis, line["action_samples"], line, drawn, marker=drawn.marker)
-        _data_lines(data, axis, task, best=False)
+        _data_mean(data, axis, task)
         axis.set_xscale("log", base=2)
         _fix_ticks(axis, counts, [f"{count:g}" for count in counts])
     drawn_variants = [(look[experiment.name, v], _name(experiment, v)) for v in experiment.variants]
@@ -273,14 +273,28 @@ def _band_line(axis: Axes, x: pd.Series, line: pd.DataFrame, drawn: Look, marker
         axis.fill_between(x.to_numpy(), low, high, color=drawn.colour, alpha=0.16, linewidth=0)
 
 
-def _data_lines(data: ReportData, axis: Axes, task: str, best: bool) -> None:
-    mean, top = data.task_number(task, "data_score_mean"), data.task_number(task, "data_score_max")
+def _data_mean(data: ReportData, axis: Axes, task: str) -> None:
+    mean = data.task_number(task, "data_score_mean")
     if math.isfinite(mean):
         axis.axhline(mean, color=DATA_GREY, linestyle="--", linewidth=1, label="data mean", zorder=1)
-    if best and math.isfinite(top):
-        axis.axhline(top, color=DATA_GREY, linestyle=":", linewidth=1, label="best data episode", zorder=1)
     # A line inside the margin of the view so far does not widen it, and would lie on the frame.
     axis.autoscale(axis="y")
+
+
+def _best_episode(data: ReportData, axis: Axes, task: str) -> float:
+    """Mark the data's best episode; returns its score where it has a line, else NaN.
+
+    Where the line would more than double the axis, and flatten the curves, it is a note in the panel's corner.
+    """
+    score, (bottom, top) = data.task_number(task, "data_score_max"), axis.get_ylim()
+    if score > 2 * top - bottom:
+        note = f"best data episode: {score:.0f} ↑"
+        axis.annotate(note, (0.02, 0.98), xycoords="axes fraction", va="top", color=DATA_GREY, fontsize="small")
+        return math.nan
+    if math.isfinite(score):
+        axis.axhline(score, color=DATA_GREY, linestyle=":", linewidth=1, label="best data episode", zorder=1)
+        axis.autoscale(axis="y")
+    return score
 
 
 def _fit_to_late_steps(axis: Axes, points: pd.DataFrame, levels: Sequence[float]) -> None:

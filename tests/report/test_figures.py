@@ -68,6 +68,15 @@ def test_an_early_spike_does_not_flatten_a_panel(data: ReportData) -> None:
     assert _panels(_draw(replace(data, curves=spiked), "curves"))["own_hopper"].get_ylim()[1] > 5000
 
 
+def test_a_best_episode_far_above_does_not_flatten_a_panel(data: ReportData) -> None:
+    tasks = data.tasks.copy()
+    tasks.loc[tasks["task"] == "own_hopper", "data_score_max"] = 500.0
+    axis = _panels(_draw(replace(data, tasks=tasks), "curves"))["own_hopper"]
+    assert axis.get_ylim()[1] < 100
+    assert "best data episode" not in _labels(axis)
+    assert [text.get_text() for text in axis.texts] == ["best data episode: 500 ↑"]
+
+
 def test_comparison_has_a_dot_per_seed(data: ReportData) -> None:
     axis = _panels(_draw(data, "comparison"))["hopper-medium-v2"]
     heights = [
