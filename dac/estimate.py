@@ -95,7 +95,8 @@ def gradient_seconds(group: Group, runs: int, speed: Calibration) -> float:
     if measured:
         return measured["seconds"]
     values = _values(group)
-    return _step_passes(values) * PASS_SECONDS + runs * step_flops(values, *dimensions(group.env)) / speed.flops
+    arithmetic = runs * step_flops(values, *dimensions(group.env)) / speed.step_flops(values["precision"])
+    return _step_passes(values) * PASS_SECONDS + arithmetic
 
 
 def acting_seconds(group: Group, runs: int, episodes: int, samples: int, speed: Calibration) -> float:

@@ -62,7 +62,9 @@ def _basis(plan: StudyPlan, speed: speeds.Calibration) -> str:
     bound = "an upper bound where episodes end early"
     wanted = _shapes(plan)
     known = sum(key in speed.measured for key in wanted)
-    arithmetic = f"{speed.flops / 1e9:.0f} GFLOP/s and {speed.environment_steps:.0f} environment steps/s"
+    precisions = {run.group.values["precision"] for run in plan.runs()}
+    rates = " or ".join(f"{speed.step_flops(item) / 1e9:.0f} GFLOP/s ({item})" for item in sorted(precisions))
+    arithmetic = f"{rates} and {speed.environment_steps:.0f} environment steps/s"
     if known == len(wanted):
         return f"measured here ({speed.machine}, {speed.device}, {speed.date}); {bound}."
     advice = f"`dac plan {plan.name} --calibrate` measures here"

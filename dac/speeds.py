@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,12 @@ class Calibration:
 
     Attributes:
         machine: processor and number of cores. device: `cpu` or `cuda`. date: of the measurement; `-` for none.
-        flops: floating-point operations per second of a gradient step of the paper's size in one job.
+        flops: floating-point operations per second of a gradient step of the paper's size in one job, in float32.
         environment_steps: environment steps per second and core, the policy's arithmetic aside.
         threads: of PyTorch while `measured` was; `flops` is of one job with as many.
         startup: seconds that a job takes to start.
         beside: how much longer a job takes while the machine's other job slots are busy; 1 is no longer at all.
+        other_flops: the same for other values of `training.precision`, where they were measured.
         measured: seconds by shape, see the functions below: `gradient`, `acting`, `environment`, `collection`.
     """
 
@@ -71,7 +73,12 @@ class Calibration:
     threads: int = 1
     startup: float = 3.0
     beside: float = 1.2
+    other_flops: Mapping[str, float] = field(default_factory=dict)
     measured: Mapping[str, dict[str, float]] = field(default_factory=dict)
+
+    def step_flops(self, precision: str) -> float:
+        """Floating-point operations per second of a gradient step; float32's where a precision was not measured."""
+        return self.other_flops.get(precision, self.flops)
 
 
 def dimensions(env: str) -> tuple[int, int]:
@@ -165,6 +172,7 @@ def calibration(compute: ComputeSettings) -> Calibration:
         compute.threads_per_job,
         record["startup_seconds"],
         record["beside"],
+        base.other_flops,
         record["measured"],
     )
 
@@ -197,10 +205,11 @@ def save(record: Mapping[str, Any]) -> None:
 def benchmark(device: str, threads: int) -> Calibration:
     """The nearest of the recorded `dac bench` results.
 
-    Those in float32 alone; same kind of device before others, this processor and number of cores before others, then
-    the newest. Its FLOP/s are of as many threads as it had; a job here with fewer has its share.
+    Same kind of device before others, this processor and number of cores before others, then the newest, of those in
+    float32; and the newest in each other precision of that machine and device. Their FLOP/s are of as many threads as
+    they had; a job here with fewer has its share.
     """
-    found = (json.loads(path.read_text()) for path in sorted(BENCHMARKS.glob("calibration-*.json")))
+    found = [json.loads(path.read_text()) for path in sorted(BENCHMARKS.glob("calibration-*.json"))]
     records = [record for record in found if record.get("precision", "fp32") == "fp32"]
     if not records:
         # Before the first `dac bench`: a laptop's order of magnitude.
@@ -212,13 +221,23 @@ def benchmark(device: str, threads: int) -> Calibration:
         same_model = machine.rpartition(",")[0] == here.rpartition(",")[0]
         return record["device"] == device, machine == here, same_model, record["date"]
 
+    def flops(record: Mapping[str, Any]) -> float:
+        share = threads / max(threads, record.get("threads", threads)) if record["device"] == "cpu" else 1.0
+        return float(record["flops"] * share)
+
     nearest = max(records, key=nearness)
-    share = threads / max(threads, nearest.get("threads", threads)) if nearest["device"] == "cpu" else 1.0
+    alike = [record for record in found if all(record[key] == nearest[key] for key in ("machine", "device"))]
+    others = {
+        record["precision"]: flops(record)
+        for record in sorted(alike, key=itemgetter("date"))
+        if record.get("precision", "fp32") != "fp32"
+    }
     return Calibration(
         nearest["machine"],
         nearest["device"],
         nearest["date"],
-        nearest["flops"] * share,
+        flops(nearest),
         nearest["environment_steps"],
         threads,
+        other_flops=others,
     )

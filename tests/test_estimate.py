@@ -184,11 +184,11 @@ def test_an_environment_that_is_not_in_the_table_counts_as_a_locomotion_task() -
     assert speeds.dimensions("AntMaze_Large_Diverse_GR-v5") == (29, 8)
 
 
-def record(machine: str, device: str, date: str, **more: Any) -> None:
+def record(machine: str, device: str, date: str, suffix: str = "", **more: Any) -> None:
     folder = Path("benchmarks/results")
     folder.mkdir(parents=True, exist_ok=True)
     content = {"machine": machine, "device": device, "date": date, "flops": 1e9, "environment_steps": 10.0, **more}
-    (folder / f"calibration-{machine.replace('/', '-')}.json").write_text(json.dumps(content))
+    (folder / f"calibration-{machine.replace('/', '-')}{suffix}.json").write_text(json.dumps(content))
 
 
 def test_the_nearest_benchmark_counts(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,6 +204,10 @@ def test_the_nearest_benchmark_counts(project: Project, monkeypatch: pytest.Monk
     assert speeds.benchmark("cpu", 1).machine == "Abacus, 8 cores"
     record("Abacus, 4 cores", "cpu", "2023-01-01")
     assert speeds.benchmark("cpu", 1).machine == "Abacus, 4 cores"
+    assert speeds.benchmark("cpu", 1).step_flops("bf16") == 1e9
+    record("Abacus, 4 cores", "cpu", "2023-01-01", suffix="-bf16", precision="bf16", flops=3e9, threads=2)
+    found = speeds.benchmark("cpu", 1)
+    assert (found.step_flops("fp32"), found.step_flops("tf32"), found.step_flops("bf16")) == (1e9, 1e9, 1.5e9)
     record("Card, 64 cores", "cuda", "2022-01-01", threads=2)
     assert speeds.benchmark("cuda", 1).machine == "Card, 64 cores"
     assert speeds.benchmark("cuda", 1).flops == 1e9
