@@ -7,6 +7,7 @@ import ctypes
 import fcntl
 import logging
 import os
+import platform
 import tempfile
 import time
 from collections.abc import Iterator
@@ -81,6 +82,13 @@ def _free_gpu() -> tuple[int, TextIO]:
                 continue
             return index, stream
         time.sleep(POLL_SECONDS)
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 matrices itself; others only imitate it, slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return platform.machine() not in ("x86_64", "AMD64") or torch.cpu._is_avx512_bf16_supported()
 
 
 def name(device: torch.device) -> str:

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny import COMPUTE, Project, write_rows
 
-from dac import store
+from dac import devices, store
 from dac.agent import Agent, AgentConfig, Policy
 from dac.errors import UserError
 from dac.evaluator import Overlapped
@@ -499,6 +499,24 @@ def test_every_setting_reaches_the_agent(project: Project) -> None:
 def test_the_learning_rate_decays_over_all_steps_or_not_at_all(project: Project) -> None:
     assert agent_config(project.group().values).lr_decay_steps == 40
     assert agent_config(project.set("studies.tiny.settings.lr_decay", "constant").group().values).lr_decay_steps is None
+
+
+@pytest.mark.parametrize(
+    ("imitated", "precision", "warns"), [(True, "bf16", True), (True, "fp32", False), (False, "bf16", False)]
+)
+def test_a_device_that_imitates_bf16_is_named(
+    imitated: bool,
+    precision: str,
+    warns: bool,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(devices, "multiplies_bf16", lambda _: not imitated)
+    group = project.set("studies.tiny.settings.precision", precision).group()
+    train(group, [0], COMPUTE, 1)
+    assert ("this device only imitates" in caplog.text) == warns
+    assert store.run_problem(Run(group, 0)) is None
 
 
 # Memory
