@@ -89,7 +89,7 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
         LOG.info("%s %s: %d runs on %s", group.task, group.name, len(runs), devices.name(device))
         if group.values["precision"] == "bf16" and not devices.multiplies_bf16(device):
             LOG.warning(
-                "training.precision: bf16, which this device only imitates: steps may take several times those of fp32. "
+                "training.precision: bf16, which this device only imitates: steps may take several times fp32's. "
                 "Its numbers are right; another precision makes other runs."
             )
         _Trainer(group, compute, device, threads).train(runs)
