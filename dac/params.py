@@ -95,7 +95,7 @@ class TrainingSettings(Section):
     steps: PositiveInt = 2_000_000
     batch_size: PositiveInt = 256
     lr_decay: Literal["cosine", "constant"] = "cosine"
-    precision: Precision = "fp32"
+    precision: Precision = "fp32"  # where it is not named; the shipped params.yaml names another
     eval_interval: PositiveInt = 10_000
     eval_episodes: PositiveInt = 10
     eval_action_samples: PositiveInt = 10

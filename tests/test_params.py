@@ -108,12 +108,17 @@ def test_the_other_experiments_of_the_paper(committed: Params) -> None:
 
 def test_the_defaults_of_the_schema_are_those_of_the_file(committed: Params) -> None:
     assert committed.agent == AgentSettings()
-    assert committed.training == TrainingSettings()
+    # A project that does not name a precision keeps its float32 runs; the file names the fastest.
+    assert committed.training == TrainingSettings(precision="bf16")
 
 
 def test_the_quick_study_needs_no_download(committed: Params) -> None:
     sources = {cell.group.dataset.source for cell in study_plan(committed, "quick").cells}
     assert sources == {"collect", "bandit"}
+
+
+def test_the_quick_study_works_in_float32_on_any_processor(committed: Params) -> None:
+    assert {cell.group.values["precision"] for cell in study_plan(committed, "quick").cells} == {"fp32"}
 
 
 def test_the_bandit_study_has_the_papers_settings(committed: Params) -> None:
