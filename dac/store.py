@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from dac import locking
-from dac.datasets.lock import sha256_of
 from dac.errors import UserError
+from dac.hashing import sha256_of
 from dac.plan import Dataset, Evaluation, Group, Run, StudyPlan
 
 RUNS = Path("results/runs")

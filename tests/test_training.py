@@ -25,6 +25,7 @@ from dac import devices, store
 from dac.agent import Agent, AgentConfig, Policy
 from dac.errors import UserError
 from dac.evaluator import Overlapped
+from dac.hashing import sha256_of
 from dac.params import AgentSettings, ComputeSettings
 from dac.plan import Group, Run
 from dac.policies import agent_config, load_policies, policy_name
@@ -106,7 +107,7 @@ def test_a_run_is_published_with_its_curve_and_its_last_policies(project: Projec
         assert (content["status"], content["steps"], content["seed"]) == ("complete", 40, seed)
         assert content["data"]["episodes"] == 20
         assert content["data"]["steps"] == 240
-        assert content["dataset_sha256"] == store.sha256_of(Path("data/pendulum.hdf5"))
+        assert content["dataset_sha256"] == sha256_of(Path("data/pendulum.hdf5"))
         curve = curve_of(run)
         assert list(curve.columns) == ["step", "episode", "return", "length"]
         assert curve["step"].tolist() == [0, 0, 10, 10, 20, 20, 30, 30, 40, 40]

@@ -7,6 +7,7 @@ import pytest
 from tiny import Project, publish, publish_evaluation, publish_study, write_rows
 
 from dac import store, versions, why
+from dac.hashing import sha256_of
 from dac.plan import Evaluation, Run
 
 
@@ -75,10 +76,10 @@ def test_a_new_seed(project: Project) -> None:
 
 def test_other_data_and_a_new_version(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(Run(project.group(), 0))
-    old = store.sha256_of(Path("data/pendulum.hdf5"))
+    old = sha256_of(Path("data/pendulum.hdf5"))
     write_rows(Path("data/pendulum.hdf5"), seed=1)
     Path("datasets.lock").unlink()
-    new = store.sha256_of(Path("data/pendulum.hdf5"))
+    new = sha256_of(Path("data/pendulum.hdf5"))
     assert reason(project) == f'new setting dataset.sha256: "{old}" → "{new}"'
     publish(Run(project.group(), 0))
     monkeypatch.setattr(versions, "COMMON", versions.COMMON + 1)

@@ -15,9 +15,9 @@ from minari.data_collector import EpisodeBuffer
 from dac import envs
 from dac.datasets import d4rl, folder, minari
 from dac.datasets.catalog import d4rl_file, environment_of, known_returns
-from dac.datasets.lock import sha256_of
 from dac.datasets.transitions import FloatArray, RawDataset, episode_slices
 from dac.errors import UserError
+from dac.hashing import sha256_of
 from dac.plan import Dataset
 
 # Rounding may carry an action of a `file:` dataset this far outside of [-1, 1]; more is another scale.

@@ -16,8 +16,8 @@ from typing import Any
 from tqdm import tqdm
 
 from dac import locking
-from dac.datasets.lock import sha256_of
 from dac.errors import UserError
+from dac.hashing import sha256_of
 
 LOG = logging.getLogger(__name__)
 

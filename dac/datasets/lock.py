@@ -8,22 +8,16 @@ the data are first seen; from then on the lock counts.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 from dac.errors import UserError
+from dac.hashing import sha256_of
 from dac.locking import lock
 
 LOCK_FILE = Path("datasets.lock")
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def entry(dataset: str) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import minari
 import numpy as np
 import pytest
 
-from dac.datasets import convert, d4rl, folder, lock
+from dac.datasets import convert, d4rl, folder
 from dac.datasets.transitions import RawDataset, Transitions, statistics, to_transitions
 from dac.errors import UserError
+from dac.hashing import sha256_of
 from dac.plan import Dataset, canonical
 
 
@@ -27,7 +28,7 @@ def write(path: Path, raw: RawDataset, env_id: str | None = None, **more: np.nda
             file[key] = array
         if env_id:
             file["metadata/env_id"] = env_id
-    identity = {"source": "file", "version": 1, "sha256": lock.sha256_of(path)}
+    identity = {"source": "file", "version": 1, "sha256": sha256_of(path)}
     return Dataset("file", path.name, canonical(identity))
 
 
@@ -89,7 +90,7 @@ def test_the_metadata_say_where_the_data_are_from(raw: RawDataset) -> None:
     assert env.observation_space.shape == (11,)
     env.close()
     facts = made.storage.metadata
-    assert facts["source_sha256"] == lock.sha256_of(Path("a.hdf5"))
+    assert facts["source_sha256"] == sha256_of(Path("a.hdf5"))
     assert (facts["ref_min_score"], facts["ref_max_score"]) == (-20.272305, 3234.3)
     noted = folder.describe(dataset.path)
     assert noted["env_id"] == "Hopper-v4"
@@ -111,7 +112,7 @@ def test_an_environment_that_does_not_fit_is_left_out(
 
 def test_a_file_of_d4rls_names_its_address(raw: RawDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     write(Path("a.hdf5"), raw)
-    dataset = Dataset("d4rl", "door-human-v1", canonical({"sha256": lock.sha256_of(Path("a.hdf5"))}))
+    dataset = Dataset("d4rl", "door-human-v1", canonical({"sha256": sha256_of(Path("a.hdf5"))}))
     convert.convert(dataset, Path("a.hdf5"))
     facts = minari.MinariDataset((dataset.path / "data").resolve()).storage.metadata
     assert facts["source_url"].endswith("/hand_dapg_v1/door-human-v1.hdf5")
@@ -167,6 +168,6 @@ def test_a_truncated_file_is_named(raw: RawDataset) -> None:
 
 def test_recorded_locomotion_data_are_unchanged(zoo: Path) -> None:
     path = zoo / "walker2d_medium_replay-zoo-v0.hdf5"
-    dataset = Dataset("file", str(path), canonical({"sha256": lock.sha256_of(path)}))
+    dataset = Dataset("file", str(path), canonical({"sha256": sha256_of(path)}))
     convert.convert(dataset, path)
     assert_equal(to_transitions(folder.load(dataset.path), "locomotion"), to_transitions(d4rl.read(path), "locomotion"))

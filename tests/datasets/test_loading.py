@@ -17,6 +17,7 @@ from dac.cli import main
 from dac.datasets import convert, loading
 from dac.datasets.transitions import content_hash, to_transitions
 from dac.errors import UserError
+from dac.hashing import sha256_of
 from dac.plan import Dataset
 
 ENV = "InvertedPendulum-v5"
@@ -31,7 +32,7 @@ RECIPE = {
 
 def test_a_file_in_d4rls_layout(project: Project) -> None:
     raw, digest = loading.load(plan.dataset_of(project.load(), "pendulum"))
-    assert digest == store.sha256_of(Path("data/pendulum.hdf5"))
+    assert digest == sha256_of(Path("data/pendulum.hdf5"))
     assert raw.observations.shape == (240, 4)
     assert raw.actions.shape == (240, 1)
     assert raw.terminals.sum() == raw.timeouts.sum() == 10
@@ -80,7 +81,7 @@ def test_a_d4rl_file_without_a_published_sha256_is_locked_when_it_is_first_fetch
     monkeypatch.setenv("DAC_D4RL_MIRROR", f"file://{tmp_path}/mirror")
     assert main(["fetch", "hand"]) == 0
     dataset = plan.dataset_of(project.load(), "hand")
-    assert dataset.file_sha256 == store.sha256_of(mirror)
+    assert dataset.file_sha256 == sha256_of(mirror)
     assert json.loads(Path("datasets.lock").read_text())["d4rl:relocate-human-v1"] == {"sha256": dataset.file_sha256}
     shutil.rmtree("data")
     assert plan.dataset_of(project.load(), "hand") == dataset

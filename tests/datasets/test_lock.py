@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dac.datasets.lock import entry, locked_file, record, sha256_of
+from dac.datasets.lock import entry, locked_file, record
 from dac.errors import UserError
+from dac.hashing import sha256_of
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, of "abc"
 
