@@ -15,9 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, create_model
 from pydantic_core import ErrorDetails, PydanticCustomError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from dac.datasets.catalog import BANDIT_ENV, BANDIT_SETS
 from dac.errors import UserError
@@ -166,8 +167,8 @@ class CollectRecipe(Section):
     levels: dict[Literal["medium", "medium-replay", "expert"], CollectLevel]
 
 
-Overrides: type[Section] = create_model(  # type: ignore[call-overload]
-    "Overrides",
+Preset: type[Section] = create_model(  # type: ignore[call-overload]
+    "Preset",
     __base__=Section,
     **{
         name: (field.rebuild_annotation(), None)
@@ -175,7 +176,10 @@ Overrides: type[Section] = create_model(  # type: ignore[call-overload]
         for name, field in section.model_fields.items()
     },
 )
-"""Any subset of the agent's and the training's settings, as a task, a study or a variant may set them."""
+"""Any subset of the agent's and the training's settings."""
+
+Overrides: type[Section] = create_model("Overrides", __base__=Preset, preset=(ExperimentName | None, None))
+"""Settings as a task, a study, an experiment or a variant may set them: a preset's, and its own, which count more."""
 
 
 class Task(Section):
@@ -233,26 +237,10 @@ class Params(Section):
     report: ReportSettings
     compute: ComputeSettings = ComputeSettings()
     collect: dict[str, CollectRecipe]
+    presets: dict[ExperimentName, Preset]
     tasks: dict[TaskName, Task]
     experiments: dict[ExperimentName, Experiment]
     studies: dict[StudyName, Study]
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, which by itself lets the last of two equal keys win in silence."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        # Before `<<` is resolved: a key that overrides a merged one does not stand twice.
-        node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key_node.value!r} stands twice in one mapping", key_node.start_mark
-                )
-            if isinstance(key_node, yaml.ScalarNode):
-                seen.add(key_node.value)
-        return node
 
 
 def load(path: Path = PARAMS_FILE) -> Params:
@@ -264,14 +252,32 @@ def load(path: Path = PARAMS_FILE) -> Params:
     if not path.is_file():
         raise UserError(f"{path}: no such file in {Path.cwd()}. Run this from the project's root folder.")
     try:
-        data = yaml.load(path.read_text(), Loader=_UniqueKeyLoader)
-        # A value of another type than JSON's, such as a date, becomes text: the schema then names its place.
-        encoded = json.dumps(data, default=str)
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+        content = parse(path.read_text())
+    except (YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not readable as YAML: {error}") from None
+    return validated(content, path)
+
+
+def parse(text: str) -> Any:
+    """The contents of a YAML file as JSON's types.
+
+    Raises:
+        YAMLError, TypeError, ValueError: it is not YAML, or JSON has no such value.
+    """
+    # YAML 1.2, as DVC reads and writes it: 5e-05 is a number, and no key stands twice. A value of another type than
+    # JSON's, such as a date, becomes text: the schema then names its place.
+    return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
+
+
+def validated(content: Any, path: Path = PARAMS_FILE) -> Params:
+    """Check the contents of params.yaml.
+
+    Raises:
+        UserError: a wrong key, type, range or name; it names `path`.
+    """
     try:
-        # JSON mode: a list may become a tuple, while "1e-4" (text to YAML 1.1) stays an error.
-        params = Params.model_validate_json(encoded)
+        # JSON mode: a list may become a tuple, while "0.5" in quotes stays an error.
+        params = Params.model_validate_json(json.dumps(content))
     except ValidationError as error:
         raise UserError(_explain(path, error)) from None
     problems = list(_cross_check(params))
@@ -340,7 +346,7 @@ def _explain_one(detail: ErrorDetails) -> str:
 
 
 def _spelling_hint(found: Any, error: str) -> str:
-    """How to write a number that YAML took for text, or a whole number that it took for a float; else nothing."""
+    """How to write a number that stands in quotes, or a whole number that is written as a float; else nothing."""
     if not isinstance(found, str | float) or not error.startswith(("int_", "float_")):
         return ""
     try:
@@ -349,18 +355,7 @@ def _spelling_hint(found: Any, error: str) -> str:
         return ""
     if error.startswith("int_") and value.is_integer():
         return f". Write it without point, exponent and quotes: {value:.0f}"
-    if isinstance(found, str) and math.isfinite(value):
-        # YAML 1.1 reads 1e-4 as text; DVC's reader takes it for a number: only this spelling suits both.
-        return f". YAML reads {found} as text; write it without quotes, with a point and a sign: {_with_point(found)}"
-    return ""
-
-
-def _with_point(text: str) -> str:
-    mantissa, _, exponent = text.strip().lower().partition("e")
-    if not exponent:
-        return mantissa
-    sign = "" if exponent[0] in "+-" else "+"
-    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{sign}{exponent}"
+    return ". Write it without quotes" if isinstance(found, str) and math.isfinite(value) else ""
 
 
 def _cross_check(params: Params) -> Any:
@@ -369,6 +364,7 @@ def _cross_check(params: Params) -> Any:
         yield f"dvc_study: found {params.dvc_study!r}; {closest(params.dvc_study, list(params.studies))}"
     if params.agent.eta_min > params.agent.eta_max:
         yield f"agent.eta_min: found {params.agent.eta_min}; must not exceed eta_max, {params.agent.eta_max}"
+    yield from _check_presets(params)
     for name, recipe in params.collect.items():
         yield from _check_recipe(f"collect.{name}", recipe)
     for name, task in params.tasks.items():
@@ -377,6 +373,25 @@ def _cross_check(params: Params) -> Any:
         yield from _check_experiment(f"experiments.{name}", experiment, params)
     for name, study in params.studies.items():
         yield from _check_study(f"studies.{name}", name, study, params)
+
+
+def _check_presets(params: Params) -> Any:
+    """Presets that are named must exist."""
+    for place, settings in _overrides(params):
+        name = getattr(settings, "preset", None)
+        if name is not None and name not in params.presets:
+            known = closest(name, list(params.presets)) if params.presets else "there is no section presets"
+            yield f"{place}.preset: no preset {name!r}; {known}"
+
+
+def _overrides(params: Params) -> Any:
+    """Every place of the file that may name a preset, with its settings."""
+    for section in ("tasks", "experiments", "studies"):
+        for name, item in getattr(params, section).items():
+            yield f"{section}.{name}.settings", item.settings
+    for name, experiment in params.experiments.items():
+        for variant, settings in (experiment.variants or {}).items():
+            yield f"experiments.{name}.variants.{variant}", settings
 
 
 def _check_recipe(where: str, recipe: CollectRecipe) -> Any:
@@ -423,6 +438,9 @@ def _check_experiment(where: str, experiment: Experiment, params: Params) -> Any
         yield f"{where}.variants: found none; name at least one, for example `dac: {{}}`"
     if experiment.vary is not None:
         yield from _check_vary(f"{where}.vary", experiment.vary)
+        for index, name in enumerate(experiment.vary.get("preset", ())):
+            if isinstance(name, str) and name not in params.presets:
+                yield f"{where}.vary.preset[{index}]: no preset {name!r}; {closest(name, list(params.presets))}"
     for index, method in enumerate(experiment.published):
         if method not in _published_methods():
             yield f"{where}.published[{index}]: found {method!r}; {closest(method, _published_methods())}"

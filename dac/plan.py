@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -386,9 +386,9 @@ def _group(params: Params, study: str, experiment: str, task_name: str, override
     """A task at one variant: defaults, overridden by the task, by the study, by the experiment, by the variant."""
     task = params.tasks[task_name]
     values: dict[str, Any] = {**params.agent.model_dump(mode="json"), **params.training.model_dump(mode="json")}
-    for layer in (task.settings, params.studies[study].settings, params.experiments[experiment].settings):
-        values.update(layer.model_dump(mode="json", exclude_unset=True))
-    values.update(overrides)
+    for layer in layers(params, study, experiment, task_name).values():
+        values.update(layer)
+    values.update(_expanded(params, overrides))
     agent = AgentSettings.model_validate_json(canonical(_subset(values, AgentSettings)))
     training = TrainingSettings.model_validate_json(canonical(_subset(values, TrainingSettings)))
     if agent.eta_min > agent.eta_max:
@@ -416,6 +416,26 @@ def _group(params: Params, study: str, experiment: str, task_name: str, override
         },
     }
     return Group(task_name, env, dataset, task.reward_scaling, canonical(values), canonical(identity))
+
+
+def layers(params: Params, study: str, experiment: str, task: str) -> dict[str, dict[str, Any]]:
+    """What overrides the defaults for all variants, by its place in params.yaml: the later counts more."""
+    places = {
+        f"tasks.{task}.settings": params.tasks[task].settings,
+        f"studies.{study}.settings": params.studies[study].settings,
+        f"experiments.{experiment}.settings": params.experiments[experiment].settings,
+    }
+    return {
+        place: _expanded(params, settings.model_dump(mode="json", exclude_unset=True))
+        for place, settings in places.items()
+    }
+
+
+def _expanded(params: Params, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with those of the preset that they name, if any; what they set themselves counts more."""
+    name = overrides.get("preset")
+    base = {} if name is None else params.presets[name].model_dump(mode="json", exclude_unset=True)
+    return {**base, **{key: value for key, value in overrides.items() if key != "preset"}}
 
 
 def _subset(values: dict[str, Any], section: type[AgentSettings] | type[TrainingSettings]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tiny import Project
 
 from dac import plan, versions
 from dac.errors import UserError
-from dac.params import AgentSettings, Overrides, TrainingSettings
+from dac.params import AgentSettings, Preset, TrainingSettings
 from dac.plan import Cell, Dataset, Evaluation, Group, Run, StudyPlan, canonical, fingerprint
 
 COLLECTION = "collect.InvertedPendulum-v5"
@@ -112,7 +112,24 @@ def test_every_setting_is_in_the_fingerprint(name: str, project: Project) -> Non
 
 
 def test_the_list_of_settings_is_complete() -> None:
-    assert OTHER.keys() == Overrides.model_fields.keys()
+    assert OTHER.keys() == Preset.model_fields.keys()
+
+
+def test_a_preset_gives_settings_and_what_stands_beside_it_counts_more(project: Project) -> None:
+    plain = project.set("tasks.pendulum.settings", {"eta": 0.5, "discount": 0.9, "lcb_coefficient": 0.5}).group()
+    project.set("presets", {"some": {"eta": 0.5, "discount": 0.8, "lcb_coefficient": 0.5}})
+    named = project.set("tasks.pendulum.settings", {"preset": "some", "discount": 0.9}).group()
+    assert (named, named.values) == (plain, plain.values)
+
+
+def test_presets_can_be_varied(project: Project) -> None:
+    project.set("presets", {"one": {"eta": 0.5}, "two": {"eta": 2.0, "steps": 30}})
+    project.set("experiments.main", {"title": "M", "tasks": ["pendulum"], "vary": {"preset": ["one", "two"]}})
+    cells = project.plan().cells
+    assert [(cell.variant, cell.group.values["eta"], cell.group.values["steps"]) for cell in cells] == [
+        ("one", 0.5, 40),
+        ("two", 2.0, 30),
+    ]
 
 
 @pytest.mark.parametrize(

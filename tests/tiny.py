@@ -23,6 +23,7 @@ PARAMS: dict[str, Any] = {
     "evaluation": {"action_samples": [1, 3], "episodes": 2},
     "report": {"window": 2, "bootstrap_samples": 100},
     "compute": {"device": "cpu", "pack_size": 4},
+    "presets": {},
     "collect": {
         "InvertedPendulum-v5": {
             "sac": {"steps": 300, "learning_starts": 100},

@@ -40,9 +40,9 @@ MISTAKES = {
         change("agent.critic_lr", "fast"),
         ["agent.critic_lr", "found 'fast'", "valid number"],
     ),
-    "number that YAML reads as text": (
-        lambda project: project.edit("params.yaml", "learning_rate: 1.0e-3", "learning_rate: 5e-4"),
-        ["collect.InvertedDoublePendulum-v5.sac.learning_rate", "found '5e-4'", "5.0e-4"],
+    "number in quotes": (
+        lambda project: project.edit("params.yaml", "learning_rate: 1.0e-3", "learning_rate: '5e-4'"),
+        ["collect.InvertedDoublePendulum-v5.sac.learning_rate", "found '5e-4'", "without quotes"],
     ),
     "duplicate seed": (
         change("studies.mini.seeds", [0, 1, 1]),
