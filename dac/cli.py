@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add("report", _report, "write a study's tables, figures and page")
     command.add_argument("study")
     command.add_argument("--plan", help="refuse if the study's plan has another fingerprint than this")
+    add("record", _record, "record the store in dvc.lock, as snakemake does at its end")
     command = add("parity", _parity, "replay recorded arrays through the agent and print the worst deviations")
     command.add_argument("recordings", nargs="+", type=Path, metavar="FIXTURE", help="an .npz recording")
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
@@ -126,7 +127,9 @@ def _why(options: argparse.Namespace) -> None:
     params = parameters.load()
     what = options.what or params.dvc_study
     if what in params.studies:
-        print("\n".join(why.explain_study(params, what)))
+        from dac import unheeded
+
+        print("\n".join([*why.explain_study(params, what), *unheeded.notices(params, what)]))
         return
     known = {str(run): run for study in params.studies for run in plan.study_plan(params, study).runs()}
     path = what.strip("/").removeprefix("results/runs/")
@@ -147,7 +150,9 @@ def _runs(options: argparse.Namespace) -> None:
     for row in [{key: key for key in widths}, *rows]:
         print("  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip())
     if any(row["state"].startswith(("corrupt", "incomplete")) for row in rows):
-        raise UserError("some runs are damaged; delete their folders and start snakemake again, or `dvc checkout`.")
+        raise UserError(
+            "some runs are damaged; delete the files and start snakemake again, or `dvc checkout --force <file>`."
+        )
 
 
 def _datasets(options: argparse.Namespace) -> None:
@@ -228,6 +233,15 @@ def _report(options: argparse.Namespace) -> None:
     build.build(study)
     store.journal("report", study=options.study)
     print(f"Read {store.page_directory(options.study)}/README.md")
+
+
+def _record(options: argparse.Namespace) -> None:
+    from dac import record
+
+    if stage := record.in_dvc_stage():
+        record.check(stage)
+    else:
+        print("\n".join(record.record()))
 
 
 def _parity(options: argparse.Namespace) -> None:

@@ -169,5 +169,8 @@ def load_policy(path: str | Path, *, device: str = "cpu") -> TrainedPolicy:
         raise UserError(f"{path}: not a policy of this run; it has {', '.join(sorted(steps))}.")
     file = directory / name
     if not file.is_file() or store.file_entry(file) != content["files"][name]:
-        raise UserError(f"{file}: missing, or its contents are not what run.json records; `dvc checkout` restores it.")
+        raise UserError(
+            f"{file}: missing, or its contents are not what run.json records; `dvc checkout --force {file}` brings "
+            "back what was recorded."
+        )
     return TrainedPolicy(load_file(file), content, steps[name], device)

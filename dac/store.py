@@ -124,13 +124,17 @@ def run_problem(run: Run) -> str | None:
     return None
 
 
+def recorded_files(directory: Path) -> dict[str, dict[str, Any]]:
+    """The files of a run's folder by name, evaluations included, with what its run.json records: size and sha256."""
+    content = read_json(directory / "run.json") or {}
+    return {**content.get("files", {}), **{e["file"]: e for e in content.get("evaluations", {}).values()}}
+
+
 def corrupt_files(directory: Path) -> list[str]:
     """Names of the files in a run's folder, evaluations included, whose contents differ from the sha256 in run.json."""
-    content = read_json(directory / "run.json") or {}
-    entries = {**content.get("files", {}), **{e["file"]: e for e in content.get("evaluations", {}).values()}}
     return [
         name
-        for name, entry in sorted(entries.items())
+        for name, entry in sorted(recorded_files(directory).items())
         if not _has_size(directory / name, entry) or sha256_of(directory / name) != entry["sha256"]
     ]
 
@@ -191,7 +195,8 @@ def verified_file(run: Run, name: str) -> Path:
     if sha256_of(path) != entry["sha256"]:
         raise UserError(
             f"{path}: its contents are not what run.json records (sha256 {entry['sha256'][:12]}…): the file was "
-            f"damaged. Delete {path} and start again: this run alone is re-made; or `dvc checkout` brings it back."
+            f"damaged. Delete {path} and start again: this run alone is re-made; or `dvc checkout --force {path}` "
+            "brings back what was recorded."
         )
     return path
 
@@ -210,7 +215,7 @@ def verified_evaluation(run: Run, evaluation: Evaluation) -> Path:
     if entry is None or not _has_size(path, entry) or sha256_of(path) != entry["sha256"]:
         raise UserError(
             f"{path}: missing, or its contents are not what run.json records. Delete it if it is there and start "
-            "again: this evaluation alone is re-made; or `dvc checkout` brings it back."
+            f"again: this evaluation alone is re-made; or `dvc checkout --force {path}` brings back what was recorded."
         )
     return path
 

@@ -1,5 +1,7 @@
 """Shared by all other *.smk: the parameters, the plan, and the functions that ask for missing work."""
 
+import os
+import subprocess
 import sys
 
 # The code beside this Snakefile, wherever a `dac` may be installed.
@@ -7,7 +9,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from dac import params, pending, plan, record
+from dac import params, pending, plan, unheeded
 from dac.errors import UserError
 
 # Input of every target: without any input, Snakemake would run the target each time.
@@ -25,6 +27,11 @@ def or_explain(function, *arguments):
 
 PARAMS = or_explain(params.load)
 PENDING = pending.Pending(PARAMS)
+
+# `dvc exp run -S` edits params.yaml by itself, so nobody sees that an edit changes nothing.
+if os.environ.get("DVC_STAGE") == "datasets":
+    for notice in or_explain(unheeded.notices, PARAMS, PARAMS.dvc_study):
+        print(notice, file=sys.stderr)
 
 
 def pending_report(study):
@@ -63,6 +70,20 @@ wildcard_constraints:
     datasets=r"[0-9a-f]{12}(-[0-9a-f]{12})*",
 
 
-# DVC's record of the store is brought up to date whenever a run of Snakemake leaves its study complete.
+def record_in_dvc():
+    """Bring dvc.lock up to date with the store; inside `dvc repro`, DVC does so itself.
+
+    In a process of its own, for which params.yaml, the numerics versions and the store are what they are now, whatever
+    they were when this workflow was planned.
+    """
+    if "DVC_STAGE" not in os.environ:
+        subprocess.run([sys.executable, "-m", "dac", "record"], stdout=sys.stderr)
+
+
+# What was published is recorded also where another job failed.
 onsuccess:
-    or_explain(record.record_in_dvc, PARAMS)
+    record_in_dvc()
+
+
+onerror:
+    record_in_dvc()
