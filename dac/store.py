@@ -314,10 +314,13 @@ def page_problem(plan: StudyPlan) -> str | None:
     return None
 
 
-def publish_page(plan: StudyPlan, rendered: Path) -> None:
+def publish_page(plan: StudyPlan, rendered: Path, key: str) -> None:
     """Put a rendered page in the place of the study's present one.
 
     What the present one has and the new one lacks is removed; other files beside them, a reader's notes say, stay.
+
+    Args:
+        key: `page_key` of what it was rendered from.
     """
     directory = page_directory(plan.name)
     listed = [directory / name for name in (read_json(directory / "report.json") or {}).get("files", {})]
@@ -336,4 +339,4 @@ def publish_page(plan: StudyPlan, rendered: Path) -> None:
         if stale.relative_to(directory) not in files and stale.name != ".gitignore":
             stale.unlink(missing_ok=True)
     entries = {str(name): file_entry(directory / name) for name in files}
-    write_json(directory / "report.json", {"key": page_key(plan), "study": plan.name, "files": entries})
+    write_json(directory / "report.json", {"key": key, "study": plan.name, "files": entries})

@@ -168,7 +168,7 @@ def test_runs(project: Project, capsys: Capture) -> None:
     status, output, errors = dac("runs", "--verify", capsys=capsys)
     assert status == 1
     assert "corrupt: curve.csv" in output
-    assert errors.startswith("dac: some runs are damaged; delete their folders and start snakemake again")
+    assert errors.startswith("dac: some runs are damaged; delete the files and start snakemake again")
 
 
 # Usage

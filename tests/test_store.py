@@ -292,7 +292,7 @@ def study(project: Project) -> StudyPlan:
 
 def test_a_published_page_is_up_to_date(study: StudyPlan) -> None:
     assert store.page_problem(study) == "missing"
-    store.publish_page(study, render({"README.md": "text", "tables/a.csv": "1"}))
+    store.publish_page(study, render({"README.md": "text", "tables/a.csv": "1"}), store.page_key(study))
     assert store.page_problem(study) is None
     content = store.read_json(Path("results/tiny/report.json"))
     assert content is not None
@@ -306,11 +306,11 @@ def test_a_published_page_is_up_to_date(study: StudyPlan) -> None:
 
 
 def test_a_page_loses_the_files_that_it_no_longer_has(study: StudyPlan) -> None:
-    store.publish_page(study, render({"README.md": "text", "tables/old.csv": "1"}))
+    store.publish_page(study, render({"README.md": "text", "tables/old.csv": "1"}), store.page_key(study))
     Path("results/tiny/tables/.gitignore").write_text("/kept")
     Path("results/tiny/notes.md").write_text("a reader's")
     Path("rendered/tables/old.csv").unlink()
-    store.publish_page(study, render({"tables/new.csv": "2"}))
+    store.publish_page(study, render({"tables/new.csv": "2"}), store.page_key(study))
     assert names(Path("results/tiny/tables")) == [".gitignore", "new.csv"]
     assert Path("results/tiny/notes.md").exists()
     assert store.page_problem(study) is None
@@ -319,7 +319,7 @@ def test_a_page_loses_the_files_that_it_no_longer_has(study: StudyPlan) -> None:
 def test_a_page_whose_publishing_was_interrupted_does_not_count(
     study: StudyPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.publish_page(study, render({"README.md": "text"}))
+    store.publish_page(study, render({"README.md": "text"}), store.page_key(study))
 
     def fail(source: Path, target: Path) -> None:
         raise OSError("no space left")
@@ -327,7 +327,7 @@ def test_a_page_whose_publishing_was_interrupted_does_not_count(
     with monkeypatch.context() as patch:
         patch.setattr("shutil.copyfile", fail)
         with pytest.raises(OSError, match="no space left"):
-            store.publish_page(study, render({"README.md": "text"}))
+            store.publish_page(study, render({"README.md": "text"}), store.page_key(study))
     assert store.page_problem(study) == "missing"
     assert Path("results/tiny/README.md").read_text() == "text"
 
@@ -338,7 +338,7 @@ CHANGED = "its runs, their results or the report's settings changed"
 def test_the_key_of_a_page_changes_with_its_inputs(study: StudyPlan, project: Project) -> None:
     run = study.runs()[0]
     one, other = study.cells[0].evaluations
-    store.publish_page(study, render({"README.md": "text"}))
+    store.publish_page(study, render({"README.md": "text"}), store.page_key(study))
 
     def remake(**changes: Any) -> None:
         publish(run, **changes)
@@ -359,7 +359,7 @@ def test_the_key_of_a_page_changes_with_its_inputs(study: StudyPlan, project: Pr
 
 def test_a_page_does_not_depend_on_what_it_does_not_show(study: StudyPlan) -> None:
     """Such as an evaluation that another study asked for; where its runs were made it does show."""
-    store.publish_page(study, render({"README.md": "text"}))
+    store.publish_page(study, render({"README.md": "text"}), store.page_key(study))
     run = study.runs()[0]
     publish_evaluation(run, Evaluation(99, 1, (0.0, 1.0)))
     assert store.page_problem(study) is None

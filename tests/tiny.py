@@ -141,4 +141,4 @@ def publish_study(plan: StudyPlan) -> None:
     page = Path("rendered")
     page.mkdir(exist_ok=True)
     (page / "README.md").write_text("text")
-    store.publish_page(plan, page)
+    store.publish_page(plan, page, store.page_key(plan))

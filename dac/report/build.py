@@ -12,22 +12,12 @@ import pandas as pd
 
 from dac import store
 from dac.bandit import behaviour
-from dac.datasets.catalog import environment_of
 from dac.envs import normalised_score
-from dac.plan import Cell, Run, StudyPlan, environment, references
+from dac.plan import Cell, Run, StudyPlan, references
 from dac.report import render
 from dac.report.bandit import level_grid
+from dac.report.comparable import differences
 from dac.report.data import COLUMNS, BanditTask, Experiment, ReportData, ReportSettings
-
-# The paper's evaluation protocol (arXiv 2405.20555, section 5): published scores stand beside ours only under it.
-PAPER_SCALE = {
-    "steps": 2_000_000,
-    "eval_interval": 10_000,
-    "eval_episodes": 10,
-    "batch_size": 256,
-    "eval_temperature": 0.0,
-}
-PAPER_WINDOW = 5
 
 
 def build(plan: StudyPlan) -> None:
@@ -36,9 +26,10 @@ def build(plan: StudyPlan) -> None:
     Raises:
         UserError: a run is not complete, a file is damaged, or runs of one dataset were trained on different data.
     """
+    key = store.page_key(plan)  # before anything is read: what another process changes meanwhile is not in the page
     with tempfile.TemporaryDirectory() as folder:
         render(report_data(plan), Path(folder))
-        store.publish_page(plan, Path(folder))
+        store.publish_page(plan, Path(folder), key)
 
 
 def report_data(plan: StudyPlan) -> ReportData:
@@ -59,6 +50,11 @@ def report_data(plan: StudyPlan) -> ReportData:
         tasks=pd.DataFrame(_tasks(plan, contents)),
         actions=_frame("actions", _actions(plan)) if _bandit_cells(plan) else pd.DataFrame(columns=COLUMNS["actions"]),
         bandits={key: _bandit(cell, plan.seeds[0]) for key, cell in first.items()},
+        differences={
+            (name, task): differences(plan, name, task)
+            for name in study.experiments
+            for task in plan.params.experiments[name].tasks
+        },
     )
 
 
@@ -161,7 +157,6 @@ def _tasks(plan: StudyPlan, contents: dict[Run, dict[str, Any]]) -> Iterator[dic
             "task": name,
             "dataset": group.dataset.id,
             "env": group.env,
-            "comparable": _comparable(plan, name),
             "episodes": data["episodes"],
             "steps": data["steps"],
             "data_return_mean": data["return"]["mean"],
@@ -173,18 +168,3 @@ def _tasks(plan: StudyPlan, contents: dict[Run, dict[str, Any]]) -> Iterator[dic
             "reference_max": reference[1],
             "published_id": group.dataset.name if group.dataset.source == "d4rl" else None,
         }
-
-
-def _comparable(plan: StudyPlan, task: str) -> bool:
-    """Whether published scores may stand beside a task's.
-
-    They may beside D4RL's own data with its own reference returns and environment, if all of the task's runs are of
-    the paper's scale and protocol.
-    """
-    settings = plan.params.tasks[task]
-    runs = [cell.group.values for cell in plan.cells if cell.task == task]
-    scale = all(values[key] == value for values in runs for key, value in PAPER_SCALE.items())
-    source, _, name = settings.dataset.partition(":")
-    d4rl = source == "d4rl" and settings.reference_returns is None
-    d4rl = d4rl and environment(settings, task) == environment_of(name)
-    return d4rl and scale and plan.params.report.window == PAPER_WINDOW

@@ -25,7 +25,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "seconds",
     ),
     "tasks": (
-        "task", "dataset", "env", "comparable", "episodes", "steps", "data_return_mean", "data_return_std",
+        "task", "dataset", "env", "episodes", "steps", "data_return_mean", "data_return_std",
         "data_return_max", "data_score_mean", "data_score_max", "reference_min", "reference_max",
         "published_id",
     ),
@@ -100,11 +100,10 @@ class ReportData:
 
     `curves`: one row per episode of the evaluations during training. `evaluations`: one row per episode of
     the kept policies, for every number of action samples. `runs`: one row per experiment and run. `tasks`:
-    one row per task; `comparable` says that it is trained on the published dataset and evaluated under the
-    paper's protocol, so that published scores may stand beside it; `published_id` is its dataset in
-    `published_scores.csv`, or None. `actions`: one row per action drawn in a bandit's task; `bandits`: those tasks by
-    experiment and name. `score` is the normalised score 100 (return - reference_min) /
-    (reference_max - reference_min).
+    one row per task; `published_id` is its dataset in `published_scores.csv`, or None. `actions`: one row per action
+    drawn in a bandit's task; `bandits`: those tasks by experiment and name. `differences`: by experiment and task, in
+    what they differ from what published scores are of; these may stand beside a task only where the entry is empty.
+    `score` is the normalised score 100 (return - reference_min) / (reference_max - reference_min).
     """
 
     study: str
@@ -117,6 +116,7 @@ class ReportData:
     tasks: pd.DataFrame
     actions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS["actions"])))
     bandits: Mapping[tuple[str, str], BanditTask] = field(default_factory=dict)
+    differences: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     task_rows: Mapping[str, Mapping[str, object]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -132,11 +132,12 @@ class ReportData:
         value = self.task_rows[task][column]
         return float("nan") if value is None or value is pd.NA else float(value)  # type: ignore[arg-type]
 
-    def published_id(self, task: str) -> str | None:
-        """The dataset whose published scores may stand beside `task`; None where they are not comparable."""
-        row = self.task_rows[task]
-        identity = row["published_id"]
-        return identity if bool(row["comparable"]) and isinstance(identity, str) and identity else None
+    def published_id(self, experiment: str, task: str) -> str | None:
+        """The dataset whose published scores may stand beside a task's; None where they are not comparable."""
+        identity = self.task_rows[task]["published_id"]
+        if self.differences.get((experiment, task), ("not looked at",)):
+            return None
+        return identity if isinstance(identity, str) and identity else None
 
     def diverged(self, experiment: str, task: str, variant: str) -> int:
         """How many runs of a cell diverged."""

@@ -133,7 +133,7 @@ def curves_figure(data: ReportData, summary: Summary) -> Figure:
         for variant in experiment.variants:
             line = points[(points["task"] == task) & (points["variant"] == variant)].sort_values("step")
             _band_line(axis, line["step"] / unit, line, look[experiment.name, variant], marker=None)
-        _published_curve(data, axis, task, float(points["step"].max()), unit)
+        _published_curve(data, axis, summary.experiment.name, task, float(points["step"].max()), unit)
         _data_mean(data, axis, task)
         levels = [data.task_number(task, "data_score_mean"), _best_episode(data, axis, task)]
         _fit_to_late_steps(axis, points[points["task"] == task], levels)
@@ -311,8 +311,8 @@ def _fit_to_late_steps(axis: Axes, points: pd.DataFrame, levels: Sequence[float]
         axis.set_ylim(max(bottom, values.min() - 0.08 * span), min(top, values.max() + 0.08 * span))
 
 
-def _published_curve(data: ReportData, axis: Axes, task: str, last_step: float, unit: float) -> None:
-    identity = data.published_id(task)
+def _published_curve(data: ReportData, axis: Axes, experiment: str, task: str, last_step: float, unit: float) -> None:
+    identity = data.published_id(experiment, task)
     line = published.curve(identity) if identity else pd.DataFrame()
     if not line.empty:
         line = line[line["step"] <= last_step]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from dac.report import figures, tables
 from dac.report.bandit import SHOWN_ACTIONS
+from dac.report.comparable import PAPER_SEEDS
 from dac.report.data import Experiment, ReportData, select
 from dac.report.statistics import Summary
 from dac.report.tables import Table
@@ -47,8 +48,9 @@ def protocol(data: ReportData, summaries: Sequence[Summary]) -> str:
         f"{settings.bootstrap_samples} resamples of seeds within every task, random seed "
         f"{settings.bootstrap_seed}).",
         f"- **Figures.** Lines are means over seeds; the band of a curve is {band} over seeds.",
-        "- **Published scores** stand only beside tasks that are trained on the published dataset and "
-        "evaluated under the paper's protocol. They are quoted, not measured here.",
+        "- **Published scores** stand only beside tasks on the published data, in D4RL's environment, at the paper's "
+        f"sizes, steps and evaluation protocol, with {PAPER_SEEDS} seeds or more; a table's notes name what differs. "
+        "They are quoted, not measured here, and were evaluated with an older simulator (docs/tasks.md).",
         *(_bandit_protocol() if bandits else []),
         _divergence(data.runs),
     ]
@@ -71,7 +73,8 @@ def figure_caption(data: ReportData, summary: Summary, kind: str) -> str:
         "ci": f"{100 * data.settings.confidence:g} % bootstrap interval",
     }
     around = f"Lines: mean over seeds; band: {band[data.settings.curve_band]} over seeds."
-    comparable = any(data.published_id(task) for task in summary.experiment.tasks)
+    experiment = summary.experiment
+    comparable = any(data.published_id(experiment.name, task) for task in experiment.tasks)
     quoted = " Thin black dashes: the published curve of DAC." if comparable else ""
     what = {
         "curves": f"Score during training. {around} {dashed} Dotted: its best episode.{quoted} "
@@ -181,7 +184,8 @@ def _data_table(data: ReportData, once: pd.DataFrame) -> str:
         row = data.task_rows[task]
         mean, std, top = (data.task_number(task, f"data_return_{part}") for part in ("mean", "std", "max"))
         hashes = sorted({str(sha)[:12] for sha in once.loc[once["task"] == task, "dataset_sha256"]})
-        comparable = "yes" if data.published_id(task) else "no"
+        found = [data.published_id(item.name, task) for item in data.experiments if task in item.tasks]
+        comparable = "yes" if any(found) else "no"
         counts = [f"{data.task_number(task, column):.0f}" for column in ("episodes", "steps")]
         spread = f"{tables.mean_std(mean, std)}, {tables.number(top)}"
         rows.append((task, str(row["dataset"]), str(row["env"]), *counts, spread, ", ".join(hashes), comparable))

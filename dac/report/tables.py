@@ -28,6 +28,18 @@ _SUITES = (
     (r"halfcheetah|hopper|walker2d", "Locomotion"),
     (r"adroit|\b(pen|door|hammer|relocate)\b", "Adroit"),
 )
+SUITE_DATASETS = {
+    "Locomotion": {
+        f"d4rl:{env}-{level}-v2"
+        for env in ("halfcheetah", "hopper", "walker2d")
+        for level in ("medium", "medium-replay", "medium-expert")
+    },
+    "AntMaze": {
+        f"d4rl:antmaze-{maze}-v0"
+        for maze in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
+    },
+    "Kitchen": {f"d4rl:kitchen-{kind}-v0" for kind in ("complete", "partial", "mixed")},
+}  # as published averages have them
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
@@ -115,13 +127,14 @@ def mean_std(mean: float, std: float | None) -> str:
 
 
 def experiment_tables(data: ReportData, summary: Summary) -> list[Table]:
-    """The tables an experiment asks for with `show`, and the robust one if they are of scores."""
+    """The tables an experiment asks for with `show`, and the robust one if it shows scores of the training."""
     show = summary.experiment.show
     tables = [scores_table(data, summary)] if "scores" in show else []
     tables += [sweep_table(summary)] if "sweep" in show else []
     tables += [action_samples_table(summary)] if "action_samples" in show else []
     tables += [bandit_table(data, summary)] if "bandit" in show else []
-    return [*tables, robust_table(data, summary)] if summary.experiment.shows_scores else tables
+    # The robust table is of the scores during training, which an experiment on N_a alone is not about.
+    return [*tables, robust_table(data, summary)] if {"scores", "curves", "comparison", "sweep"} & {*show} else tables
 
 
 def bandit_table(data: ReportData, summary: Summary) -> Table:
@@ -172,7 +185,7 @@ def scores_table(data: ReportData, summary: Summary) -> Table:
     """Task × variant, mean ± std over seeds, with the data's mean and, where comparable, published scores."""
     experiment = summary.experiment
     published.check_methods(experiment.published)
-    comparable = any(data.published_id(task) for task in experiment.tasks)
+    comparable = any(data.published_id(experiment.name, task) for task in experiment.tasks)
     methods = experiment.published if comparable else ()
     rows = [_score_row(data, summary, task, methods) for task in experiment.tasks]
     averages = [
@@ -212,7 +225,7 @@ def _score_row(data: ReportData, summary: Summary, task: str, methods: Sequence[
     cells = [summary.cells[task, variant] for variant in variants]
     best = _best([cell.mean for cell in cells])
     shown = [Text(_cell_text(cell), bold) for cell, bold in zip(cells, best, strict=True)]
-    theirs = [_published(data, task, method) for method in methods]
+    theirs = [_published(data, summary.experiment, task, method) for method in methods]
     return (
         Text(task),
         Text(_seeds(cells)),
@@ -229,14 +242,21 @@ def _average_row(
     variants = summary.experiment.variants
     means = [_mean(summary.cells[task, variant].mean for task in tasks) for variant in variants]
     cells = [summary.cells[task, variant] for task in tasks for variant in variants]
-    theirs = [_mean(_published_mean(data, task, method) for task in tasks) for method in methods]
+    theirs = [_mean(_published_mean(data, summary.experiment, task, method) for task in tasks) for method in methods]
     return (
-        Text(f"{suite} average"),
+        Text(_average_name(data, suite, tasks)),
         Text(_seeds(cells)),
         Text(number(_mean(data.task_number(task, "data_score_mean") for task in tasks))),
         *(Text(number(mean), bold) for mean, bold in zip(means, _best(means), strict=True)),
         *(Text(number(mean)) for mean in theirs),
     )
+
+
+def _average_name(data: ReportData, suite: str, tasks: Sequence[str]) -> str:
+    """The suite's own name only where all of it is there: its published averages are of all its datasets."""
+    if {data.task_rows[task]["dataset"] for task in tasks} == SUITE_DATASETS.get(suite):
+        return f"{suite} average"
+    return f"Average of these {len(tasks)} tasks ({suite})"
 
 
 def _scores_frame(data: ReportData, summary: Summary, methods: Sequence[str]) -> pd.DataFrame:
@@ -249,7 +269,7 @@ def _scores_frame(data: ReportData, summary: Summary, methods: Sequence[str]) ->
             numbers = {"mean": cell.mean, "std": cell.std, "seeds": cell.seeds, "diverged": cell.diverged}
             rows.append({"task": task, "method": variant, "source": "this study", **numbers})
         for method in methods:
-            if score := _published(data, task, method):
+            if score := _published(data, summary.experiment, task, method):
                 numbers = {"mean": score.mean, "std": math.nan if score.std is None else score.std}
                 rows.append({"task": task, "method": method, "source": score.source, **numbers})
     frame = pd.DataFrame(rows, columns=["task", "method", "mean", "std", "seeds", "diverged", "source"])
@@ -262,31 +282,30 @@ def _score_notes(data: ReportData, summary: Summary, methods: Sequence[str], ave
     notes += [BOLD] if len(experiment.variants) > 1 else []
     notes += ["Averages: mean of the tasks' means."] if averages else []
     notes += diverged_notes(summary)
-    notes += _source_notes(data, experiment.tasks, methods)
+    notes += _source_notes(data, experiment, methods)
     if experiment.published:
-        notes += incomparable_notes(data, experiment.tasks)
+        notes += incomparable_notes(data, experiment)
     return tuple(notes)
 
 
-def _source_notes(data: ReportData, tasks: Sequence[str], methods: Sequence[str]) -> list[str]:
+def _source_notes(data: ReportData, experiment: Experiment, methods: Sequence[str]) -> list[str]:
     """Where the published scores come from, one note per source."""
     sources: dict[str, list[str]] = {}
     for method in methods:
-        scores = [score for task in tasks if (score := _published(data, task, method))]
+        scores = [score for task in experiment.tasks if (score := _published(data, experiment, task, method))]
         for source in dict.fromkeys(score.source for score in scores):
             sources.setdefault(source, []).append(method)
     return [f"Published {', '.join(names)}: {source}." for source, names in sources.items()]
 
 
-def incomparable_notes(data: ReportData, tasks: Iterable[str]) -> list[str]:
-    """Why no published number stands beside some tasks; empty where all are comparable."""
-    others = [task for task in tasks if data.published_id(task) is None]
-    if not others:
-        return []
+def incomparable_notes(data: ReportData, experiment: Experiment) -> list[str]:
+    """Why no published number stands beside some tasks, one note per reason; empty where all are comparable."""
+    reasons: dict[str, list[str]] = {}
+    for task in experiment.tasks:
+        for reason in data.differences[experiment.name, task]:
+            reasons.setdefault(reason, []).append(task)
     return [
-        f"Not comparable with published scores: {', '.join(others)}. These tasks are trained on other data "
-        "than the published datasets, or at another scale or evaluation protocol than the paper's, so no "
-        "published number stands beside them."
+        f"Not comparable with published scores: {', '.join(tasks)} ({reason})." for reason, tasks in reasons.items()
     ]
 
 
@@ -397,13 +416,13 @@ def provenance_frame(runs: pd.DataFrame) -> pd.DataFrame:
     return frame[[*columns, "seconds", "experiments"]]
 
 
-def _published(data: ReportData, task: str, method: str) -> published.PublishedScore | None:
-    identity = data.published_id(task)
+def _published(data: ReportData, experiment: Experiment, task: str, method: str) -> published.PublishedScore | None:
+    identity = data.published_id(experiment.name, task)
     return published.score(identity, method) if identity else None
 
 
-def _published_mean(data: ReportData, task: str, method: str) -> float:
-    score = _published(data, task, method)
+def _published_mean(data: ReportData, experiment: Experiment, task: str, method: str) -> float:
+    score = _published(data, experiment, task, method)
     return score.mean if score else math.nan
 
 

@@ -12,6 +12,8 @@ from dac.report.data import Experiment, ReportData, ReportSettings
 
 SHA = {"hopper-medium-v2": "a" * 64, "walker2d-medium-v2": "b" * 64, "own_hopper": "c" * 64}
 
+OWN = ("other data than D4RL's",)
+
 
 def make_experiment(**changes: object) -> Experiment:
     given: dict[str, object] = {
@@ -74,15 +76,16 @@ def make_data(
         evaluations=pd.DataFrame(kept),
         runs=pd.DataFrame(runs),
         tasks=task_frame(),
+        differences={(e.name, task): OWN if task == "own_hopper" else () for e in experiments for task in e.tasks},
     )
 
 
 def task_frame() -> pd.DataFrame:
     rows = []
-    for task, comparable in (("hopper-medium-v2", True), ("walker2d-medium-v2", True), ("own_hopper", False)):
+    for task in ("hopper-medium-v2", "walker2d-medium-v2", "own_hopper"):
         rows.append(
             {
-                "task": task, "dataset": task, "env": "Hopper-v4", "comparable": comparable, "episodes": 10,
+                "task": task, "dataset": task, "env": "Hopper-v4", "episodes": 10,
                 "steps": 1000, "data_return_mean": 1500.0, "data_return_std": 100.0,
                 "data_return_max": 2000.0,
                 "data_score_mean": 44.3, "data_score_max": 60.0, "reference_min": -20.27,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from dac import store
 from dac.errors import UserError
 from dac.params import AgentSettings, TrainingSettings
 from dac.plan import Run, StudyPlan
+from dac.report import render
 from dac.report.build import build, report_data
-from dac.report.data import COLUMNS
+from dac.report.comparable import differences
+from dac.report.data import COLUMNS, ReportData
 
 DATA = {
     "episodes": 20,
@@ -164,43 +167,69 @@ def hopper(project: Project) -> Project:
     """The tiny study on D4RL's data, at the paper's scale."""
     project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
     project.set("experiments.main.tasks", ["hopper"]).set("experiments.guidance.tasks", ["hopper"])
+    project.set("studies.tiny.seeds", list(range(8)))
     return project.set("studies.tiny.settings", dict(PAPER)).set("report.window", 5)
-
-
-def comparable(project: Project) -> bool:
-    plan = project.plan()
-    for run in plan.runs():
-        publish_rows(run, plan)
-    (task,) = report_data(plan).tasks.to_dict("records")
-    return bool(task["comparable"])
 
 
 def test_published_scores_may_stand_beside_the_papers_scale(project: Project) -> None:
     plan = hopper(project).plan()
-    assert comparable(project)
-    assert report_data(plan).published_id("hopper") == "hopper-medium-v2"
+    assert differences(plan, "main", "hopper") == ()
+    for run in plan.runs():
+        publish_rows(run, plan)
+    assert report_data(plan).published_id("main", "hopper") == "hopper-medium-v2"
 
 
 @pytest.mark.parametrize(
-    ("place", "value"),
+    ("place", "value", "said"),
     [
-        ("studies.tiny.settings.steps", 1_000_000),
-        ("studies.tiny.settings.eval_interval", 20_000),
-        ("studies.tiny.settings.eval_episodes", 5),
-        ("studies.tiny.settings.batch_size", 128),
-        ("report.window", 4),
-        ("tasks.hopper.dataset", "file:data/pendulum.hdf5"),
-        ("tasks.hopper.reference_returns", [0.0, 3000.0]),
+        ("studies.tiny.settings.steps", 1_000_000, "steps 1000000, not 2000000"),
+        ("studies.tiny.settings.lr_decay", "constant", "lr_decay constant, not cosine"),
+        ("studies.tiny.settings.eval_interval", 20_000, "eval_interval 20000, not 10000"),
+        ("studies.tiny.settings.eval_episodes", 5, "eval_episodes 5, not 10"),
+        ("studies.tiny.settings.eval_action_samples", 1, "eval_action_samples 1, not 10"),
+        ("studies.tiny.settings.eval_temperature", 0.5, "eval_temperature 0.5, not 0.0"),
+        ("studies.tiny.settings.hidden_sizes", [64, 64], "hidden_sizes [64, 64], not [256, 256, 256]"),
+        ("studies.tiny.settings.batch_size", 128, "batch_size 128, not 256"),
+        ("studies.tiny.seeds", [0, 1, 2], "3 seeds, not 8"),
+        ("report.window", 4, "a score of 4 evaluations, not 5"),
+        ("tasks.hopper.env", "Hopper-v5", "evaluated in Hopper-v5"),
+        ("tasks.hopper.dataset", "file:data/pendulum.hdf5", "other data than D4RL's"),
+        ("tasks.hopper.reference_returns", [0.0, 3000.0], "other reference returns than D4RL's"),
     ],
 )
-def test_they_may_not_beside_anything_else(place: str, value: Any, project: Project) -> None:
-    assert not comparable(hopper(project).set(place, value))
+def test_they_may_not_beside_anything_else(place: str, value: Any, said: str, project: Project) -> None:
+    assert differences(hopper(project).set(place, value).plan(), "main", "hopper") == (said,)
 
 
-@pytest.mark.parametrize("order", [["main", "guidance"], ["guidance", "main"]])
-def test_one_experiment_at_another_scale_is_enough(order: list[str], project: Project) -> None:
-    """The page marks tasks, not experiments: it must not put a published score beside a short training."""
-    hopper(project).set("studies.tiny.experiments", order)
-    assert comparable(project)
+def test_they_may_not_beside_the_antmazes(project: Project) -> None:
+    project = hopper(project).set("tasks.hopper", {"dataset": "d4rl:antmaze-umaze-v0"})
+    (said,) = differences(project.plan(), "main", "hopper")
+    assert said.startswith("the goal is drawn for each episode here, and once for all of them in D4RL's v0 tasks")
+
+
+def test_what_an_experiment_varies_is_no_difference(project: Project) -> None:
+    """Nor is an experiment at another scale one of the experiment beside it."""
+    hopper(project).set("studies.tiny.experiments", ["main", "guidance"])
     project.set("experiments.guidance.vary", {"batch_size": [128, 256]})
-    assert not comparable(project)
+    project.set("experiments.main.variants", {"BC": {"guidance": "none", "eval_action_samples": 1}})
+    plan = project.plan()
+    assert [differences(plan, name, "hopper") for name in ("main", "guidance")] == [(), ()]
+    plan = project.set("experiments.guidance.settings", {"steps": 1_000_000}).plan()
+    assert differences(plan, "main", "hopper") == ()
+    assert differences(plan, "guidance", "hopper") == ("steps 1000000, not 2000000",)
+
+
+def test_an_input_that_changes_while_a_page_is_rendered_is_not_in_its_key(
+    study: StudyPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process makes a run anew: the page is of the one before, and says so."""
+
+    def render_slowly(data: ReportData, directory: Path) -> None:
+        render(data, directory)
+        path = store.run_directory(study.runs()[0]) / "run.json"
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps({**content, "status": "diverged"}))
+
+    monkeypatch.setattr("dac.report.build.render", render_slowly)
+    build(study)
+    assert store.page_problem(study) == "its runs, their results or the report's settings changed"

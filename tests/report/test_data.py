@@ -38,9 +38,10 @@ def test_a_run_shared_by_experiments_counts_once_and_equal_hashes_pass(
 
 
 def test_published_identity_needs_comparability(data: ReportData) -> None:
-    assert data.published_id("hopper-medium-v2") == "hopper-medium-v2"
+    assert data.published_id("guidance", "hopper-medium-v2") == "hopper-medium-v2"
     assert data.task_rows["own_hopper"]["published_id"] == "hopper-medium-v2"
-    assert data.published_id("own_hopper") is None
+    assert data.published_id("guidance", "own_hopper") is None
+    assert data.published_id("another", "hopper-medium-v2") is None  # it was not looked at
 
 
 def test_missing_columns_and_unknown_items_are_named(data: ReportData, experiment: Callable[..., Experiment]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dac.report import tables
 from dac.report.data import Experiment, ReportData
 from dac.report.statistics import summarise
 from dac.report.tables import (
@@ -63,7 +64,7 @@ def test_published_numbers_stand_beside_comparable_tasks_only(
     mixed = _scores(build())
     assert [cell.text for cell in _cells(mixed, "hopper-medium-v2")[5:]] == ["101.2", "66.3"]
     assert [cell.text for cell in _cells(mixed, "own_hopper")[5:]] == ["–", "–"]
-    assert any("own_hopper" in note and "Not comparable" in note for note in mixed.notes)
+    assert "Not comparable with published scores: own_hopper (other data than D4RL's)." in mixed.notes
     alone = _scores(build([experiment(tasks=("own_hopper",))]))
     assert alone.header == ("Task", "Seeds", "Dataset", "soft", "bc_only")
     text = alone.markdown() + alone.latex() + csv_bytes(alone.frame).decode()
@@ -72,16 +73,43 @@ def test_published_numbers_stand_beside_comparable_tasks_only(
     assert "Not comparable with published scores: own" in text
 
 
-def test_a_suite_of_several_tasks_has_an_average(
+def test_a_part_of_a_suite_has_an_average_that_says_so(
     build: Callable[..., ReportData], experiment: Callable[..., Experiment]
 ) -> None:
     two = _scores(build([experiment(tasks=("hopper-medium-v2", "walker2d-medium-v2"))]))
-    average = [cell.text for cell in _cells(two, "Locomotion average")]
-    assert average == ["Locomotion average", "4", "44.3", "64.2", "70.2", "99.0", "72.3"]
+    name = "Average of these 2 tasks (Locomotion)"
+    assert [cell.text for cell in _cells(two, name)] == [name, "4", "44.3", "64.2", "70.2", "99.0", "72.3"]
     one = _scores(build([experiment(tasks=("hopper-medium-v2",))]))
     assert [row[0].text for row in one.rows] == ["hopper-medium-v2"]
     mixed = _scores(build())
-    assert [cell.text for cell in _cells(mixed, "Locomotion average")[3:]] == ["66.2", "72.2", "–", "–"]
+    assert [cell.text for cell in _cells(mixed, name)[3:]] == ["66.2", "72.2", "–", "–"]
+
+
+def test_only_all_of_a_suite_is_its_average(data: ReportData) -> None:
+    nine = [f"{env}-{level}" for env in ("halfcheetah", "hopper", "walker2d") for level in ("m", "m-r", "m-e")]
+    levels = {"m": "medium", "m-r": "medium-replay", "m-e": "medium-expert"}
+    ids = {task: f"d4rl:{task.split('-', 1)[0]}-{levels[task.split('-', 1)[1]]}-v2" for task in nine}
+    object.__setattr__(data, "task_rows", {task: {"dataset": name, "env": "x"} for task, name in ids.items()})
+    assert tables._average_name(data, "Locomotion", nine) == "Locomotion average"
+    assert tables._average_name(data, "Locomotion", nine[:3]) == "Average of these 3 tasks (Locomotion)"
+
+
+@pytest.mark.parametrize(
+    ("show", "names"),
+    [
+        (("action_samples",), ["guidance-action-samples"]),
+        (("curves",), ["guidance-robust"]),
+        (("scores", "action_samples"), ["guidance-scores", "guidance-action-samples", "guidance-robust"]),
+    ],
+)
+def test_the_robust_table_is_of_the_training_and_stands_where_that_is_shown(
+    show: tuple[str, ...],
+    names: list[str],
+    build: Callable[..., ReportData],
+    experiment: Callable[..., Experiment],
+) -> None:
+    data = build([experiment(show=show)])
+    assert [table.name for table in tables.experiment_tables(data, summarise(data, data.experiments[0]))] == names
 
 
 def test_suites_are_told_apart(data: ReportData) -> None:
