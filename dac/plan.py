@@ -258,6 +258,11 @@ class StudyPlan:
         return fingerprint(self.identity)
 
 
+def evaluation_steps(steps: int, interval: int) -> list[int]:
+    """Steps at which policies are evaluated: 0, every multiple of the interval, and the end."""
+    return sorted({*range(0, steps, interval), steps})
+
+
 def study_plan(params: Params, name: str) -> StudyPlan:
     """Resolve a study into its cells.
 
@@ -326,7 +331,7 @@ def _check_window(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
         if set(params.experiments[cell.experiment].show) == {"bandit"}:
             continue  # measured by drawn actions, not by the last evaluations
         values = cell.group.values
-        evaluations = 1 + -(-values["steps"] // values["eval_interval"])
+        evaluations = len(evaluation_steps(values["steps"], values["eval_interval"]))
         asked = {"report.window": params.report.window, "kept_policies": values["kept_policies"]}
         more = " and ".join(f"{name} ({count})" for name, count in asked.items() if count > evaluations)
         if more:

@@ -169,10 +169,10 @@ def _accuracy(records: list[Record]) -> list[str]:
     text = """\
 Difference of the targets (the lower confidence bounds of the next states' values) from those of the same networks in
 float64: over a batch its root mean square and its mean, beside the ensemble's own spread. The networks are barely
-trained, and their values are raised to about 100 by the bias of the last layer, which is float32 in every precision: the
-layers that work in bfloat16 carry almost none of the value. **So this table does not say how exact `bf16` is with trained
-critics.** There its error is a part of the ensemble's spread, not a thousandth of it, and it has a bias, which the
-recursion of the targets can amplify.
+trained, and their values are raised to about 100 by the bias of the last layer, which is float32 in every precision:
+the layers that work in bfloat16 carry almost none of the value. **So this table does not say how exact `bf16` is with
+trained critics.** There its error is a part of the ensemble's spread, not a thousandth of it, and it has a bias, which
+the recursion of the targets can amplify.
 """
     headers = ("machine", "rms error", "mean error", "std of the ensemble")
     return ["## Rounding with barely trained networks\n", _table(rows, headers), text]

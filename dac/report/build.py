@@ -13,7 +13,8 @@ import pandas as pd
 from dac import store
 from dac.bandit import behaviour
 from dac.envs import normalised_score
-from dac.plan import Cell, Run, StudyPlan, references
+from dac.errors import UserError
+from dac.plan import Cell, Evaluation, Run, StudyPlan, evaluation_steps, references
 from dac.report import render
 from dac.report.bandit import level_grid
 from dac.report.comparable import differences
@@ -38,7 +39,7 @@ def report_data(plan: StudyPlan) -> ReportData:
     contents = {run: store.read_run(run) for run in plan.runs()}
     # Of each bandit the first variant, for its Q: the critics of all variants learn from the same batches.
     first = {(cell.experiment, cell.task): cell for cell in reversed(_bandit_cells(plan))}
-    curves = {run: pd.read_csv(store.verified_file(run, "curve.csv")) for run in contents}
+    curves = {run: _read_curve(run) for run in contents}
     return ReportData(
         study=plan.name,
         description=study.description,
@@ -90,8 +91,42 @@ def _evaluations(plan: StudyPlan) -> Iterator[pd.DataFrame]:
     """The recorded episodes; an experiment's variant name takes the place of the settings' label in the file."""
     for cell, run in _cells(plan):
         for evaluation in cell.evaluations:
-            path = store.verified_evaluation(run, evaluation)
-            yield pd.read_parquet(path).assign(experiment=cell.experiment, variant=cell.variant)
+            yield _read_evaluation(run, evaluation).assign(experiment=cell.experiment, variant=cell.variant)
+
+
+def _read_curve(run: Run) -> pd.DataFrame:
+    path, values = store.verified_file(run, "curve.csv"), run.group.values
+    frame = pd.read_csv(path)
+    _check_episodes(path, frame, evaluation_steps(values["steps"], values["eval_interval"]), values["eval_episodes"])
+    return frame
+
+
+def _read_evaluation(run: Run, evaluation: Evaluation) -> pd.DataFrame:
+    path, values = store.verified_evaluation(run, evaluation), run.group.values
+    frame = pd.read_parquet(path)
+    kept = evaluation_steps(values["steps"], values["eval_interval"])[-values["kept_policies"] :]
+    _check_episodes(path, frame, kept, evaluation.episodes)
+    if set(frame["seed"]) != {run.seed} or set(frame["action_samples"]) != {evaluation.action_samples}:
+        raise UserError(
+            f"{path}: its rows are of another run or another N_a. Delete the file and start snakemake again."
+        )
+    return frame
+
+
+def _check_episodes(path: Path, frame: pd.DataFrame, steps: list[int], episodes: int) -> None:
+    """A mean over episodes that are missing, or there twice, is another number: refuse it.
+
+    Raises:
+        UserError: names the file and the first step with another number of rows.
+    """
+    found = frame.groupby("step").size().to_dict()
+    for step in dict.fromkeys([*steps, *found]):
+        wanted = episodes if step in steps else 0
+        if found.get(step, 0) != wanted:
+            raise UserError(
+                f"{path}: {found.get(step, 0)} episodes at step {step}, expected are {wanted}. It is not what its run "
+                "should have written: delete it and start snakemake again."
+            )
 
 
 def _bandit_cells(plan: StudyPlan) -> list[Cell]:
@@ -104,7 +139,7 @@ def _actions(plan: StudyPlan) -> Iterator[pd.DataFrame]:
     for cell in _bandit_cells(plan):
         evaluation = next(evaluation for evaluation in cell.evaluations if evaluation.draws_one)
         for seed in plan.seeds:
-            frame = pd.read_parquet(store.verified_evaluation(Run(cell.group, seed), evaluation))
+            frame = _read_evaluation(Run(cell.group, seed), evaluation)
             frame = frame[frame["step"] == cell.group.values["steps"]]
             frame = frame.assign(experiment=cell.experiment, variant=cell.variant)
             x, y = np.stack(frame["action"].to_list()).astype(np.float64).T

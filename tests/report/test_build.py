@@ -12,7 +12,7 @@ from tiny import Project, publish, publish_evaluation
 from dac import store
 from dac.errors import UserError
 from dac.params import AgentSettings, TrainingSettings
-from dac.plan import Run, StudyPlan
+from dac.plan import Evaluation, Run, StudyPlan
 from dac.report import render
 from dac.report.build import build, report_data
 from dac.report.comparable import differences
@@ -39,13 +39,18 @@ def publish_rows(run: Run, plan: StudyPlan, **facts: Any) -> None:
     """A run with known returns, and evaluations that return N_a."""
     publish(run, curve(run.seed), data=DATA, **facts)
     for evaluation in plan.evaluations()[run.group]:
-        rows = pd.DataFrame({"step": [30, 40], "episode": [0, 0]}).assign(
-            task=run.group.task, variant=run.group.label, seed=run.seed, action_samples=evaluation.action_samples,
-            length=9, score=1.0,
-        )  # fmt: skip
-        rows["return"] = float(evaluation.action_samples)
-        rows.to_parquet("rows.parquet")
-        publish_evaluation(run, evaluation, Path("rows.parquet").read_bytes())
+        publish_evaluation(run, evaluation, episodes(run, evaluation))
+
+
+def episodes(run: Run, evaluation: Evaluation, **changes: Any) -> bytes:
+    """The file of an evaluation whose returns are N_a."""
+    rows = pd.DataFrame({"step": [30, 30, 40, 40], "episode": [0, 1, 0, 1]}).assign(
+        task=run.group.task, variant=run.group.label, seed=run.seed, action_samples=evaluation.action_samples,
+        length=9, score=1.0,
+    )  # fmt: skip
+    rows["return"] = float(evaluation.action_samples)
+    rows.assign(**changes).to_parquet("rows.parquet")
+    return Path("rows.parquet").read_bytes()
 
 
 @pytest.fixture
@@ -69,7 +74,7 @@ def test_the_rows_of_a_report(study: StudyPlan) -> None:
     cells = [("main", "soft"), ("guidance", "soft"), ("guidance", "none")]
     assert data.curves.groupby(["experiment", "variant"], sort=False).size().to_dict() == dict.fromkeys(cells, 20)
     assert data.evaluations.groupby(["experiment", "variant"], sort=False).size().to_dict() == {
-        ("main", "soft"): 8, ("guidance", "soft"): 4, ("guidance", "none"): 4,
+        ("main", "soft"): 16, ("guidance", "soft"): 8, ("guidance", "none"): 8,
     }  # fmt: skip
     assert set(data.evaluations.query("experiment == 'main'")["action_samples"]) == {1, 3}
     assert set(data.evaluations.query("experiment == 'guidance'")["action_samples"]) == {3}
@@ -172,11 +177,7 @@ def hopper(project: Project) -> Project:
 
 
 def test_published_scores_may_stand_beside_the_papers_scale(project: Project) -> None:
-    plan = hopper(project).plan()
-    assert differences(plan, "main", "hopper") == ()
-    for run in plan.runs():
-        publish_rows(run, plan)
-    assert report_data(plan).published_id("main", "hopper") == "hopper-medium-v2"
+    assert differences(hopper(project).plan(), "main", "hopper") == ()
 
 
 @pytest.mark.parametrize(
@@ -217,6 +218,38 @@ def test_what_an_experiment_varies_is_no_difference(project: Project) -> None:
     plan = project.set("experiments.guidance.settings", {"steps": 1_000_000}).plan()
     assert differences(plan, "main", "hopper") == ()
     assert differences(plan, "guidance", "hopper") == ("steps 1000000, not 2000000",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("40,1,", "30,2,", "curve.csv: 3 episodes at step 30, expected are 2"),
+        ("0,0,0.000000,9\n", "", "curve.csv: 1 episodes at step 0, expected are 2"),
+        ("\n40,", "\n50,", "curve.csv: 0 episodes at step 40, expected are 2"),
+    ],
+)
+def test_a_curve_that_lacks_an_episode_makes_no_page(old: str, new: str, said: str, study: StudyPlan) -> None:
+    """Also one that was published so: its sha256 is what run.json records."""
+    run = study.runs()[0]
+    publish(run, curve(run.seed).replace(old, new), data=DATA)
+    with pytest.raises(UserError, match=said):
+        build(study)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"step": 40}, "0 episodes at step 30, expected are 2"),
+        ({"seed": 1}, "its rows are of another run or another N_a"),
+        ({"action_samples": 7}, "its rows are of another run or another N_a"),
+    ],
+)
+def test_an_evaluation_of_something_else_makes_no_page(changes: dict[str, Any], said: str, study: StudyPlan) -> None:
+    run = study.runs()[0]
+    evaluation = study.evaluations()[run.group][0]
+    publish_evaluation(run, evaluation, episodes(run, evaluation, **changes))
+    with pytest.raises(UserError, match=said):
+        build(study)
 
 
 def test_an_input_that_changes_while_a_page_is_rendered_is_not_in_its_key(
