@@ -394,7 +394,7 @@ def provenance_frame(runs: pd.DataFrame) -> pd.DataFrame:
         "torch",
         "finished",
     ]
-    return frame[[*columns, "seconds", "experiments"]]
+    return frame[[*columns, "device_seconds", "experiments"]]
 
 
 def _published(data: ReportData, task: str, method: str) -> published.PublishedScore | None:
