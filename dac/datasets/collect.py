@@ -124,7 +124,8 @@ def collect(
         stop_request() as stop,
     ):
         taker = _Taker(env_id, recipe, sac, wanted, recorder, bar, log, stop)
-        checkpoint = Checkpoint(work, taker.pending_settings(), recorder)
+        training = {"env_id": env_id, "seed": recipe["seed"], "sac": dataclasses.asdict(sac)}
+        checkpoint = Checkpoint(work, taker.pending_settings(), recorder, training)
         model = checkpoint.resume(log) or new_sac(recorder, sac, recipe["seed"])
         taker.resumed(checkpoint.notes)
         _learn(model, sac.steps, taker, checkpoint, stop, checkpoint_seconds)
