@@ -66,6 +66,11 @@ class RunState:
         self.waited_seconds += waited
 
 
+def begin(run: Run, agent: dict[str, Tensor]) -> RunState:
+    """A run before its first step, with the agent's initial state."""
+    return RunState(run, 0, agent, pd.DataFrame(columns=CURVE_COLUMNS))
+
+
 class _Unusable(Exception):  # noqa: N818 - it is dealt with here
     """Why a saved state is not used."""
 

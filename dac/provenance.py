@@ -32,7 +32,7 @@ def provenance(device: str, **facts: Any) -> dict[str, Any]:
         "machine": machine(),
         "device": device,
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in PACKAGES},
         "commit": commit(),
         **facts,
     }
@@ -49,10 +49,11 @@ def device_seconds(made: Mapping[str, Any]) -> float:
     return float(made.get("seconds", math.nan)) / int(made.get("pack", 1))
 
 
-def _version(package: str) -> str:
+def version(package: str) -> str:
+    """The version of an installed package; `unknown` where it has no metadata, or damaged ones."""
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+        return importlib.metadata.version(package) or UNKNOWN
+    except (importlib.metadata.PackageNotFoundError, KeyError, OSError):
         return UNKNOWN
 
 
@@ -80,11 +81,12 @@ def commit() -> str:
 
     It is asked for where the code lies: the working folder may be in a repository of its user's own.
     """
-    tracked = _git("ls-files", "--error-unmatch", "--", f"{PACKAGE.name}/__init__.py")
+    if not _git("ls-files", "--error-unmatch", "--", f"{PACKAGE.name}/__init__.py"):
+        return UNKNOWN
     head = _git("rev-parse", "--short=12", "HEAD")
     code = (PACKAGE.name, "workflow", "Snakefile")
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", *code)
-    if not tracked or not head or changed is None:
+    if not head or changed is None:
         return UNKNOWN
     return head + ("+changes" if changed else "")
 

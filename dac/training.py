@@ -13,10 +13,9 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -26,11 +25,12 @@ from dac import checkpoint, devices, envs, locking, provenance, store
 from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise, initial_run_state
 from dac.agent.graph import ReplayError, updater
 from dac.agent.trained import untrained
-from dac.checkpoint import CURVE_COLUMNS, RunState
+from dac.checkpoint import RunState, begin
 from dac.datasets.loading import load, refuse_other_version
 from dac.datasets.transitions import statistics, to_transitions
 from dac.errors import UserError
 from dac.evaluator import CurveTask, Evaluator, evaluator
+from dac.pack import Pack
 from dac.params import ComputeSettings
 from dac.plan import Group, Run
 from dac.policies import agent_config, policy_name
@@ -40,25 +40,6 @@ from dac.signals import Interrupted, StopRequest, stop_request
 LOG = logging.getLogger(__name__)
 
 ATTEMPTS = 2  # at kept policies that are whole when a run is to be published
-
-
-@dataclass
-class _Pack:
-    """What a stretch of training has in hand: runs at one step, what evaluates them and what they are logged to."""
-
-    agent: Agent
-    states: list[RunState]
-    evaluator: Evaluator
-    writers: list[SummaryWriter]
-    counted: float  # the time up to which the states have its seconds
-    waited: float = 0.0  # seconds for evaluations that they have
-
-    def count_seconds(self) -> None:
-        """Give every run its part of the time since the last call."""
-        now, waited = time.monotonic(), self.evaluator.waited
-        for state in self.states:
-            state.count(now - self.counted, waited - self.waited, len(self.states))
-        self.counted, self.waited = now, waited
 
 
 def evaluation_steps(steps: int, interval: int) -> list[int]:
@@ -241,13 +222,13 @@ class _Trainer:
             evaluations = held.enter_context(self._evaluator(seeds))
             held.enter_context(progress)
             writers = [held.enter_context(self._writer(state)) for state in states]
-            pack = _Pack(agent, states, evaluations, writers, started)
+            pack = Pack(agent, states, evaluations, writers, started)
             held.callback(pack.count_seconds)  # also those of a stretch that the device's memory ended
             frozen = _all_diverged(agent)
             while True:
                 step = agent.step
                 if step in self.evaluated and any(step not in set(state.curve["step"]) for state in states):
-                    self._evaluate(pack)
+                    pack.evaluate(self.kept)
                 if step >= until:
                     break
                 self._checkpoint_if_due(pack)
@@ -258,13 +239,15 @@ class _Trainer:
                 metrics = update(_batch(data, scan.batch_indices(step)), noise.draws(step))
                 progress.update()
                 if (step + 1) % log_interval == 0:
-                    self._log(step + 1, metrics, pack, (step + 1 - first) / (time.monotonic() - stepping))
+                    pack.log(
+                        step + 1, self.values["steps"], metrics, (step + 1 - first) / (time.monotonic() - stepping)
+                    )
                     frozen = _all_diverged(agent)
                     if evaluations.ready():
-                        self._collect(pack)
+                        pack.collect()
             self._checkpoint(pack)
 
-    def _checkpoint_if_due(self, pack: _Pack) -> None:
+    def _checkpoint_if_due(self, pack: Pack) -> None:
         """Save when it is time to, or when a signal asks for it.
 
         Raises:
@@ -307,46 +290,6 @@ class _Trainer:
             finally:
                 LOG.info("evaluation: waited %.1f s of %.1f s", evaluations.waited, time.monotonic() - started)
 
-    def _evaluate(self, pack: _Pack) -> None:
-        """Begin the evaluation of the policies as they are, after the end of the one before; keep them if asked to."""
-        self._collect(pack)
-        step = pack.agent.step
-        policies = [pack.agent.policy_state(index) for index in range(len(pack.states))]
-        if step in self.kept:
-            for state, policy in zip(pack.states, policies, strict=True):
-                if step not in state.policies:
-                    checkpoint.keep_policy(state, step, policy)
-        pack.evaluator.submit(step, policies)
-        if pack.evaluator.ready():
-            self._collect(pack)
-
-    def _collect(self, pack: _Pack) -> None:
-        """Wait for the pending evaluation, if there is one, and add it to the curves and the logs."""
-        step = pack.evaluator.pending
-        if step is None:
-            return
-        episodes = pack.evaluator.collect()
-        for state, writer in zip(pack.states, pack.writers, strict=True):
-            rows = episodes[episodes["seed"] == state.run.seed]
-            if step not in set(state.curve["step"]):
-                state.curve = pd.concat([state.curve, rows[CURVE_COLUMNS]], ignore_index=True)
-            writer.add_scalar("evaluation/return", rows["return"].mean(), step)
-            writer.add_scalar("evaluation/length", rows["length"].mean(), step)
-        means = episodes.groupby("seed")["return"].mean()
-        LOG.info("step %d: return %s", step, " ".join(f"{means[state.run.seed]:.1f}" for state in pack.states))
-
-    def _log(self, step: int, metrics: dict[str, Tensor], pack: _Pack, speed: float) -> None:
-        """Scalars to TensorBoard and one line to the log. Here, and in the look for divergence after it, the loop waits
-        for the device; nowhere else.
-        """
-        values = {name: value.tolist() for name, value in metrics.items()}
-        for index, writer in enumerate(pack.writers):
-            for name, per_run in values.items():
-                writer.add_scalar(f"train/{name}", per_run[index], step)
-        names = ("critic_loss", "bc_loss", "eta", "q_mean")
-        shown = " ".join(f"{name} {sum(values[name]) / len(pack.states):.4g}" for name in names)
-        LOG.info("step %d of %d: %.1f steps/s, %s", step, self.values["steps"], speed, shown)
-
     def _writer(self, state: RunState) -> SummaryWriter:
         folder = Path("logs/tensorboard") / self.group.task / self.group.name / f"seed-{state.run.seed}"
         return SummaryWriter(str(folder), purge_step=state.step)
@@ -358,16 +301,15 @@ class _Trainer:
         saved = checkpoint.newest(run, self.dataset_sha256, self.kept)
         if saved is not None:
             return saved
-        agent = initial_run_state(self.config, run.seed, self.observation_dim, self.action_dim)
-        return RunState(run, 0, agent, pd.DataFrame(columns=CURVE_COLUMNS))
+        return begin(run, initial_run_state(self.config, run.seed, self.observation_dim, self.action_dim))
 
-    def _checkpoint(self, pack: _Pack) -> None:
+    def _checkpoint(self, pack: Pack) -> None:
         """Save every run's state, each in one file and atomically; its curve has all evaluations up to its step.
 
         Raises:
             UserError: the device has not made the steps that it was told to, or the disk does not take the states.
         """
-        self._collect(pack)
+        pack.collect()
         step, counted = pack.agent.step, pack.agent.device_step()
         if counted != step:
             raise self._not_computed(

@@ -31,8 +31,9 @@ from trained import (
 
 from dac import checkpoint, locking, store
 from dac.errors import UserError
+from dac.pack import Pack
 from dac.plan import Group, Run
-from dac.training import _Pack, _Trainer, train
+from dac.training import _Trainer, train
 
 ROOT = Path(__file__).parents[1]
 DATA = "d" * 64
@@ -67,17 +68,17 @@ class CrashError(RuntimeError):
 def crash_at(group: Group, seeds: list[int], step: int, saved: set[int]) -> None:
     """Train until a step of the log, where the process would be killed; states are saved at some steps before."""
 
-    def save_there(trainer: _Trainer, pack: _Pack) -> None:
+    def save_there(trainer: _Trainer, pack: Pack) -> None:
         if pack.agent.step in saved:
             trainer._checkpoint(pack)
 
-    def crash(_: _Trainer, now: int, *__: object) -> None:
+    def crash(_: Pack, now: int, *__: object) -> None:
         if now == step:
             raise CrashError
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_Trainer, "_checkpoint_if_due", save_there)
-        patch.setattr(_Trainer, "_log", crash)
+        patch.setattr(Pack, "log", crash)
         with pytest.raises(CrashError):
             train(group, seeds, COMPUTE, 1)
 
@@ -423,11 +424,10 @@ def test_a_disk_that_refuses_a_lock_is_a_sentence(
 # Real processes
 
 TRAIN = """
-import sys
-from tiny import COMPUTE, Project, write_rows
+import logging, sys
+from tiny import COMPUTE, Project
 from dac import training
-training.LOG.addHandler(__import__("logging").StreamHandler(sys.stdout))
-training.LOG.setLevel("INFO")
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, force=True)
 compute = COMPUTE.model_copy(update={"checkpoint_seconds": 0})
 group = Project().set("studies.tiny.settings.steps", 400).set("studies.tiny.settings.eval_interval", 50).group()
 training.train(group, [0], compute, 1)

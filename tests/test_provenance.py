@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import math
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from dac import provenance
+from dac.datasets import collect
 
 Git = Callable[..., str]
 
@@ -149,6 +151,27 @@ def test_packages_without_metadata_are_unknown(monkeypatch: pytest.MonkeyPatch) 
     assert versions["torch"] == version("torch")
     assert list(versions) == list(provenance.PACKAGES)
     assert "dac" in versions, "it says what ran where the commit cannot"
+
+
+def test_a_collection_is_written_where_a_package_has_no_metadata(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = importlib.metadata.version
+
+    def look_up(name: str) -> str:
+        if name == "stable-baselines3":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    recipe = {
+        "seed": 0,
+        "sac": {"steps": 120, "learning_starts": 100, "batch_size": 16, "hidden_sizes": [16]},
+        "levels": {"medium": {"at_step": 110, "transitions": 20}},
+    }
+    monkeypatch.setattr(importlib.metadata, "version", look_up)
+    collect.collect("InvertedPendulum-v5", recipe, {"medium": tmp_path / "medium"}, tmp_path / "work", print)
+    versions = json.loads((tmp_path / "medium/dataset.json").read_text())["versions"]
+    assert (versions["stable-baselines3"], versions["torch"]) == ("unknown", version("torch"))
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError, PermissionError, OSError])

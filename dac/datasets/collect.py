@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from tqdm import tqdm
 
-from dac import envs
+from dac import envs, provenance
 from dac.datasets import folder
 from dac.datasets.recording import Recorder
 from dac.datasets.sac_checkpoint import Checkpoint
@@ -307,7 +306,7 @@ class _Taker:
             "recipe": {**self._recipe, "levels": {level.name: self._recipe["levels"][level.name]}},
             "taken_at_step": step,
             "seconds": round(self.seconds, 1),
-            "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
+            "versions": {package: provenance.version(package) for package in _PACKAGES},
         }
         name, note = f"{self.env_id}/{level.name}-v0", f"The recipe is in {folder.DESCRIPTION_FILE}."
         written = folder.publish(
