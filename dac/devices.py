@@ -24,7 +24,7 @@ POLL_SECONDS = 2.0
 
 @contextlib.contextmanager
 def claimed(setting: str) -> Iterator[torch.device]:
-    """The device to compute on; a GPU chosen by `auto` is held for this process alone until the block ends.
+    """The device to compute on, made current; a GPU chosen by `auto` is held for this process alone in the block.
 
     Snakemake counts GPUs but assigns none, so jobs beside each other share them out through a lock per GPU.
 
@@ -32,7 +32,7 @@ def claimed(setting: str) -> Iterator[torch.device]:
         setting: `cpu`, `cuda`, `cuda:<index>`, or `auto`: a GPU that no other job holds, the CPU where there is none.
 
     Raises:
-        UserError: CUDA is asked for and not there.
+        UserError: CUDA is asked for and not there, or has no GPU of this index.
     """
     if setting == "cpu" or (setting == "auto" and not torch.cuda.is_available()):
         _keep_freed_memory()
@@ -43,11 +43,24 @@ def claimed(setting: str) -> Iterator[torch.device]:
             f"params.yaml: compute.device: found {setting!r}; PyTorch sees no GPU here. Allowed here: auto, cpu."
         )
     if setting.startswith("cuda:"):
-        yield torch.device(setting)
+        index, count = int(setting.removeprefix("cuda:")), torch.cuda.device_count()
+        if index >= count:
+            raise UserError(
+                f"params.yaml: compute.device: found {setting!r}; PyTorch sees {count} GPUs here, the last is "
+                f"cuda:{count - 1}. Give one of them, or auto."
+            )
+        yield use(torch.device("cuda", index))
         return
     index, stream = _free_gpu()
     with stream:
-        yield torch.device("cuda", index)
+        yield use(torch.device("cuda", index))
+
+
+def use(device: torch.device) -> torch.device:
+    """Make a GPU the process's current one, on which CUDA does what names no device, such as recording; returns it."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
 
 
 def _keep_freed_memory() -> None:

@@ -15,10 +15,9 @@ from dac import devices, store
 from dac.datasets.catalog import BANDIT_ENV
 from dac.envs import normalised_score
 from dac.params import ComputeSettings
-from dac.plan import Evaluation, Group, Run
+from dac.plan import Evaluation, Group, Run, evaluation_steps
 from dac.policies import load_policies
 from dac.rollouts import Rollouts, evaluation_workers, worker_processes
-from dac.training import evaluation_steps
 
 LOG = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dac import devices
 from dac.agent import AgentConfig, Policy
 from dac.errors import UserError
 from dac.processes import Child, end_with_parent, serve
@@ -197,6 +198,7 @@ class _Evaluations:
 
 def _work(connection: Connection, task: CurveTask, workers: int) -> None:
     end_with_parent()
+    devices.use(task.device)
     torch.set_num_threads(task.threads)
     evaluations = _Evaluations(task, workers)
     try:

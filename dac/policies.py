@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from dac import store
@@ -42,10 +43,12 @@ def _policy_steps(names: Iterable[str]) -> dict[str, int]:
     return {name: int(match[1]) for name, match in found if match}
 
 
-def save_policy(state: dict[str, Tensor], path: Path) -> None:
-    """Write a policy's tensors; equal tensors give equal bytes."""
+def save_policy(state: dict[str, Tensor], path: Path) -> str:
+    """Write a policy's tensors; equal tensors give equal bytes. Returns the sha256 of what was to be written."""
+    content = save(state)
     with store.atomic_path(path) as temporary:
-        save_file(state, temporary)
+        temporary.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def load_policies(group: Group, runs: list[Run], step: int, device: torch.device) -> Policy:

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk: a file that is synced may still lose its new name in a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -89,6 +99,22 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def file_entry(path: Path) -> dict[str, Any]:
     """Size in bytes and sha256 of a file."""
     return {"size": path.stat().st_size, "sha256": sha256_of(path)}
+
+
+def _entry_as_meant(path: Path, sha256: str) -> dict[str, Any]:
+    """Size and sha256 of a file that was copied into the store.
+
+    Raises:
+        UserError: its contents are not what was to be published.
+    """
+    entry = file_entry(path)
+    if entry["sha256"] != sha256:
+        raise UserError(
+            f"{path}: its contents are not what was to be published (sha256 {entry['sha256'][:12]}…, meant: "
+            f"{sha256[:12]}…): they were damaged before or while they were copied. The file does not count; start "
+            "again: what is damaged is made again."
+        )
+    return entry
 
 
 def _has_size(path: Path, entry: Any) -> bool:
@@ -139,14 +165,25 @@ def corrupt_files(directory: Path) -> list[str]:
     ]
 
 
-def publish_run(run: Run, files: dict[str, Path], facts: dict[str, Any], provenance: dict[str, Any]) -> None:
+def publish_run(
+    run: Run,
+    files: dict[str, Path],
+    facts: dict[str, Any],
+    provenance: dict[str, Any],
+    sha256: Mapping[str, str] | None = None,
+) -> None:
     """Move a finished run into the store; run.json, written last, makes it count.
 
     Args:
         files: by name in the store, where each file lies now; they are copied.
         facts: status, steps, dataset_sha256 and what else belongs to run.json.
         provenance: versions, machine and times; kept beside, outside of every identity.
+        sha256: by name, that of what each file is to hold; None: of what it holds now.
+
+    Raises:
+        UserError: what arrived is not what was meant; the run does not count.
     """
+    meant = {name: sha256_of(source) for name, source in files.items()} if sha256 is None else sha256
     directory = run_directory(run)
     (directory / "run.json").unlink(missing_ok=True)
     for stale in directory.glob("*"):
@@ -154,6 +191,7 @@ def publish_run(run: Run, files: dict[str, Path], facts: dict[str, Any], provena
     for name, source in files.items():
         with atomic_path(directory / name) as temporary:
             shutil.copyfile(source, temporary)
+    entries = {name: _entry_as_meant(directory / name, meant[name]) for name in sorted(files)}
     write_json(directory / "provenance.json", provenance)
     write_json(
         directory / "run.json",
@@ -163,7 +201,7 @@ def publish_run(run: Run, files: dict[str, Path], facts: dict[str, Any], provena
             "fingerprint": run.group.fingerprint,
             "seed": run.seed,
             "identity": json.loads(run.group.identity),
-            "files": {name: file_entry(directory / name) for name in sorted(files)},
+            "files": entries,
             "evaluations": {},
             **facts,
         },
@@ -228,9 +266,13 @@ def has_evaluation(run: Run, evaluation: Evaluation) -> bool:
 
 
 def publish_evaluation(run: Run, evaluation: Evaluation, source: Path) -> None:
-    """Copy an evaluation's file into the run's folder and record it in run.json."""
+    """Copy an evaluation's file into the run's folder and record it in run.json.
+
+    Raises:
+        UserError: what arrived is not what the file held.
+    """
     directory = run_directory(run)
-    name = f"evaluation-{evaluation.fingerprint}.parquet"
+    name, meant = f"evaluation-{evaluation.fingerprint}.parquet", sha256_of(source)
     # Two jobs may evaluate one run at different N_a at the same time.
     with locking.lock(WORK / "locks" / f"{run.group.task}-{run.group.name}-{run.seed}", waiting=lambda _: None):
         with atomic_path(directory / name) as temporary:
@@ -239,7 +281,7 @@ def publish_evaluation(run: Run, evaluation: Evaluation, source: Path) -> None:
         content["evaluations"][evaluation.fingerprint] = {
             "file": name,
             "settings": evaluation.identity,
-            **file_entry(directory / name),
+            **_entry_as_meant(directory / name, meant),
         }
         write_json(directory / "run.json", content)
 

@@ -1,81 +1,57 @@
 """The training loop: batches, gradient steps, evaluations and checkpoints of a pack of runs.
 
-A checkpoint belongs to one run and is one file, so packs may re-form after an interruption. Random streams and
-batches are functions of the run's seed and the step, so the checkpoint needs none of their state, and a resumed run
-computes what an uninterrupted one does.
+A checkpoint belongs to one run and is one file (`dac.checkpoint`), so packs may re-form after an interruption. Random
+streams and batches are functions of the run's seed and the step, so the checkpoint needs none of their state, and a
+resumed run computes what an uninterrupted one does.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import errno
 import logging
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
-import pandas as pd
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dac import devices, envs, locking, provenance, store
+from dac import checkpoint, devices, envs, locking, provenance, store
 from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise, initial_run_state
-from dac.agent.graph import updater
+from dac.agent.graph import ReplayError, updater
+from dac.agent.trained import untrained
+from dac.checkpoint import RunState, begin
 from dac.datasets.loading import load, refuse_other_version
 from dac.datasets.transitions import statistics, to_transitions
 from dac.errors import UserError
 from dac.evaluator import CurveTask, Evaluator, evaluator
+from dac.pack import Pack
 from dac.params import ComputeSettings
-from dac.plan import Group, Run
-from dac.policies import agent_config, policy_name, save_policy
+from dac.plan import Group, Run, evaluation_steps
+from dac.policies import agent_config, policy_name
 from dac.rollouts import evaluation_workers
 from dac.signals import Interrupted, StopRequest, stop_request
 
 LOG = logging.getLogger(__name__)
 
-CURVE_COLUMNS = ["step", "episode", "return", "length"]
-
-
-@dataclass
-class RunState:
-    """What a run needs to go on: the agent's state after `step` gradient steps, and its learning curve so far."""
-
-    run: Run
-    step: int
-    agent: dict[str, Tensor]
-    curve: pd.DataFrame
-
-
-@dataclass
-class _Pack:
-    """What a stretch of training has in hand: runs at one step, what evaluates them and what they are logged to."""
-
-    agent: Agent
-    states: list[RunState]
-    evaluator: Evaluator
-    writers: list[SummaryWriter]
-
-
-def evaluation_steps(steps: int, interval: int) -> list[int]:
-    """Steps at which policies are evaluated: 0, every multiple of the interval, and the end."""
-    return sorted({*range(0, steps, interval), steps})
+ATTEMPTS = 2  # at kept policies that are whole when a run is to be published
 
 
 def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int) -> None:
     """Train the seeds of a group that the store lacks, in one pack, and publish them.
 
     Raises:
-        UserError: the dataset is missing, damaged or does not fit the environment.
+        UserError: the dataset is missing, damaged or does not fit the environment; the disk is full; a device did not
+            compute what it was told to.
         Interrupted: SIGTERM or SIGINT came; everything is saved and the same call goes on from there.
     """
     torch.set_num_threads(threads)
-    with contextlib.ExitStack() as held:
+    with _disk_errors(group), contextlib.ExitStack() as held:
         for seed in sorted(seeds):
             held.enter_context(locking.lock(store.work_directory(Run(group, seed)) / "lock", LOG.info))
         # Another process may have finished them while this one waited for the lock.
@@ -93,6 +69,20 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
                 "Its numbers are right; another precision makes other runs."
             )
         _Trainer(group, compute, device, threads).train(runs)
+
+
+@contextlib.contextmanager
+def _disk_errors(group: Group) -> Iterator[None]:
+    """A full or read-only disk as a user's error, whatever met it: a lock, a log, the journal."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise UserError(
+            f"{group.task}/{group.name}: {error}. Make room in {store.WORK}/, logs/ and results/, or allow to write "
+            "there, and start again: training goes on from the last saved state."
+        ) from error
 
 
 class _Trainer:
@@ -116,7 +106,11 @@ class _Trainer:
         self.stop = StopRequest()
         self.together: int | None = None  # most runs that train at once; None: all
         self.checkpointed = time.monotonic()
-        self.waited = 0.0  # seconds for evaluations
+
+    @property
+    def where(self) -> str:
+        """The group's name, for messages."""
+        return f"{self.group.task}/{self.group.name}"
 
     def _check_dimensions(self) -> None:
         refuse_other_version(self.group)
@@ -137,20 +131,42 @@ class _Trainer:
             )
 
     def train(self, runs: list[Run]) -> None:
-        """Advance all runs to the end and publish them. Runs that lag behind are brought level first."""
-        started = time.monotonic()
+        """Advance all runs to the end and publish them. Runs that lag behind are brought level first.
+
+        Raises:
+            UserError: a device did not do what it was told, or the disk does not keep what is written.
+        """
         states = [self._load(run) for run in runs]
         resumed = {state.run: state.step for state in states}
-        with stop_request() as self.stop:
-            while (step := min(state.step for state in states)) < self.values["steps"]:
-                behind = [state for state in states if state.step == step]
-                ahead = [state.step for state in states if state.step > step]
-                try:
-                    self._advance(behind[: self.together], min(ahead, default=self.values["steps"]))
-                except torch.OutOfMemoryError:
-                    self._train_fewer(len(behind[: self.together]))
-        for state in states:
-            self._publish(state, time.monotonic() - started, resumed[state.run], len(runs))
+        for _ in range(ATTEMPTS):
+            with stop_request() as self.stop:
+                self._finish(states)
+            states = [self._load(state.run) for state in self._publish_whole(states, resumed, len(runs))]
+            if not states:
+                return
+            resumed |= {state.run: state.step for state in states}
+        raise UserError(
+            f"{store.work_directory(states[0].run)}: policies that were kept there were damaged or missing before they "
+            "were published, again after they were made anew. Look at that disk, then start again."
+        )
+
+    def _finish(self, states: list[RunState]) -> None:
+        """Take all states to the last step."""
+        while (step := min(state.step for state in states)) < self.values["steps"]:
+            behind = [state for state in states if state.step == step]
+            ahead = [state.step for state in states if state.step > step]
+            try:
+                self._advance(behind[: self.together], min(ahead, default=self.values["steps"]))
+            except torch.OutOfMemoryError:
+                self._train_fewer(len(behind[: self.together]))
+            except ReplayError as error:
+                raise self._not_computed(str(error)) from error
+
+    def _not_computed(self, what: str) -> UserError:
+        return UserError(
+            f"{self.where}: {what}. Nothing of it was saved or published. Set compute.cuda_graphs: false in "
+            "params.yaml and start again: training goes on from the state before, one kernel at a time."
+        )
 
     def _train_fewer(self, runs: int) -> None:
         """After the device refused memory to so many runs: half of them from now on, the others after those.
@@ -160,14 +176,13 @@ class _Trainer:
         Raises:
             UserError: one run alone does not fit.
         """
-        where = f"{self.group.task}/{self.group.name}"
         if runs == 1:
             raise UserError(
-                f"{where}: one run alone does not fit the memory of {devices.name(self.device)}. Lower batch_size, "
-                "ensemble_size, next_action_samples or hidden_sizes in params.yaml, or use a larger device."
+                f"{self.where}: one run alone does not fit the memory of {devices.name(self.device)}. Lower "
+                "batch_size, ensemble_size, next_action_samples or hidden_sizes in params.yaml, or use a larger device."
             )
         self.together = runs // 2
-        LOG.info("%s: %d runs do not fit the device's memory; %d at a time", where, runs, self.together)
+        LOG.info("%s: %d runs do not fit the device's memory; %d at a time", self.where, runs, self.together)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -175,6 +190,7 @@ class _Trainer:
 
     def _advance(self, states: list[RunState], until: int) -> None:
         """Take runs that are at one step to the step `until`, evaluating on the way."""
+        started = time.monotonic()
         agent = Agent.from_run_states(self.config, [state.agent for state in states], states[0].step, self.device)
         update = updater(agent, recorded=self.compute.cuda_graphs)
         seeds = [state.run.seed for state in states]
@@ -189,7 +205,7 @@ class _Trainer:
         scan = ShuffledScan(seeds, len(self.transitions.rewards), self.values["batch_size"], self.device)
         data = self._device_data()
         log_interval = max(1, min(1000, self.values["eval_interval"] // 2))
-        started, first = time.monotonic(), agent.step
+        stepping, first = time.monotonic(), agent.step
         progress = tqdm(
             total=self.values["steps"],
             initial=agent.step,
@@ -200,12 +216,14 @@ class _Trainer:
         with contextlib.ExitStack() as held:
             evaluations = held.enter_context(self._evaluator(seeds))
             held.enter_context(progress)
-            pack = _Pack(agent, states, evaluations, [held.enter_context(self._writer(state)) for state in states])
+            writers = [held.enter_context(self._writer(state)) for state in states]
+            pack = Pack(agent, states, evaluations, writers, started)
+            held.callback(pack.count_seconds)  # also those of a stretch that the device's memory ended
             frozen = _all_diverged(agent)
             while True:
                 step = agent.step
                 if step in self.evaluated and any(step not in set(state.curve["step"]) for state in states):
-                    self._evaluate(pack)
+                    pack.evaluate(self.kept)
                 if step >= until:
                     break
                 self._checkpoint_if_due(pack)
@@ -216,13 +234,15 @@ class _Trainer:
                 metrics = update(_batch(data, scan.batch_indices(step)), noise.draws(step))
                 progress.update()
                 if (step + 1) % log_interval == 0:
-                    self._log(step + 1, metrics, pack, (step + 1 - first) / (time.monotonic() - started))
+                    pack.log(
+                        step + 1, self.values["steps"], metrics, (step + 1 - first) / (time.monotonic() - stepping)
+                    )
                     frozen = _all_diverged(agent)
                     if evaluations.ready():
-                        self._collect(pack)
+                        pack.collect()
             self._checkpoint(pack)
 
-    def _checkpoint_if_due(self, pack: _Pack) -> None:
+    def _checkpoint_if_due(self, pack: Pack) -> None:
         """Save when it is time to, or when a signal asks for it.
 
         Raises:
@@ -232,8 +252,7 @@ class _Trainer:
         if number is not None or time.monotonic() - self.checkpointed > self.compute.checkpoint_seconds:
             self._checkpoint(pack)
         if number is not None:
-            where = f"{self.group.task}/{self.group.name}"
-            raise Interrupted(f"{where}: stopped by a signal at step {pack.agent.step}; state saved", number)
+            raise Interrupted(f"{self.where}: stopped by a signal at step {pack.agent.step}; state saved", number)
 
     def _device_data(self) -> Batch:
         return Batch(
@@ -247,7 +266,7 @@ class _Trainer:
 
     @contextlib.contextmanager
     def _evaluator(self, seeds: list[int]) -> Iterator[Evaluator]:
-        """The evaluator of a stretch; what training waited for it is logged and added up at the end."""
+        """The evaluator of a stretch; what training waited for it is logged at the end."""
         episodes, started = self.values["eval_episodes"], time.monotonic()
         workers = evaluation_workers(self.compute.evaluation_workers, self.device, self.threads, len(seeds) * episodes)
         task = CurveTask(
@@ -264,47 +283,7 @@ class _Trainer:
             try:
                 yield evaluations
             finally:
-                self.waited += evaluations.waited
                 LOG.info("evaluation: waited %.1f s of %.1f s", evaluations.waited, time.monotonic() - started)
-
-    def _evaluate(self, pack: _Pack) -> None:
-        """Begin the evaluation of the policies as they are, after the end of the one before; keep them if asked to."""
-        self._collect(pack)
-        step = pack.agent.step
-        policies = [pack.agent.policy_state(index) for index in range(len(pack.states))]
-        if step in self.kept:
-            for state, policy in zip(pack.states, policies, strict=True):
-                save_policy(policy, store.work_directory(state.run) / policy_name(step))
-        pack.evaluator.submit(step, policies)
-        if pack.evaluator.ready():
-            self._collect(pack)
-
-    def _collect(self, pack: _Pack) -> None:
-        """Wait for the pending evaluation, if there is one, and add it to the curves and the logs."""
-        step = pack.evaluator.pending
-        if step is None:
-            return
-        episodes = pack.evaluator.collect()
-        for state, writer in zip(pack.states, pack.writers, strict=True):
-            rows = episodes[episodes["seed"] == state.run.seed]
-            if step not in set(state.curve["step"]):
-                state.curve = pd.concat([state.curve, rows[CURVE_COLUMNS]], ignore_index=True)
-            writer.add_scalar("evaluation/return", rows["return"].mean(), step)
-            writer.add_scalar("evaluation/length", rows["length"].mean(), step)
-        means = episodes.groupby("seed")["return"].mean()
-        LOG.info("step %d: return %s", step, " ".join(f"{means[state.run.seed]:.1f}" for state in pack.states))
-
-    def _log(self, step: int, metrics: dict[str, Tensor], pack: _Pack, speed: float) -> None:
-        """Scalars to TensorBoard and one line to the log. Here, and in the look for divergence after it, the loop waits
-        for the device; nowhere else.
-        """
-        values = {name: value.tolist() for name, value in metrics.items()}
-        for index, writer in enumerate(pack.writers):
-            for name, per_run in values.items():
-                writer.add_scalar(f"train/{name}", per_run[index], step)
-        names = ("critic_loss", "bc_loss", "eta", "q_mean")
-        shown = " ".join(f"{name} {sum(values[name]) / len(pack.states):.4g}" for name in names)
-        LOG.info("step %d of %d: %.1f steps/s, %s", step, self.values["steps"], speed, shown)
 
     def _writer(self, state: RunState) -> SummaryWriter:
         folder = Path("logs/tensorboard") / self.group.task / self.group.name / f"seed-{state.run.seed}"
@@ -314,42 +293,61 @@ class _Trainer:
 
     def _load(self, run: Run) -> RunState:
         """A run's checkpoint, or its beginning."""
-        path = store.work_directory(run) / "state.safetensors"
-        if not path.exists():
-            return self._begin(run)
-        with safe_open(path, framework="pt") as stream:
-            metadata = stream.metadata()
-            agent = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a dict
-        if metadata["dataset_sha256"] != self.dataset_sha256:
-            LOG.info("%s: its state was made from other data; it starts anew", run)
-            path.unlink()
-            return self._begin(run)
-        curve = pd.DataFrame(json.loads(metadata["curve"]), columns=CURVE_COLUMNS)
-        LOG.info("%s goes on from step %s", run, metadata["step"])
-        return RunState(run, int(metadata["step"]), agent, curve)
+        saved = checkpoint.newest(run, self.dataset_sha256, self.kept)
+        if saved is not None:
+            return saved
+        return begin(run, initial_run_state(self.config, run.seed, self.observation_dim, self.action_dim))
 
-    def _begin(self, run: Run) -> RunState:
-        agent = initial_run_state(self.config, run.seed, self.observation_dim, self.action_dim)
-        return RunState(run, 0, agent, pd.DataFrame(columns=CURVE_COLUMNS))
+    def _checkpoint(self, pack: Pack) -> None:
+        """Save every run's state, each in one file and atomically; its curve has all evaluations up to its step.
 
-    def _checkpoint(self, pack: _Pack) -> None:
-        """Save every run's state, each in one file and atomically; its curve has all evaluations up to its step."""
-        self._collect(pack)
+        Raises:
+            UserError: the device has not made the steps that it was told to, or the disk does not take the states.
+        """
+        pack.collect()
+        step, counted = pack.agent.step, pack.agent.device_step()
+        if counted != step:
+            raise self._not_computed(
+                f"the device has counted {counted} gradient steps where it was told to make {step}"
+            )
+        pack.count_seconds()
         for index, state in enumerate(pack.states):
-            state.step, state.agent = pack.agent.step, pack.agent.run_state(index)
-            metadata = {
-                "step": str(state.step),
-                "curve": json.dumps(state.curve.values.tolist()),
-                "dataset_sha256": self.dataset_sha256,
-            }
-            with store.atomic_path(store.work_directory(state.run) / "state.safetensors") as temporary:
-                save_file(state.agent, temporary, metadata)
+            state.step, state.agent = step, pack.agent.run_state(index)
+            checkpoint.save(state, self.dataset_sha256)
         self.checkpointed = time.monotonic()
 
-    def _publish(self, state: RunState, seconds: float, resumed_from: int, pack: int) -> None:
+    def _publish_whole(self, states: list[RunState], resumed_from: dict[Run, int], pack: int) -> list[RunState]:
+        """Publish the runs whose kept policies are whole; returns the others.
+
+        Raises:
+            UserError: training changed nothing of a run; the other runs are published.
+        """
+        damaged, refused = [], []
+        for state in states:
+            problems = self._untrained(state)
+            if problems:
+                folder = store.work_directory(state.run)
+                refused.append(f"{state.run}: {'; '.join(problems)}. It was not published. Delete {folder}")
+            elif checkpoint.policy_problems(state, self.kept):
+                damaged.append(state)
+            else:
+                self._publish(state, resumed_from[state.run], pack)
+        if refused:
+            raise UserError(
+                "\n".join(refused)
+                + "\nand start again: it trains anew. On a GPU, set compute.cuda_graphs: false first."
+            )
+        return damaged
+
+    def _untrained(self, state: RunState) -> list[str]:
+        """What shows that a run's state is no result of its training; a diverged run may be anything."""
+        diverged = not bool(state.agent["active"])
+        return [] if diverged else untrained(self.config, state.run.seed, state.step, state.agent)
+
+    def _publish(self, state: RunState, resumed_from: int, pack: int) -> None:
         work = store.work_directory(state.run)
-        store.write_text(work / "curve.csv", _curve_csv(state.curve))
-        names = ["curve.csv", *(policy_name(step) for step in sorted(self.kept))]
+        meant = {"curve.csv": checkpoint.write_curve(state, work / "curve.csv")}
+        meant |= {policy_name(step): state.policies[step] for step in sorted(self.kept)}
         status = "complete" if bool(state.agent["active"]) else "diverged"
         facts = {
             "status": status,
@@ -359,16 +357,21 @@ class _Trainer:
         }
         made = provenance.provenance(
             devices.name(self.device),
-            seconds,
+            device_seconds=round(state.device_seconds, 1),
+            wall_seconds=round(state.wall_seconds, 1),
+            evaluation_wait_seconds=round(state.waited_seconds, 1),
             pack=pack,
             resumed_from_step=resumed_from,
-            evaluation_wait_seconds=round(self.waited, 1),
         )
-        store.publish_run(state.run, {name: work / name for name in names}, facts, made)
+        try:
+            store.publish_run(state.run, {name: work / name for name in meant}, facts, made, meant)
+        except OSError as error:
+            raise UserError(
+                f"{store.run_directory(state.run)}: not published: {error}. Make room there, or correct the "
+                f"permissions, and start again: what was trained is kept in {work}."
+            ) from error
         store.journal("train", run=str(state.run))
-        # The state first: what is left of an interrupted removal must not pass for a run that only lacks publishing.
-        for name in ("state.safetensors", *names):
-            (work / name).unlink(missing_ok=True)
+        checkpoint.remove(state.run, meant)
         LOG.info("%s is published (%s)", state.run, status)
 
 
@@ -380,8 +383,3 @@ def _all_diverged(agent: Agent) -> bool:
 def _batch(data: Batch, indices: Tensor) -> Batch:
     """The transitions at `indices` (R, B), from tensors with one row per transition."""
     return Batch(*(getattr(data, field.name)[indices] for field in fields(Batch)))
-
-
-def _curve_csv(curve: pd.DataFrame) -> str:
-    curve = curve.astype({"step": int, "episode": int, "return": float, "length": int})
-    return str(curve.sort_values(["step", "episode"], kind="stable").to_csv(index=False, float_format="%.6f"))

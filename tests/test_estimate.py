@@ -12,9 +12,9 @@ from dac import envs, estimate, provenance, speeds, store
 from dac.agent import AgentConfig, initial_run_state
 from dac.errors import UserError
 from dac.jobs import Collect, Evaluate, Train, jobs
-from dac.plan import Run
+from dac.plan import Run, evaluation_steps
 from dac.speeds import Calibration
-from dac.training import evaluation_steps, train
+from dac.training import train
 
 SPEED = Calibration("box", "cpu", "2026-01-01", flops=1e6, environment_steps=1000.0, startup=2.0)
 PASS = estimate.PASS_SECONDS

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -17,43 +18,25 @@ import pandas as pd
 import pytest
 import torch
 from processes import children
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tiny import COMPUTE, Project, write_rows
+from trained import curve_of, forget, largest_difference, metadata_of, policy_of, published, replace_state, state_paths
 
 from dac import devices, store
-from dac.agent import Agent, AgentConfig, Policy
+from dac.agent import Agent, AgentConfig, Batch, Draws, Policy
+from dac.agent.critic import Metrics
+from dac.agent.graph import Record, RecordedUpdate
 from dac.errors import UserError
 from dac.evaluator import Overlapped
 from dac.hashing import sha256_of
 from dac.params import AgentSettings, ComputeSettings
-from dac.plan import Group, Run
-from dac.policies import agent_config, load_policies, policy_name
+from dac.plan import Group, Run, evaluation_steps
+from dac.policies import agent_config, load_policies
 from dac.rollouts import Rollouts
 from dac.signals import Interrupted
-from dac.training import evaluation_steps, train
+from dac.training import train
 
 ROOT = Path(__file__).parents[1]
-
-
-def published(run: Run) -> dict[str, bytes]:
-    """The bytes of a complete run's files: the curve and the kept policies."""
-    names = store.read_run(run)["files"]
-    return {name: (store.run_directory(run) / name).read_bytes() for name in names}
-
-
-def curve_of(run: Run) -> pd.DataFrame:
-    return pd.read_csv(store.run_directory(run) / "curve.csv")
-
-
-def state_path(run: Run) -> Path:
-    return store.work_directory(run) / "state.safetensors"
-
-
-def forget() -> None:
-    """Empty the store."""
-    for name in ("results", "work"):
-        shutil.rmtree(name, ignore_errors=True)
 
 
 def train_until(group: Group, seeds: list[int], step: int) -> None:
@@ -85,15 +68,6 @@ def fail() -> None:
     raise RuntimeError("crash")
 
 
-def policy_of(run: Run, step: int) -> dict[str, torch.Tensor]:
-    return load_file(store.run_directory(run) / policy_name(step))
-
-
-def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
-    assert one.keys() == other.keys()
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
-
-
 # What a training leaves behind
 
 
@@ -114,12 +88,14 @@ def test_a_run_is_published_with_its_curve_and_its_last_policies(project: Projec
         assert curve["episode"].tolist() == [0, 1] * 5
         # The pendulum gives 1 for every step but the one in which it falls.
         assert (curve["return"] == curve["length"] - 1).all()
-        assert not state_path(run).exists()
+        assert [path.name for path in store.work_directory(run).iterdir()] == ["lock"]
     assert published(Run(group, 0))["policy-40.safetensors"] != published(Run(group, 1))["policy-40.safetensors"]
     made = store.read_json(store.run_directory(Run(group, 0)) / "provenance.json")
     assert made is not None
     assert (made["device"], made["pack"], made["resumed_from_step"]) == ("cpu", 2, 0)
-    assert 0 <= made["evaluation_wait_seconds"] <= made["seconds"]
+    assert 0 <= made["evaluation_wait_seconds"] <= made["wall_seconds"]
+    assert abs(made["wall_seconds"] - 2 * made["device_seconds"]) <= 0.11  # they are rounded to a tenth
+    assert "seconds" not in made
 
 
 def test_the_last_policy_is_the_one_trained_to_the_end(project: Project) -> None:
@@ -223,9 +199,8 @@ def test_a_state_made_from_other_data_is_not_used(project: Project) -> None:
     forget()
     with pytest.raises(Interrupted):
         train_until(run.group, [0], 20)
-    with safe_open(state_path(run), framework="pt") as stream:
-        metadata = stream.metadata()
-    save_file(load_file(state_path(run)), state_path(run), {**metadata, "dataset_sha256": "0" * 64})
+    state = state_paths(run)[0]
+    replace_state(run, load_file(state), {**metadata_of(state), "dataset_sha256": "0" * 64})
     train(run.group, [0], COMPUTE, 1)
     assert published(run) == expected
 
@@ -240,8 +215,7 @@ def test_a_crash_costs_the_steps_since_the_last_checkpoint(project: Project) -> 
         patch.setattr(Rollouts, "evaluate", at_step(30, fail))
         with pytest.raises(RuntimeError, match="crash"):
             train(run.group, [0], always, 1)
-    with safe_open(state_path(run), framework="pt") as stream:
-        assert stream.metadata()["step"] == "29"
+    assert [metadata_of(path)["step"] for path in state_paths(run)] == ["29", "28"]
     train(run.group, [0], COMPUTE, 1)
     assert published(run) == expected
 
@@ -292,8 +266,7 @@ def test_sigterm_saves_and_exits_143(uninterrupted: dict[str, bytes], project: P
     assert status == 143
     assert errors.startswith(f"dac: {run.group.task}/{run.group.name}: stopped by a signal at step ")
     assert store.run_problem(run) == "missing"
-    with safe_open(state_path(run), framework="pt") as stream:
-        assert 50 <= int(stream.metadata()["step"]) < 400
+    assert 50 <= int(metadata_of(state_paths(run)[0])["step"]) < 400
     train(run.group, [0], COMPUTE, 1)
     assert published(run) == uninterrupted
 
@@ -357,8 +330,7 @@ def test_a_signal_during_a_pending_evaluation_saves_its_end(step: int, project: 
     stopped = pytest.raises(Interrupted, match=f"stopped by a signal at step {step}; state saved")
     with after_submitting(step, lambda _: terminate()), stopped:
         train(runs[0].group, [0, 1], overlapped(1), 1)
-    with safe_open(state_path(runs[0]), framework="pt") as stream:
-        metadata = stream.metadata()
+    metadata = metadata_of(state_paths(runs[0])[0])
     assert metadata["step"] == str(step)
     assert [row[0] for row in json.loads(metadata["curve"])][-2:] == [step, step]
     train(runs[0].group, [0, 1], overlapped(1), 1)
@@ -384,8 +356,7 @@ def test_a_dead_evaluator_costs_the_steps_since_the_last_checkpoint(project: Pro
 
     with after_submitting(30, lambda evaluations: os.kill(evaluations.pid, signal.SIGKILL)), died:
         train(run.group, [0], always, 1)
-    with safe_open(state_path(run), framework="pt") as stream:
-        assert stream.metadata()["step"] == "29"
+    assert [metadata_of(path)["step"] for path in state_paths(run)] == ["29", "28"]
     train(run.group, [0], always, 1)
     assert published(run) == expected
 
@@ -401,12 +372,11 @@ def test_a_diverged_run_is_published_as_such_and_leaves_its_neighbours_alone(pro
     forget()
     with pytest.raises(Interrupted):
         train_until(group, [0, 1, 2], 20)
-    state = load_file(state_path(runs[1]))
-    with safe_open(state_path(runs[1]), framework="pt") as stream:
-        metadata = stream.metadata()
+    path = state_paths(runs[1])[0]
+    state = load_file(path)
     # Values so large that the loss, a square, overflows.
     broken = {name: value * 1e30 if name.startswith("critic/") else value for name, value in state.items()}
-    save_file(broken, state_path(runs[1]), metadata)
+    replace_state(runs[1], broken, metadata_of(path))
     train(group, [0, 1, 2], COMPUTE, 1)
     assert [store.read_run(run)["status"] for run in runs] == ["complete", "diverged", "complete"]
     assert published(runs[0]) == healthy[0]
@@ -424,11 +394,9 @@ def test_a_pack_of_diverged_runs_alone_makes_no_further_steps(
     group = project.group()
     with pytest.raises(Interrupted):
         train_until(group, [0], 10)
-    path = state_path(Run(group, 0))
-    with safe_open(path, framework="pt") as stream:
-        metadata = stream.metadata()
+    path = state_paths(Run(group, 0))[0]
     state = load_file(path)
-    save_file({**state, "active": torch.tensor(False)}, path, metadata)
+    replace_state(Run(group, 0), {**state, "active": torch.tensor(False)}, metadata_of(path))
     monkeypatch.setattr("dac.agent.Agent.update", lambda *_: pytest.fail("a gradient step"))
     train(group, [0], COMPUTE, 1)
     assert store.read_run(Run(group, 0))["status"] == "diverged"
@@ -460,6 +428,169 @@ def test_a_damaged_policy_is_not_loaded(project: Project) -> None:
     assert store.run_problem(run) is None  # the size is right
     with pytest.raises(UserError, match=r"policy-40.safetensors: its contents are not what run.json records"):
         load_policies(run.group, [run], 40, torch.device("cpu"))
+
+
+# Devices that do not compute what they are told to
+
+
+def recorded_by(record: Record) -> Callable[..., RecordedUpdate]:
+    """What stands in for `updater` on a GPU: every step from the fourth on is a replay of the record."""
+    return lambda agent, recorded: RecordedUpdate(agent, record)
+
+
+def record_nothing(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
+    """What CUDA does where the current device is not the one that the step is on."""
+    names = ("critic_loss", "bc_loss", "eta", "q_mean")
+    return lambda: None, {name: torch.zeros(2) for name in names}
+
+
+def record_for_a_while(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
+    """Ten replays do what they should."""
+    values, left = record_nothing(step)[1], iter(range(10))
+    return lambda: step() and None if next(left, None) is not None else None, values
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (record_nothing, "recorded, which left the device at step 3, and replayed, which left it at step 3, not 4"),
+        (record_for_a_while, "the device has counted 13 gradient steps where it was told to make 20"),
+    ],
+)
+def test_steps_that_a_device_did_not_make_are_never_saved_or_published(
+    record: Record, message: str, project: Project
+) -> None:
+    runs = [Run(project.group(), seed) for seed in (0, 1)]
+    train(runs[0].group, [0, 1], COMPUTE, 1)
+    expected = [published(run) for run in runs]
+    forget()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dac.training.updater", recorded_by(record))
+        refused = pytest.raises(
+            UserError, match=rf"{message}\. Nothing of it was saved .* compute.cuda_graphs: false in"
+        )
+        patch.setattr(Rollouts, "evaluate", at_step(20, terminate))  # asks for a state there
+        with refused:
+            train(runs[0].group, [0, 1], COMPUTE, 1)
+    assert [state_paths(run) for run in runs] == [[], []]
+    assert [store.run_problem(run) for run in runs] == ["missing", "missing"]
+    train(runs[0].group, [0, 1], COMPUTE, 1)
+    assert [published(run) for run in runs] == expected
+
+
+def test_at_the_end_the_devices_count_is_compared_as_well(project: Project) -> None:
+    run = Run(project.group(), 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dac.training.updater", recorded_by(record_for_a_while))
+        with pytest.raises(UserError, match="the device has counted 13 gradient steps where it was told to make 40"):
+            train(run.group, [0], COMPUTE, 1)
+    assert (state_paths(run), store.run_problem(run)) == ([], "missing")
+
+
+def test_a_run_that_no_step_changed_is_never_published(project: Project) -> None:
+    """Whatever the device counted. The other runs of the pack are published."""
+    runs = [Run(project.group(), seed) for seed in (0, 1)]
+
+    def count_only(agent: Agent, recorded: bool) -> Callable[..., Metrics]:
+        def update(*_: object) -> Metrics:
+            agent.step += 1
+            return record_nothing(dict)[1]
+
+        return update
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dac.training.updater", count_only)
+        with pytest.raises(Interrupted):
+            train_until(runs[0].group, [1], 10)
+        with pytest.raises(UserError, match=r"actor after 40 gradient steps is what it was .*It was not published"):
+            train(runs[0].group, [1], COMPUTE, 1)
+    train(runs[0].group, [0], COMPUTE, 1)
+    shutil.rmtree(store.run_directory(runs[0]))
+    message = rf"^{runs[1]}: actor .* is what .*; critic .* Delete {store.work_directory(runs[1])}\nand start again"
+    with pytest.raises(UserError, match=message):
+        train(runs[0].group, [0, 1], COMPUTE, 1)
+    assert [store.run_problem(run) for run in runs] == [None, "missing"]
+    shutil.rmtree(store.work_directory(runs[1]))
+    train(runs[0].group, [0, 1], COMPUTE, 1)
+    assert store.run_problem(runs[1]) is None
+
+
+# Seconds
+
+
+class Clock:
+    """A clock that stands still but for what training does: a second per gradient step, 100 per evaluation."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    update, evaluate = Agent.update, Rollouts.evaluate
+
+    def timed_update(self: Agent, batch: Batch, draws: Draws) -> Metrics:
+        found.now += 1
+        return update(self, batch, draws)
+
+    def timed_evaluate(self: Rollouts, *more: Any) -> pd.DataFrame:
+        found.now += 100
+        return evaluate(self, *more)
+
+    monkeypatch.setattr(Agent, "update", timed_update)
+    monkeypatch.setattr(Rollouts, "evaluate", timed_evaluate)
+    monkeypatch.setattr(time, "monotonic", found.monotonic)
+    return found
+
+
+def seconds_of(run: Run) -> tuple[float, float, float]:
+    made = store.read_json(store.run_directory(run) / "provenance.json") or {}
+    return made["device_seconds"], made["wall_seconds"], made["evaluation_wait_seconds"]
+
+
+def test_a_pack_counts_once(project: Project, clock: Clock) -> None:
+    """40 steps and 5 evaluations of two runs together."""
+    runs = [Run(project.group(), seed) for seed in (0, 1)]
+    train(runs[0].group, [0, 1], COMPUTE, 1)
+    assert [seconds_of(run) for run in runs] == [(270.0, 540.0, 500.0)] * 2
+    assert clock.now == 540.0
+
+
+def test_seconds_add_up_over_resumptions_and_packs(project: Project, clock: Clock) -> None:
+    """Seed 0 to step 20 alone (3 evaluations); then seeds 1 and 2 are brought level, and all three go on together."""
+    runs = [Run(project.group(), seed) for seed in (0, 1, 2)]
+    with pytest.raises(Interrupted):
+        train_until(runs[0].group, [0], 20)
+    assert clock.now == 320.0
+    train(runs[0].group, [0, 1, 2], COMPUTE, 1)
+    assert clock.now == 320.0 + 320.0 + 220.0
+    alone, level = seconds_of(runs[0]), seconds_of(runs[1])
+    assert alone == (pytest.approx(320 + 220 / 3, abs=0.1), 540.0, 500.0)
+    assert level == seconds_of(runs[2]) == (pytest.approx(320 / 2 + 220 / 3, abs=0.1), 540.0, 500.0)
+    assert sum(seconds_of(run)[0] for run in runs) == pytest.approx(clock.now, abs=0.2)
+
+
+def test_seconds_of_packs_that_the_memory_made_smaller(
+    project: Project, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four runs, of which two fit: the stretch that failed counts for all four, then two packs of two."""
+    runs = [Run(project.group(), seed) for seed in range(4)]
+    evaluate = Rollouts.evaluate
+
+    def too_large(self: Rollouts, *more: Any) -> pd.DataFrame:
+        if self.runs > 2:
+            clock.now += 8
+            raise torch.OutOfMemoryError
+        return evaluate(self, *more)
+
+    monkeypatch.setattr(Rollouts, "evaluate", too_large)
+    train(runs[0].group, [0, 1, 2, 3], COMPUTE, 1)
+    assert [seconds_of(run)[:2] for run in runs] == [(272.0, 548.0)] * 4
+    assert clock.now == 8 + 2 * 540.0
 
 
 # Settings

@@ -163,6 +163,10 @@ class Agent:
         self._step = step
         self._count.fill_(step)
 
+    def device_step(self) -> int:
+        """Gradient steps that the device has counted: `step`, if it made all that it was told to. Waits for it."""
+        return int(self._count.item())
+
     @torch.no_grad()
     def next_action_values(self, next_observations: Tensor, prior: Tensor, z: Tensor | None) -> tuple[Tensor, Tensor]:
         """Actions of the target actor in the next states, and the target critics' values of them.

@@ -5,6 +5,7 @@ A step is some two hundred small kernels. Launched one by one, they leave a fast
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import TypeVar
@@ -23,14 +24,20 @@ Record = Callable[[Callable[[], Metrics]], tuple[Replay, Metrics]]
 WARM_UP = 3  # steps made one kernel at a time, in which the libraries allocate what they may not while one is recorded
 
 
+class ReplayError(RuntimeError):
+    """A recorded gradient step did not make one: what was recorded is not what the device was told to do."""
+
+
 def record_cuda_graph(step: Callable[[], Metrics]) -> tuple[Replay, Metrics]:
-    """Record what a function does on the GPU, without doing it.
+    """Record what a function does on the current GPU, without doing it.
 
     Returns:
         What does it, and the function's value, whose tensors every replay writes anew.
     """
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # A stream of the current device: the one that PyTorch keeps for recording is of the device it was first used on.
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    with torch.cuda.graph(graph, stream=stream):
         metrics = step()
     return graph.replay, metrics
 
@@ -59,18 +66,44 @@ class RecordedUpdate:
 
         Returns:
             As `Agent.update`; the next call overwrites the tensors.
+
+        Raises:
+            ReplayError: the first replay, and only that waits for the device, did not make one step.
         """
         if self._left:
             self._left -= 1
             return self._agent.update(batch, draws)
         if self._replay is None:
-            self._batch, self._draws = _copy_of(batch), _copy_of(draws)
-            self._replay, self._metrics = self._record(lambda: self._agent.update_on_device(self._batch, self._draws))
-        _fill(self._batch, batch)
-        _fill(self._draws, draws)
-        self._replay()
+            self._replay, self._metrics = self._recorded(batch, draws)
+            self._fill(batch, draws)
+            self._replay_first(self._replay)
+        else:
+            self._fill(batch, draws)
+            self._replay()
         self._agent.count_step()
         return self._metrics
+
+    def _recorded(self, batch: Batch, draws: Draws) -> tuple[Replay, Metrics]:
+        self._batch, self._draws = _copy_of(batch), _copy_of(draws)
+        device = self._agent.eta.device
+        # On another device than the agent's, nothing of its step would be recorded.
+        with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+            return self._record(lambda: self._agent.update_on_device(self._batch, self._draws))
+
+    def _fill(self, batch: Batch, draws: Draws) -> None:
+        _fill(self._batch, batch)
+        _fill(self._draws, draws)
+
+    def _replay_first(self, replay: Replay) -> None:
+        """Replay, and see that this made one step, and the recording before it none."""
+        recorded = self._agent.device_step()
+        replay()
+        replayed, step = self._agent.device_step(), self._agent.step
+        if (recorded, replayed) != (step, step + 1):
+            raise ReplayError(
+                f"at step {step}, a gradient step was recorded, which left the device at step {recorded}, and "
+                f"replayed, which left it at step {replayed}, not {step + 1}"
+            )
 
 
 def updater(agent: Agent, *, recorded: bool) -> Callable[[Batch, Draws], Metrics]:

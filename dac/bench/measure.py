@@ -74,7 +74,7 @@ def measure(
             for count in sweep
             for guidance in _GUIDANCES
         ]
-    made = provenance.provenance(devices.name(chosen), seconds)
+    made = provenance.provenance(devices.name(chosen))
     return {
         "what": "soft guidance at the paper's settings on random data, without evaluations",
         "precision": precision,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from tqdm import tqdm
 
-from dac import envs
+from dac import envs, provenance
 from dac.datasets import folder
 from dac.datasets.recording import Recorder
 from dac.datasets.sac_checkpoint import Checkpoint
@@ -124,7 +123,8 @@ def collect(
         stop_request() as stop,
     ):
         taker = _Taker(env_id, recipe, sac, wanted, recorder, bar, log, stop)
-        checkpoint = Checkpoint(work, taker.pending_settings(), recorder)
+        training = {"env_id": env_id, "seed": recipe["seed"], "sac": dataclasses.asdict(sac)}
+        checkpoint = Checkpoint(work, taker.pending_settings(), recorder, training)
         model = checkpoint.resume(log) or new_sac(recorder, sac, recipe["seed"])
         taker.resumed(checkpoint.notes)
         _learn(model, sac.steps, taker, checkpoint, stop, checkpoint_seconds)
@@ -306,7 +306,7 @@ class _Taker:
             "recipe": {**self._recipe, "levels": {level.name: self._recipe["levels"][level.name]}},
             "taken_at_step": step,
             "seconds": round(self.seconds, 1),
-            "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
+            "versions": {package: provenance.version(package) for package in _PACKAGES},
         }
         name, note = f"{self.env_id}/{level.name}-v0", f"The recipe is in {folder.DESCRIPTION_FILE}."
         written = folder.publish(

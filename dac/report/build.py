@@ -15,6 +15,7 @@ from dac.bandit import behaviour
 from dac.envs import normalised_score
 from dac.errors import UserError
 from dac.plan import Cell, Evaluation, Run, StudyPlan, evaluation_steps, references
+from dac.provenance import device_seconds
 from dac.report import render
 from dac.report.bandit import level_grid
 from dac.report.comparable import differences
@@ -177,7 +178,7 @@ def _run(cell: Cell, run: Run, content: dict[str, Any]) -> dict[str, Any]:
         "device": made.get("device", "not recorded"),
         "torch": made.get("versions", {}).get("torch", "not recorded"),
         "finished": made.get("finished", ""),
-        "seconds": made.get("seconds", np.nan),
+        "device_seconds": device_seconds(made),
     }
 
 

@@ -22,7 +22,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "actions": (*_KEY, "x", "y"),
     "runs": (
         *_KEY, "run", "status", "steps", "dataset_sha256", "machine", "device", "torch", "finished",
-        "seconds",
+        "device_seconds",
     ),
     "tasks": (
         "task", "dataset", "env", "episodes", "steps", "data_return_mean", "data_return_std",

@@ -152,10 +152,9 @@ def _provenance(data: ReportData) -> str:
     once = tables.provenance_frame(data.runs)
     dates = once["finished"].dropna().astype(str)
     span = f" They finished between {dates.min()} and {dates.max()}." if len(dates) else ""
-    hours = float(once["seconds"].sum()) / 3600
     parts = [
         "## Provenance",
-        f"{len(once)} runs, {hours:.1f} hours of run time in all.{span} Every run, with machine, versions "
+        f"{len(once)} runs, {device_time(once['device_seconds'])}.{span} Every run, with machine, versions "
         "and dates: [tables/provenance.csv](tables/provenance.csv). Averages: "
         "[metrics.json](metrics.json), curves: [curves.csv](curves.csv).",
         "### Data",
@@ -166,6 +165,17 @@ def _provenance(data: ReportData) -> str:
         *(_run_table(data, experiment) for experiment in data.experiments),
     ]
     return "\n\n".join(parts)
+
+
+def device_time(seconds: pd.Series[float]) -> str:
+    """How long devices trained for runs, from each run's share in seconds; in minutes below an hour."""
+    unknown = int(seconds.isna().sum())
+    if unknown == len(seconds):
+        return "device time not recorded"
+    total = float(seconds.sum())
+    amount = f"{total / 3600:.1f} hours" if total >= 3600 else f"{total / 60:.1f} minutes"
+    note = f" ({unknown} of them without a record)" if unknown else ""
+    return f"{amount} of device time in all{note}, each pack counted once"
 
 
 def _data_table(data: ReportData, once: pd.DataFrame) -> str:

@@ -413,7 +413,7 @@ def provenance_frame(runs: pd.DataFrame) -> pd.DataFrame:
         "torch",
         "finished",
     ]
-    return frame[[*columns, "seconds", "experiments"]]
+    return frame[[*columns, "device_seconds", "experiments"]]
 
 
 def _published(data: ReportData, experiment: Experiment, task: str, method: str) -> published.PublishedScore | None:

@@ -5,8 +5,10 @@ No GPU is needed: a stand-in records functions instead of kernels, and PyTorch's
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dac.agent import Agent, Batch, Draws, UpdateNoise
 from dac.agent.config import GUIDANCES
 from dac.agent.critic import Metrics
-from dac.agent.graph import WARM_UP, RecordedUpdate, updater
+from dac.agent.graph import WARM_UP, RecordedUpdate, ReplayError, record_cuda_graph, updater
 
 SEEDS = [0, 1]
 
@@ -73,6 +75,93 @@ def test_the_inputs_are_copied() -> None:
 def test_on_a_cpu_steps_are_launched_as_they_are() -> None:
     agent = make_agent(config(), SEEDS)
     assert updater(agent, recorded=True) == agent.update
+
+
+def record_nothing(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
+    """What CUDA does where the current device is not the one that the step is on."""
+    return lambda: None, {}
+
+
+def test_a_replay_that_does_nothing_is_an_error() -> None:
+    agent = make_agent(config(), SEEDS)
+    update = RecordedUpdate(agent, record_nothing)
+    for step in range(WARM_UP):
+        update(pack_batch(SEEDS, step), draws_of(config(), SEEDS, step))
+    with pytest.raises(ReplayError, match=r"^at step 3, .* left the device at step 3, .* left it at step 3, not 4$"):
+        update(pack_batch(SEEDS, WARM_UP), draws_of(config(), SEEDS, WARM_UP))
+
+
+def test_a_replay_that_makes_two_steps_is_an_error() -> None:
+    agent = make_agent(config(), SEEDS)
+
+    def record_twice(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
+        replay, metrics = Recorder()(step)
+
+        def replay_twice() -> None:
+            replay()
+            replay()
+
+        return replay_twice, metrics
+
+    update = RecordedUpdate(agent, record_twice)
+    with pytest.raises(ReplayError, match="which left it at step 5, not 4"):
+        for step in range(WARM_UP + 1):
+            update(pack_batch(SEEDS, step), draws_of(config(), SEEDS, step))
+
+
+class FakeCuda:
+    """As much of `torch.cuda` as recording needs, with two devices, of which number 0 is the current one."""
+
+    def __init__(self) -> None:
+        self.current = 0
+        self.recorded_on: list[tuple[int, int]] = []
+
+    @contextlib.contextmanager
+    def device(self, device: torch.device) -> Iterator[None]:
+        before, self.current = self.current, device.index
+        yield
+        self.current = before
+
+    def Stream(self) -> int:  # noqa: N802 - PyTorch's name
+        """The device that a stream would be on."""
+        return self.current
+
+    def CUDAGraph(self) -> Any:  # noqa: N802
+        return types.SimpleNamespace(replay=lambda: None)
+
+    @contextlib.contextmanager
+    def graph(self, _: Any, stream: int) -> Iterator[None]:
+        self.recorded_on.append((self.current, stream))
+        yield
+
+
+class Elsewhere:
+    """An agent that says it is on the second GPU."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self.eta = types.SimpleNamespace(device=torch.device("cuda", 1), is_cuda=True)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._agent, name)
+
+
+def test_a_step_is_recorded_on_the_agents_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And on a stream of that device, whichever is current; afterwards the current device is what it was."""
+    cuda = FakeCuda()
+    for name in ("device", "Stream", "CUDAGraph", "graph"):
+        monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
+    agent = Elsewhere(make_agent(config(), SEEDS))
+    update = updater(agent, recorded=True)  # type: ignore[arg-type]
+    assert isinstance(update, RecordedUpdate)
+    # Nothing here records: the step is made at once, as where CUDA records another device, and the replay is empty.
+    with pytest.raises(ReplayError, match="left the device at step 4, and replayed, which left it at step 4, not 4"):
+        for step in range(WARM_UP + 1):
+            update(pack_batch(SEEDS, step), draws_of(config(), SEEDS, step))
+    assert cuda.recorded_on == [(1, 1)]
+    assert cuda.current == 0
+    assert record_cuda_graph(dict)[1] == {}
+    assert cuda.recorded_on == [(1, 1), (0, 0)]
 
 
 class NoWaiting(TorchDispatchMode):

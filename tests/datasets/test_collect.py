@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -264,11 +265,26 @@ def test_a_collection_that_was_ended_goes_on_and_gives_the_same_data(
             assert "state saved" not in output, "an exception here; the command line turns it into a message"
         else:
             assert process.returncode == -signal.SIGKILL
-        assert list((tmp_path / "work").glob("*/current"))
+        assert list((tmp_path / "work").glob("*/steps-*"))
     resumed += [line for line in finish(tmp_path) if line.startswith("resumed at SAC step ")]
     assert len(resumed) == 2
     assert {level: content_hash(folder.load(tmp_path / level)) for level in LONG["levels"]} == uninterrupted
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(LONG["levels"]), "the state is gone"
+
+
+@pytest.mark.parametrize("name", ["model.zip", "replay-buffer.pkl", "recording.pt", "manifest.json"])
+def test_a_killed_collection_whose_newest_state_is_damaged(
+    name: str, uninterrupted: dict[str, str], tmp_path: Path
+) -> None:
+    process = start(tmp_path)
+    lines_until(process, "SAC step 840/")
+    process.kill()
+    process.communicate(timeout=60)
+    newest = max((tmp_path / "work").glob("*/steps-*"), key=lambda path: int(path.name.split("-")[1]))
+    (newest / name).write_bytes((newest / name).read_bytes()[:-10])
+    finish(tmp_path)
+    assert {level: content_hash(folder.load(tmp_path / level)) for level in LONG["levels"]} == uninterrupted
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(LONG["levels"])
 
 
 def test_a_state_that_has_passed_a_wanted_level_is_not_used(tmp_path: Path) -> None:
@@ -277,6 +293,8 @@ def test_a_state_that_has_passed_a_wanted_level_is_not_used(tmp_path: Path) -> N
     process.terminate()
     process.communicate(timeout=60)
     shutil.rmtree(tmp_path / "medium")
+    for before in (tmp_path / "work").glob("*medium-medium-replay"):
+        shutil.rmtree(before)  # the state before the newest one has `medium` ahead
     assert any("training starts anew" in line for line in finish(tmp_path))
 
 
@@ -286,13 +304,13 @@ def test_a_training_for_other_levels_leaves_a_saved_state_alone(uninterrupted: d
     lines_until(process, "medium taken at step 1000")
     process.terminate()
     process.communicate(timeout=60)
-    (saved,) = (tmp_path / "work").glob("*/current")
+    saved = max((tmp_path / "work").glob("*/steps-*"), key=lambda path: int(path.name.split("-")[1]))
     assert saved.parent.name == "medium-replay"
     recipe = {**LONG, "levels": {"medium": LONG["levels"]["medium"]}}
     lines: list[str] = []
     collect.collect("Hopper-v5", recipe, {"medium": tmp_path / "again"}, tmp_path / "work", lines.append)
     assert content_hash(folder.load(tmp_path / "again")) == uninterrupted["medium"]
-    assert saved.is_file()
+    assert saved.is_dir()
     assert any("resumed at SAC step" in line for line in finish(tmp_path))
     assert content_hash(folder.load(tmp_path / "medium-replay")) == uninterrupted["medium-replay"]
 
@@ -308,16 +326,26 @@ def test_a_signal_ends_a_roll_out(tmp_path: Path) -> None:
     assert not (tmp_path / "medium").exists()
 
 
-def test_a_state_that_the_disk_does_not_take_leaves_the_one_before(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "limit"), [("model.zip", 100), ("replay-buffer.pkl", 40_000), ("recording.pt", 200_000)]
+)
+def test_a_state_that_the_disk_does_not_take_leaves_the_one_before(name: str, limit: int, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for a full disk; the named file is the first to meet it."""
     recorder = Recorder(envs.make("Hopper-v5"))
     model = collect.new_sac(recorder, collect.sac_recipe(LONG["sac"]), 0)
     model.learn(total_timesteps=40)
-    checkpoint = Checkpoint(tmp_path / "work", {"medium": {}}, recorder)
+    checkpoint = Checkpoint(tmp_path / "work", {"medium": {}}, recorder, {})
     checkpoint.save(model, {"medium": {}}, {"seconds": 1.0})
-    before = (tmp_path / "work/medium/current").read_text()
+    (before,) = (tmp_path / "work/medium").iterdir()
     model.learn(total_timesteps=40, reset_num_timesteps=False)
-    (tmp_path / "work/medium" / f"steps-{model.num_timesteps}").symlink_to("/dev/full/x")
-    with pytest.raises(UserError, match=r"the training's state was not saved: .*goes on from the state before"):
-        checkpoint.save(model, {"medium": {}}, {"seconds": 2.0})
-    assert (tmp_path / "work/medium/current").read_text() == before
-    assert (tmp_path / "work/medium" / before / "model.zip").is_file()
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, allowed[1]))
+    try:
+        with pytest.raises(
+            UserError, match=r"work/medium: the training's state was not saved: .*from the state before"
+        ):
+            checkpoint.save(model, {"medium": {}}, {"seconds": 2.0, "a large note": "x" * 300_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert list((tmp_path / "work/medium").iterdir()) == [before]
+    assert checkpoint._usable(print) == before

@@ -266,3 +266,14 @@ def test_an_input_that_changes_while_a_page_is_rendered_is_not_in_its_key(
     monkeypatch.setattr("dac.report.build.render", render_slowly)
     build(study)
     assert store.page_problem(study) == "its runs, their results or the report's settings changed"
+
+
+def test_the_devices_time_of_old_and_new_runs(study: StudyPlan) -> None:
+    """A run's own share; of runs that earlier code made, the pack's time over its runs."""
+    made = [{"device_seconds": 30.0, "wall_seconds": 90.0, "pack": 3}, {"seconds": 80.0, "pack": 2}, {}]
+    runs = list(study.runs())
+    for run, content in zip(runs, made, strict=False):
+        store.write_json(store.run_directory(run) / "provenance.json", content)
+    found = report_data(study).runs.drop_duplicates(["run", "seed"]).set_index(["run", "seed"])["device_seconds"]
+    assert [found[run.group.name, run.seed] for run in runs[:2]] == [30.0, 40.0]
+    assert pd.isna(found[runs[2].group.name, runs[2].seed])

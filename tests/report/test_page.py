@@ -13,6 +13,7 @@ import pytest
 
 from dac.errors import UserError
 from dac.report import Experiment, ReportData, ReportSettings, render
+from dac.report.page import device_time
 
 Build = Callable[..., ReportData]
 Make = Callable[..., Experiment]
@@ -57,6 +58,7 @@ def test_the_page_says_what_was_done(study: ReportData, tmp_path: Path) -> None:
     assert "mean of its last 2 evaluations during training, each the mean of 2 episodes" in text
     assert "50 resamples of seeds within every task" in text
     assert "1 of the 32 runs diverged" in text
+    assert "32 runs, 32.0 minutes of device time in all, each pack counted once. They finished between" in text
     assert "frozen policy" in text
     assert "finished between 2026-01-01 and 2026-01-04" in text
     assert "| box" in text
@@ -130,3 +132,19 @@ def test_the_dataclasses_import_without_plotting_libraries() -> None:
     code = f"import sys, dac.report; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sentence"),
+    [
+        ([2700.0, 900.0], "1.0 hours of device time in all, each pack counted once"),
+        ([90.0, 45.0], "2.2 minutes of device time in all, each pack counted once"),
+        (
+            [7200.0, float("nan")],
+            "2.0 hours of device time in all (1 of them without a record), each pack counted once",
+        ),
+        ([float("nan")], "device time not recorded"),
+    ],
+)
+def test_device_time(seconds: list[float], sentence: str) -> None:
+    assert device_time(pd.Series(seconds)) == sentence
