@@ -73,11 +73,11 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
 
 @contextlib.contextmanager
 def _disk_errors(group: Group) -> Iterator[None]:
-    """A full or read-only disk as a user's error, whatever met it: a lock, a log, the journal."""
+    """A full or read-only disk, or a folder of another user's, as a user's error: met by a lock, a log, the journal."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         raise UserError(
             f"{group.task}/{group.name}: {error}. Make room in {store.WORK}/, logs/ and results/, or allow to write "

@@ -409,7 +409,7 @@ def test_a_folder_that_takes_nothing_costs_no_state(
     assert published(run) == undisturbed
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_disk_that_refuses_a_lock_is_a_sentence(
     number: int, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -53,6 +56,36 @@ def test_an_exception_leaves_the_old_file(project: Project) -> None:
         raise RuntimeError("in the middle")
     assert path.read_text() == "old"
     assert names(Path()) == ["data", "file.txt"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_syncs_no_folders_takes_files(
+    number: int, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def refuse_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    store.write_text(Path("file.txt"), "new")
+    assert Path("file.txt").read_text() == "new"
+
+
+def test_a_folder_is_synced_after_a_file_got_its_name(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And an error of the disk there is one of the write."""
+    path = Path("deep/file.txt")
+
+    def fail_at_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            assert path.read_text() == "new"
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail_at_folders)
+    with pytest.raises(OSError, match="Input/output error"):
+        store.write_text(path, "new")
 
 
 def test_json_files(project: Project) -> None:
@@ -374,3 +407,45 @@ def test_the_journal(project: Project) -> None:
     assert [(line["event"], line.get("run"), line.get("study")) for line in lines] == [
         ("train", "a", None), ("report", None, "b"),
     ]  # fmt: skip
+
+
+# Damage on the way into the store
+
+
+@pytest.fixture
+def bad_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is copied loses a byte's value."""
+    copy = shutil.copyfile
+
+    def copy_badly(source: Path, target: Path) -> None:
+        copy(source, target)
+        target.write_bytes(b"?" + target.read_bytes()[1:])
+
+    monkeypatch.setattr(shutil, "copyfile", copy_badly)
+
+
+def test_a_run_that_arrives_otherwise_does_not_count(run: Run, bad_copies: None) -> None:
+    with pytest.raises(
+        UserError, match=r"curve.csv: its contents are not what was to be published \(sha256 .*, meant: "
+    ):
+        publish(run)
+    assert store.run_problem(run) == "missing"
+
+
+def test_a_run_whose_files_are_not_what_was_meant_does_not_count(run: Run) -> None:
+    Path("curve").write_text("step\n0\n")
+    with pytest.raises(UserError, match=r"meant: dddddddddddd…"):
+        store.publish_run(run, {"curve.csv": Path("curve")}, FACTS, {}, {"curve.csv": "d" * 64})
+    assert store.run_problem(run) == "missing"
+
+
+def test_an_evaluation_that_arrives_otherwise_does_not_count(
+    run: Run, project: Project, request: pytest.FixtureRequest
+) -> None:
+    publish(run)
+    evaluation = evaluations(project)[0]
+    request.getfixturevalue("bad_copies")
+    with pytest.raises(UserError, match=r"evaluation-\w+\.parquet: its contents are not what was to be published"):
+        publish_evaluation(run, evaluation)
+    assert not store.has_evaluation(run, evaluation)
+    assert store.run_problem(run) is None
