@@ -104,29 +104,32 @@ def test_two_processes_convert_a_file_once(project: Project) -> None:
     assert [path.name for path in dataset.path.parent.iterdir()] == [dataset.path.name]
 
 
-def change(key: str, value: object) -> Dataset:
-    """The pendulum's file with one array replaced."""
+def replace(key: str, value: object) -> None:
+    """Replace one array of the pendulum's file, which was not seen before."""
     with h5py.File("data/pendulum.hdf5", "r+") as file:
         del file[key]
         file[key] = value
     Path("datasets.lock").unlink(missing_ok=True)
+
+
+def change(key: str, value: object) -> Dataset:
+    """The pendulum's dataset with one array replaced."""
+    replace(key, value)
     return plan.dataset_of(Project().load(), "pendulum")
 
 
 def test_a_file_in_which_no_episode_ends(project: Project) -> None:
-    change("terminals", np.zeros(240, np.bool_))
-    dataset = change("timeouts", np.zeros(240, np.bool_))
+    replace("terminals", np.zeros(240, np.bool_))
     with pytest.raises(UserError, match="no episode ends: terminals and timeouts are false in all 240 rows"):
-        loading.load(dataset)
+        change("timeouts", np.zeros(240, np.bool_))
 
 
-def test_a_broken_file_is_forgotten_so_that_its_repair_is_taken(project: Project) -> None:
-    """What could not be converted stays out of datasets.lock."""
+def test_a_broken_file_leaves_no_entry_so_that_its_repair_is_taken(project: Project) -> None:
+    """What cannot be trained on stays out of datasets.lock."""
     whole = Path("data/pendulum.hdf5").read_bytes()
-    dataset = change("rewards", np.full(240, np.nan, np.float32))
-    with pytest.raises(UserError, match="rewards has NaN"):
-        loading.load(dataset)
-    assert json.loads(Path("datasets.lock").read_text()) == {}
+    with pytest.raises(UserError, match=r"tasks.pendulum.dataset: data/pendulum.hdf5: rewards has NaN"):
+        change("rewards", np.full(240, np.nan, np.float32))
+    assert not Path("datasets.lock").exists()
     Path("data/pendulum.hdf5").write_bytes(whole)
     repaired = plan.dataset_of(project.load(), "pendulum")
     assert len(loading.load(repaired)[0]) == 240
@@ -134,9 +137,9 @@ def test_a_broken_file_is_forgotten_so_that_its_repair_is_taken(project: Project
 
 def test_a_file_without_rows(project: Project) -> None:
     for key, shape in {"observations": (0, 4), "actions": (0, 1), "rewards": 0, "terminals": 0, "timeouts": 0}.items():
-        dataset = change(key, np.zeros(shape, np.float32))
+        replace(key, np.zeros(shape, np.float32))
     with pytest.raises(UserError, match=r"data/pendulum.hdf5: it has no rows"):
-        loading.load(dataset)
+        plan.dataset_of(project.load(), "pendulum")
 
 
 def test_actions_of_another_scale(project: Project, caplog: pytest.LogCaptureFixture) -> None:
@@ -155,7 +158,7 @@ def test_d4rls_actions_are_clipped_with_a_count(
     project: Project, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
-    change("actions", np.full((240, 1), 1.5, np.float32))
+    replace("actions", np.full((240, 1), 1.5, np.float32))
     dataset = plan.dataset_of(project.load(), "hopper")
     assert dataset.file is not None
     dataset.file.parent.mkdir(parents=True)
@@ -163,7 +166,7 @@ def test_d4rls_actions_are_clipped_with_a_count(
     monkeypatch.setattr(convert, "sha256_of", lambda _: dataset.file_sha256)
     caplog.set_level("INFO")
     loading.load(dataset)
-    assert "d4rl:hopper-medium-v2: actions of 240 rows reach 1.5; they are clipped" in caplog.text
+    assert "hopper-medium-v2.hdf5: actions of 240 rows reach 1.5; they are clipped" in caplog.text
 
 
 # Collected data

@@ -7,18 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny import write_rows
 
 from dac.datasets.lock import entry, locked_file, record
 from dac.errors import UserError
 from dac.hashing import sha256_of
 
-ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, of "abc"
+DATA = Path("data.hdf5")
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    Path("data.hdf5").write_bytes(b"abc")
+    write_rows(DATA)
     return tmp_path
 
 
@@ -27,22 +28,22 @@ def lock() -> dict[str, dict[str, str]]:
     return found
 
 
-def test_sha256() -> None:
-    assert sha256_of(Path("data.hdf5")) == ABC
-
-
 def test_the_first_sight_is_recorded() -> None:
-    assert locked_file("file:data.hdf5", Path("data.hdf5")) == {"sha256": ABC}
-    assert lock() == {"file:data.hdf5": {"sha256": ABC}}
+    assert locked_file("file:data.hdf5", DATA) == {"sha256": sha256_of(DATA)}
+    assert lock() == {"file:data.hdf5": {"sha256": sha256_of(DATA)}}
 
 
 def test_from_then_on_the_lock_counts() -> None:
-    locked_file("file:data.hdf5", Path("data.hdf5"))
-    Path("data.hdf5").write_bytes(b"changed")
-    assert locked_file("file:data.hdf5", Path("data.hdf5")) == {"sha256": ABC}
-    Path("data.hdf5").unlink()
-    assert locked_file("file:data.hdf5", Path("data.hdf5")) == {"sha256": ABC}
-    assert entry("file:data.hdf5") == locked_file("file:data.hdf5") == {"sha256": ABC}
+    recorded = locked_file("file:data.hdf5", DATA)
+    write_rows(DATA, seed=1)
+    with pytest.raises(UserError, match=r"data.hdf5: its sha256 is .* Put the old file back; or, .* delete its entry"):
+        locked_file("file:data.hdf5", DATA)
+    assert lock() == {"file:data.hdf5": recorded}
+    write_rows(DATA)
+    assert locked_file("file:data.hdf5", DATA) == recorded
+    DATA.unlink()
+    assert locked_file("file:data.hdf5", DATA) == recorded
+    assert entry("file:data.hdf5") == locked_file("file:data.hdf5") == recorded
 
 
 def test_entries_are_sorted_and_kept() -> None:
@@ -67,13 +68,13 @@ def test_what_has_no_entry_and_no_file() -> None:
 def test_a_lock_that_is_not_readable(text: str) -> None:
     Path("datasets.lock").write_text(text)
     with pytest.raises(UserError, match=r"datasets.lock: not .* restore it from git"):
-        locked_file("file:data.hdf5", Path("data.hdf5"))
+        locked_file("file:data.hdf5", DATA)
     assert Path("datasets.lock").read_text() == text
 
 
 def test_an_entry_of_old_is_the_sha256_alone() -> None:
-    Path("datasets.lock").write_text('{"file:data.hdf5": "1"}')
-    assert locked_file("file:data.hdf5", Path("data.hdf5")) == {"sha256": "1"}
+    Path("datasets.lock").write_text(json.dumps({"file:data.hdf5": sha256_of(DATA)}))
+    assert locked_file("file:data.hdf5", DATA) == {"sha256": sha256_of(DATA)}
 
 
 def test_processes_beside_each_other_lose_no_entry() -> None:
