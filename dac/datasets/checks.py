@@ -107,15 +107,17 @@ def _likely(wrong: NDArray[np.int64], inside: NDArray[np.int64], ends: NDArray[n
     """What probably is wrong with a file in which these rows' successors are not the next rows."""
     if len(wrong) > len(inside) / 2:
         return "the rows are not in the order of recording, or next_observations belongs to other rows"
-    after = np.searchsorted(ends, wrong)
-    known = after < len(ends)
-    late = ends[np.minimum(after, len(ends) - 1)] - wrong
-    if known.any() and (late[known] == late[known][0]).all():
-        return f"the ends of episodes seem to be marked {_rows(int(late[known][0]))} late"
-    known = after > 0
-    early = wrong - ends[np.maximum(after, 1) - 1]
-    if known.any() and (early[known] == early[known][0]).all():
-        return f"the ends of episodes seem to be marked {_rows(int(early[known][0]))} early"
+    place = np.searchsorted(ends, wrong)
+    late = (ends[np.minimum(place, len(ends) - 1)] - wrong)[place < len(ends)]
+    early = (wrong - ends[np.maximum(place, 1) - 1])[place > 0]
+    shifts = [
+        (int(found[0]), said)
+        for found, said in ((late, "late"), (early, "early"))
+        if len(found) > 1 and (found == found[0]).all()
+    ]
+    if shifts:
+        count, said = min(shifts)  # of episodes of one length, 2 rows early may be 10 late as well
+        return f"the ends of episodes seem to be marked {_rows(count)} {said}"
     return "rows are missing or out of order there, or ends of episodes are not marked"
 
 

@@ -51,7 +51,7 @@ def _array(path: Path, file: h5py.File, key: str) -> NDArray[np.generic]:
             f"{path}: the key {key!r} is missing; found {', '.join(sorted(file)) or 'no keys'}. "
             f"D4RL's layout needs {', '.join(KEYS)}: without them the ends of episodes are unknown."
         )
-    array = hdf5.numbers(file, key, dataset)
+    array = hdf5.numbers(dataset)
     # Some of D4RL's files hold rewards and flags as a column.
     is_column = array.ndim == 2 and array.shape[1] == 1
     return array[:, 0] if is_column and key in KEYS[2:] else array
@@ -78,7 +78,7 @@ def next_observations(path: Path) -> FloatArray | None:
         found = hdf5.find(file, "next_observations")
         if not isinstance(found, h5py.Dataset):
             return None
-        return hdf5.numbers(file, "next_observations", found).astype(np.float32, copy=False)
+        return hdf5.numbers(found).astype(np.float32, copy=False)
 
 
 def last_observations(path: Path, raw: RawDataset) -> tuple[FloatArray, bool]:

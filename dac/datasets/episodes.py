@@ -89,19 +89,19 @@ class Layout:
         if length == 0:
             return None
         self._check_widths(where, arrays)
-        ends = {key: np.asarray(arrays[key]).astype(np.bool_) for key in STEPS[2:]}
+        ends = {key: arrays[key][()].astype(np.bool_) for key in STEPS[2:]}
         for key, flags in ends.items():
             if flags[:-1].any():
                 raise UserError(
                     f"{where}: {key} is true at step {int(np.argmax(flags)) + 1} of {length}; an episode ends once, at "
                     "its last step. Record it again, or split it there."
                 )
-        observed = np.asarray(arrays["observations"]) if not self.keys else None
-        parts = {key: np.asarray(arrays[f"observations/{key}"]) for key in self.keys}
+        observed = arrays["observations"][()] if not self.keys else None
+        parts = {key: arrays[f"observations/{key}"][()] for key in self.keys}
         return Episode(
             observations=flatten(parts if observed is None else observed, self.keys),
-            actions=_to_unit(np.asarray(arrays["actions"]).astype(np.float32), self.actions),
-            rewards=np.asarray(arrays["rewards"]).astype(np.float32),
+            actions=_to_unit(arrays["actions"][()].astype(np.float32), self.actions),
+            rewards=arrays["rewards"][()].astype(np.float32),
             terminated=bool(ends["terminations"][-1]),
         )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from h5py import h5l, h5z
+from h5py import h5d, h5l, h5z
 from numpy.typing import NDArray
 
 from dac.errors import UserError
@@ -125,65 +125,66 @@ def _explained(error: OSError) -> str:
     return next(said, f"not readable as HDF5 ({text}). Restore the file from a copy, or from where it was had.")
 
 
-def find(file: h5py.File, key: str) -> h5py.Group | h5py.Dataset | None:
-    """What is at a key, None if nothing is; no other file is opened on the way.
+def find(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset | None:
+    """What is at a key below a group (or a file), None if nothing is; no other file is opened on the way.
 
     Raises:
         UserError: in `opened`: it is in another file, or its values are.
     """
-    found = _follow(file, file, key, key, _LINK_HOPS)
+    found = _follow(group, key, _LINK_HOPS)
     if isinstance(found, h5py.Dataset):
-        if found.is_virtual:
-            raise _Elsewhere(f"{key} is a virtual dataset, whose values are in other files")
-        if found.external:
-            raise _Elsewhere(f"the values of {key} are in external storage ({found.external[0][0]})")
-        _check_filters(file, key, found)
+        settings = found.id.get_create_plist()
+        if settings.get_layout() == h5d.VIRTUAL:
+            raise _Elsewhere(f"{found.name} is a virtual dataset, whose values are in other files")
+        if settings.get_external_count():
+            raise _Elsewhere(f"the values of {found.name} are in external storage ({found.external[0][0]})")
+        if settings.get_nfilters():
+            _check_filters(found, settings)
     return found
 
 
-def _follow(
-    file: h5py.File, group: h5py.Group, path: str, key: str, hops: int
-) -> h5py.Group | h5py.Dataset | h5py.Datatype | None:
+def _follow(group: h5py.Group, path: str, hops: int) -> h5py.Group | h5py.Dataset | h5py.Datatype | None:
     """Walk a path link by link, so that an external link is seen before it is followed."""
-    found: h5py.Group | h5py.Dataset | h5py.Datatype | None = file if path.startswith("/") else group
-    for name in filter(None, path.split("/")):
-        if not isinstance(found, h5py.Group) or not found.id.links.exists(name.encode()):
+    found: h5py.Group | h5py.Dataset | h5py.Datatype | None = group["/"] if path.startswith("/") else group
+    for part in filter(None, path.split("/")):
+        name = part.encode()
+        if not isinstance(found, h5py.Group) or not found.id.links.exists(name):
             return None
-        kind = found.id.links.get_info(name.encode()).type
+        kind = found.id.links.get_info(name).type
         if kind == h5l.TYPE_EXTERNAL:
-            other = found.id.links.get_val(name.encode())[0].decode(errors="replace")
-            raise _Elsewhere(f"{key} is an external link, into {other}")
+            other = found.id.links.get_val(name)[0].decode(errors="replace")
+            raise _Elsewhere(f"{found.name.rstrip('/')}/{part} is an external link, into {other}")
         if kind == h5l.TYPE_SOFT:
             if hops == 0:
                 return None
-            target = found.id.links.get_val(name.encode()).decode(errors="replace")
-            found = _follow(file, found, target, key, hops - 1)
+            found = _follow(found, found.id.links.get_val(name).decode(errors="replace"), hops - 1)
         else:
-            found = found[name]
+            found = found[part]
     return found
 
 
-def _check_filters(file: h5py.File, key: str, dataset: h5py.Dataset) -> None:
-    settings = dataset.id.get_create_plist()
+def _check_filters(dataset: h5py.Dataset, settings: h5py.h5p.PropDCID) -> None:
     for index in range(settings.get_nfilters()):
         number, _, _, name = settings.get_filter(index)
         if not h5z.filter_avail(number):
             shown = name.decode(errors="replace").split(";")[0].strip()
             raise UserError(
-                f"{file.filename}: {key} is compressed by the filter {number} ({shown or 'unnamed'}), which is not "
-                "installed here. Install it (HDF5_PLUGIN_PATH names its folder), or write the file again with gzip: "
-                "`h5repack -f GZIP=4` where the filter is."
+                f"{dataset.file.filename}: {dataset.name} is compressed by the filter {number} ({shown or 'unnamed'}), "
+                "which is not installed here. Install it (HDF5_PLUGIN_PATH names its folder), or write the file again "
+                "with gzip: `h5repack -f GZIP=4` where the filter is."
             )
 
 
-def numbers(file: h5py.File, key: str, dataset: h5py.Dataset) -> NDArray[np.generic]:
+def numbers(dataset: h5py.Dataset) -> NDArray[np.generic]:
     """The values of a dataset.
 
     Raises:
         UserError: they are no real numbers.
     """
     if dataset.dtype.kind not in "biuf":
-        raise UserError(f"{file.filename}: {key} holds {dataset.dtype}; only real numbers can be used. Convert them.")
+        raise UserError(
+            f"{dataset.file.filename}: {dataset.name} holds {dataset.dtype}; allowed are real numbers. Convert them."
+        )
     return np.asarray(dataset)
 
 

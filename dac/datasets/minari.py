@@ -106,22 +106,24 @@ def _hdf5_episodes(data: Path, count: int) -> Iterator[tuple[int, dict[str, Any]
             yield number, _arrays(path, file, f"episode_{number}")
 
 
-def _arrays(path: Path, file: h5py.File, episode: str) -> dict[str, Any]:
-    found = {key: hdf5.find(file, f"{episode}/{key}") for key in ("observations", *STEPS)}
-    for key, item in found.items():
-        if item is None or (isinstance(item, h5py.Group) and key in STEPS):
-            raise UserError(f"{path}: {episode} has no array {key}. {_AGAIN}")
-    observed = found.pop("observations")
-    return {**dict(_leaves(file, f"{episode}/observations", "observations", observed)), **found}
+def _arrays(path: Path, file: h5py.File, name: str) -> dict[str, Any]:
+    episode = hdf5.find(file, name)
+    found = {key: hdf5.find(episode, key) for key in STEPS} if isinstance(episode, h5py.Group) else {}
+    observed = dict(_leaves("observations", episode)) if found else {}
+    lacking = [key for key in STEPS if not isinstance(found.get(key), h5py.Dataset)]
+    if lacking or not observed:
+        raise UserError(f"{path}: {name} has no array {(lacking or ['observations'])[0]}. {_AGAIN}")
+    return {**observed, **found}
 
 
-def _leaves(file: h5py.File, path: str, name: str, item: Any) -> Iterator[tuple[str, Any]]:
-    """The arrays of dictionary observations, however deep, by `observations/<key>/...`."""
+def _leaves(path: str, episode: h5py.Group) -> Iterator[tuple[str, Any]]:
+    """The arrays of observations, of a dictionary's keys by `observations/<key>/...`, however deep."""
+    item = hdf5.find(episode, path)
     if isinstance(item, h5py.Dataset):
-        yield name, item
+        yield path, item
     elif isinstance(item, h5py.Group):
         for key in item:
-            yield from _leaves(file, f"{path}/{key}", f"{name}/{key}", hdf5.find(file, f"{path}/{key}"))
+            yield from _leaves(f"{path}/{key}", episode)
 
 
 def _other(data: Path, facts: Mapping[str, Any], layout: Layout) -> Iterator[tuple[int, dict[str, Any]]]:
