@@ -513,6 +513,15 @@ def find_group(params: Params, task: str, name: str) -> Group:
     )
 
 
+def runs_of_task(params: Params, task: str) -> Iterator[Run]:
+    """The runs of one task in every study, whatever is wrong with other tasks' data."""
+    for name, study in params.studies.items():
+        for experiment in study.experiments:
+            if task in params.experiments[experiment].tasks:
+                for cell in _cells(params, name, experiment, [task]):
+                    yield from (Run(cell.group, seed) for seed in study.seeds)
+
+
 def find_evaluations(params: Params, group: Group, wanted: list[str]) -> list[Evaluation]:
     """The evaluations of a group by fingerprint, looked up like `find_group`."""
     cells = (cell for cell in _cells_of_task(params, group.task) if cell.group == group)

@@ -6,8 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import pytest
+from test_hdf5 import writer
 from tiny import write_rows
+from unprivileged import somebody_else
 
 from dac.datasets.lock import entry, locked_file, record
 from dac.errors import UserError
@@ -83,3 +86,65 @@ def test_processes_beside_each_other_lose_no_entry() -> None:
     three = [subprocess.Popen([sys.executable, "-c", code, name], env=environment) for name in "abc"]
     assert [process.wait(timeout=60) for process in three] == [0, 0, 0]
     assert len(lock()) == 60
+
+
+def test_a_writer_that_cannot_be_waited_for_leaves_no_entry() -> None:
+    """Also not one without the environment, which could not be read."""
+    with h5py.File(DATA, "r+") as file:
+        file["metadata/env_id"] = "InvertedPendulum-v5"
+    with (
+        writer("file = h5py.File('data.hdf5', 'a')"),
+        pytest.raises(UserError, match=r"data.hdf5: another program holds it open for writing"),
+    ):
+        locked_file("file:data.hdf5", DATA)
+    assert not Path("datasets.lock").exists()
+    assert locked_file("file:data.hdf5", DATA) == {"sha256": sha256_of(DATA), "env": "InvertedPendulum-v5"}
+
+
+@pytest.mark.parametrize("content", [b"version https://git-lfs.github.com/spec/v1\n", b"\x1f\x8b\x08", b"", b"abc"])
+def test_what_is_no_data_leaves_no_entry(content: bytes) -> None:
+    whole = DATA.read_bytes()
+    for broken in (content, whole[:-100]):
+        DATA.write_bytes(broken)
+        with pytest.raises(UserError, match=r"data.hdf5: "):
+            locked_file("file:data.hdf5", DATA)
+        assert not Path("datasets.lock").exists()
+
+
+def test_a_file_without_permission_is_a_sentence() -> None:
+    recorded = locked_file("file:data.hdf5", DATA)
+    Path("work").chmod(0o777)
+    Path("work/sha256.json").unlink(missing_ok=True)
+    DATA.chmod(0)
+    with somebody_else(), pytest.raises(UserError, match=r"data.hdf5: it may not be read .*Correct the permissions"):
+        locked_file("file:data.hdf5", DATA)
+    assert lock() == {"file:data.hdf5": recorded}
+
+
+def test_a_folder_without_permission_is_a_sentence() -> None:
+    Path("closed").mkdir()
+    write_rows(Path("closed/data.hdf5"))
+    Path("closed").chmod(0)
+    with somebody_else(), pytest.raises(UserError, match=r"closed/data.hdf5: it may not be read"):
+        locked_file("file:closed/data.hdf5", Path("closed/data.hdf5"))
+    Path("closed").chmod(0o700)
+
+
+def test_a_lock_that_cannot_be_written_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    record("file:a", {"sha256": "1"})
+    before = Path("datasets.lock").read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"datasets.lock: not written: .*No space left on device. It is as it was"):
+        record("file:b", {"sha256": "2"})
+    assert Path("datasets.lock").read_bytes() == before
+    assert [path.name for path in Path().iterdir() if "lock" in path.name] == ["datasets.lock"]
+
+
+def test_an_entry_without_a_sha256_is_named() -> None:
+    Path("datasets.lock").write_text('{"file:data.hdf5": {"env": "Hopper-v4"}}')
+    with pytest.raises(UserError, match=r"datasets.lock: the entry of file:data.hdf5 has no sha256; restore"):
+        locked_file("file:data.hdf5", DATA)
