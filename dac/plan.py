@@ -462,9 +462,29 @@ def dataset_of(params: Params, task_name: str) -> Dataset:
         dataset = dataset_named(params, params.tasks[task_name].dataset)
         if dataset.source == "d4rl" and dataset.file:
             compare_if_here(dataset.id, dataset.file, dataset.file_sha256)
+        if dataset.source == "minari":
+            _refuse_other_size(dataset)
     except UserError as error:
         raise UserError(f"params.yaml: tasks.{task_name}.dataset: {error}") from None
     return dataset
+
+
+def _refuse_other_size(dataset: Dataset) -> None:
+    """Stop where episodes were added to a Minari dataset, or taken away, since it was fetched.
+
+    Its rows are hashed by whoever reads them; here is a look at the sizes of files alone.
+    """
+    try:
+        noted = json.loads((dataset.path / "dataset.json").read_bytes())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # it is not here, or has to be fetched again, which compares it
+    for name, entry in noted.items():
+        path = dataset.path / name
+        if path.name != "metadata.json" and path.is_file() and path.stat().st_size != entry["size"]:
+            raise UserError(
+                f"{path.resolve()} has another size than when it was fetched, and runs were trained on that. "
+                f"`dac fetch {dataset.id}` compares it with datasets.lock and says how to go on."
+            )
 
 
 def dataset_named(params: Params, dataset_id: str) -> Dataset:

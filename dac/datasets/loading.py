@@ -105,7 +105,8 @@ def _fetch_minari(dataset: Dataset) -> None:
     with _lock(dataset):
         if store.folder_problem(dataset):
             data = minari.fetch(dataset.name, LOG.info).resolve()
-            minari.read(data.parent)
+            # Before the note of what was fetched gives way to that of something else.
+            _refuse_other_contents(dataset, content_hash(minari.read(data.parent)), data)
             description = {
                 "dataset": dataset.id,
                 "env_id": recorded_env.recorded_env(data),
@@ -126,20 +127,25 @@ def _compare_or_lock(dataset: Dataset, digest: str) -> None:
     Raises:
         UserError: datasets.lock has other contents.
     """
-    known = lock.entry(dataset.id)
-    if not known:
-        reference = folder.describe(dataset.path)["reference_returns"]
+    note = folder.describe(dataset.path)
+    _refuse_other_contents(dataset, digest, note["source"]["path"])
+    if not lock.entry(dataset.id):
+        reference = note["reference_returns"]
         own = {"reference_returns": reference} if reference and minari_returns(dataset.name) is None else {}
         lock.record(dataset.id, {"sha256": digest, **own})
-    elif known["sha256"] != digest:
-        source = folder.describe(dataset.path)["source"]["path"]
-        raise UserError(
-            f"{dataset.id}: the contents of {source} have the sha256 {digest[:12]}…, but {lock.LOCK_FILE} says "
-            f"{known['sha256'][:12]}…: episodes were added or changed since. Put the copy of then back; or give the "
-            "new data an id of their own (the next -v<n>), which is another dataset; or, if they are to replace the "
-            f"old ones, delete the entry in {lock.LOCK_FILE} and the runs on it. A copy that was downloaded can be had "
-            f"again: move it and {dataset.path} away and `dac fetch` it."
-        )
+
+
+def _refuse_other_contents(dataset: Dataset, digest: str, source: object) -> None:
+    known = lock.entry(dataset.id).get("sha256", digest)
+    if known == digest:
+        return
+    raise UserError(
+        f"{dataset.id}: the contents of {source} have the sha256 {digest[:12]}…, but {lock.LOCK_FILE} says "
+        f"{known[:12]}…: episodes were added or changed since. Put the copy of then back; or give the new data an id "
+        "of their own (the next -v<n>), which is another dataset; or, if they are to replace the old ones, delete the "
+        f"entry in {lock.LOCK_FILE} and the runs on it. A copy that was downloaded can be had again: move it and "
+        f"{dataset.path} away and `dac fetch` it."
+    )
 
 
 def refuse_other_version(group: Group) -> None:

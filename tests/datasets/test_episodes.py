@@ -79,7 +79,7 @@ def data(project: Project, root: Path) -> Path:
 def fetch() -> plan.Dataset:
     project = Project()
     project.set("tasks.pendulum.dataset", f"minari:{ID}")
-    dataset = plan.dataset_of(project.load(), "pendulum")
+    dataset = plan.dataset_named(project.load(), f"minari:{ID}")
     loading.fetch(dataset, ())
     return dataset
 
@@ -230,6 +230,7 @@ def test_another_number_of_episodes_than_the_metadata_says(data: Path, count: in
 
 def test_an_episode_that_was_added_after_the_fetch(data: Path) -> None:
     fetch()
+    shutil.copytree(data, "kept")
     lock = Path("datasets.lock").read_text()
     storage = MinariStorage.read(data)
     (first,) = storage.get_episodes([0])
@@ -240,6 +241,13 @@ def test_an_episode_that_was_added_after_the_fetch(data: Path) -> None:
         fetch()
     assert "elete that copy" not in str(error.value)
     assert Path("datasets.lock").read_text() == lock
+    # Whoever plans says so, as often as it is asked, and no longer once the copy of then is back.
+    project = Project().set("tasks.pendulum.dataset", f"minari:{ID}")
+    with pytest.raises(UserError, match=rf"main_data.hdf5 has another size .*`dac fetch minari:{ID}` compares it"):
+        project.plan()
+    shutil.rmtree(data)
+    shutil.copytree("kept", data)
+    assert project.plan().cells[0].group.dataset.name == ID
 
 
 def test_a_collector_that_has_it_open(data: Path) -> None:
