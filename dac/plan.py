@@ -480,7 +480,11 @@ def _refuse_other_size(dataset: Dataset) -> None:
         return  # it is not here, or has to be fetched again, which compares it
     for name, entry in noted.items():
         path = dataset.path / name
-        if path.name != "metadata.json" and path.is_file() and path.stat().st_size != entry["size"]:
+        try:
+            size = path.stat().st_size
+        except OSError:
+            continue  # a clone, or a disk that is not mounted
+        if path.name != "metadata.json" and size != entry["size"]:
             raise UserError(
                 f"{path.resolve()} has another size than when it was fetched, and runs were trained on that. "
                 f"`dac fetch {dataset.id}` compares it with datasets.lock and says how to go on."

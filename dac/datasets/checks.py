@@ -18,6 +18,7 @@ LOG = logging.getLogger(__name__)
 ACTION_MARGIN = 1e-3
 # Successors that differ by less, relative to their size, are equal but for the precision they were written in.
 ROUNDING = 1e-5
+PIECE = 200_000  # rows that are compared at once, for the sake of memory
 # Files joined from several end each but the last in the midst of an episode: so many rows per episode may lack their
 # successor.
 JOINTS = 0.01
@@ -76,7 +77,8 @@ def _check_successors(source: str, path: Path, raw: RawDataset) -> None:
         problem, few = f"next_observations has shape {following.shape}, observations {raw.observations.shape}", False
     else:
         inside = np.flatnonzero(~(raw.terminals | raw.timeouts)[:-1])
-        wrong = inside[_differ(following[inside], raw.observations[inside + 1])]
+        parts = np.array_split(inside, 1 + len(inside) // PIECE)
+        wrong = np.concatenate([part[_differ(following[part], raw.observations[part + 1])] for part in parts])
         if not len(wrong):
             return
         ends = np.flatnonzero(raw.terminals | raw.timeouts)

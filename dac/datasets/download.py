@@ -76,7 +76,10 @@ def download(
     destination.parent.mkdir(parents=True, exist_ok=True)
     with locking.lock(Path("work/locks") / f"download-{destination.name}", LOG.info):
         if destination.is_file():
-            digest, problem = _check(destination, wanted)
+            try:
+                digest, problem = _check(destination, wanted)
+            except OSError as error:
+                raise UserError(f"{destination}: it cannot be read: {error}. Correct the permissions.") from None
             if problem:
                 aside = _set_aside(destination, destination)
                 raise UserError(f"{name}: {destination}: {problem}. It is kept as {aside}; fetch it again.")

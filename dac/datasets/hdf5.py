@@ -86,7 +86,8 @@ def foreign(path: Path) -> str | None:
     text = head.lstrip().lower()
     found = [kind for start, magic, kind in _KINDS if head[start:].startswith(magic)]
     found += [kind for beginning, kind in _TEXTS if text.startswith(beginning)]
-    return found[0] if found else None
+    # HDF5 itself may begin with a block of the user's, of any kind.
+    return found[0] if found and not h5py.is_hdf5(path) else None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ another is told so.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -72,7 +73,10 @@ def compare(dataset: str, path: Path, found: str, expected: str) -> None:
     """
     if found == expected:
         return
-    start = f"{path}: its sha256 is {found[:12]}…, but {dataset} is {expected[:12]}…"
+    from dac.datasets import hdf5  # HDF5: only where a file is looked at
+
+    kind = hdf5.foreign(path)
+    start = f"{path}: {f'it is {kind}; ' if kind else ''}its sha256 is {found[:12]}…, but {dataset} is {expected[:12]}…"
     if dataset.startswith("d4rl:") and not entry(dataset):
         raise UserError(
             f"{start} (the catalog's): it is not the published file, on which runs are trained. Move it away; "
@@ -102,7 +106,8 @@ def _known_sha256(path: Path) -> str:
         digest = known.sha256(path)
     except OSError as error:
         raise _unreadable(path, error) from None
-    known.save()
+    with contextlib.suppress(OSError):  # a memory, which a full disk or a folder of somebody else's may not take
+        known.save()
     return digest
 
 

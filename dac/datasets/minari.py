@@ -188,13 +188,19 @@ def fetch(dataset_id: str, log: Callable[[str], None]) -> Path:
         its `data` folder in Minari's root.
 
     Raises:
-        UserError: no network, or the server has no such dataset for this version of Minari.
+        UserError: no network, the server has no such dataset for this version of Minari, or no permission.
     """
     place = root() / dataset_id
-    if not place.exists():  # a copy may lie in a folder in which nothing can be written
-        with lock(root() / ".dac" / "lock", log):
-            if not place.exists():
-                _download(dataset_id, root())
+    try:
+        if not place.exists():  # a copy may lie in a folder in which nothing can be written
+            with lock(root() / ".dac" / "lock", log):
+                if not place.exists():
+                    _download(dataset_id, root())
+    except OSError as error:
+        raise UserError(
+            f"minari:{dataset_id}: {root()} cannot be used ({error}). Correct the permissions, or name another folder "
+            "in MINARI_DATASETS_PATH."
+        ) from error
     return place / _DATA_FOLDER
 
 

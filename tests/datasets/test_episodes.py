@@ -15,6 +15,7 @@ from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 from test_hdf5 import writer
 from tiny import Project
+from unprivileged import somebody_else
 
 from dac import plan
 from dac.datasets import folder, loading, minari
@@ -290,3 +291,21 @@ def test_the_folder_of_a_dataset_that_is_gone(data: Path) -> None:
     shutil.rmtree(data.parent)
     with pytest.raises(UserError, match="no Minari dataset here"):
         loading.load(dataset)
+
+
+def test_a_copy_without_permission_is_a_sentence(data: Path) -> None:
+    (data / "metadata.json").chmod(0)
+    Path().chmod(0o777)
+    with (
+        somebody_else(),
+        pytest.raises(UserError, match=r"metadata.json: it may not be read .*Correct the permissions"),
+    ):
+        minari.metadata(Path("minari") / ID / "data")
+    (data / "metadata.json").chmod(0o644)
+    Path("minari").chmod(0)
+    with (
+        somebody_else(),
+        pytest.raises(UserError, match=r"minari cannot be used .*Permission denied.* Correct the perm"),
+    ):
+        fetch()
+    assert not Path("datasets.lock").exists()

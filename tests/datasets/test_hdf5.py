@@ -69,6 +69,9 @@ def test_hdf5_is_of_no_other_kind() -> None:
     with h5py.File(PATH, "w", userblock_size=512) as file:
         file["x"] = 1
     assert hdf5.foreign(PATH) is None
+    with PATH.open("r+b") as stream:
+        stream.write(b'{"a block": "of the user"}')
+    assert hdf5.foreign(PATH) is None
 
 
 def replace(key: str, make: Callable[[h5py.File], None]) -> None:

@@ -148,3 +148,19 @@ def test_an_entry_without_a_sha256_is_named() -> None:
     Path("datasets.lock").write_text('{"file:data.hdf5": {"env": "Hopper-v4"}}')
     with pytest.raises(UserError, match=r"datasets.lock: the entry of file:data.hdf5 has no sha256; restore"):
         locked_file("file:data.hdf5", DATA)
+
+
+def test_a_pointer_in_the_place_of_the_recorded_file_is_named() -> None:
+    """A clone whose data git-LFS has not brought yet."""
+    locked_file("file:data.hdf5", DATA)
+    DATA.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n")
+    with pytest.raises(UserError, match=r"it is a git-LFS pointer .* `git lfs pull` gets that; its sha256 is"):
+        locked_file("file:data.hdf5", DATA)
+
+
+def test_a_project_in_which_nothing_can_be_written_plans() -> None:
+    recorded = locked_file("file:data.hdf5", DATA)
+    Path("work").chmod(0o555)
+    with somebody_else():
+        assert locked_file("file:data.hdf5", DATA) == recorded
+    Path("work").chmod(0o755)
