@@ -131,8 +131,8 @@ def _why(options: argparse.Namespace) -> None:
 
         print("\n".join([*why.explain_study(params, what), *unheeded.notices(params, what)]))
         return
-    known = {str(run): run for study in params.studies for run in plan.study_plan(params, study).runs()}
     path = what.strip("/").removeprefix("results/runs/")
+    known = {str(run): run for run in plan.runs_of_task(params, path.partition("/")[0])}
     if path not in known:
         raise UserError(
             f"params.yaml: no study or run {what!r}; studies {closest(path, list(params.studies))} "

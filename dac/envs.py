@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import ArrayLike, NDArray
 
 from dac.errors import UserError
@@ -100,33 +101,64 @@ def make(env_id: str) -> Environment:
     Packages that register environments only when imported are imported only for an id that needs it.
 
     Args:
-        env_id: Gymnasium's, or `minari:<dataset>` for the one that a dataset of Minari's is to be evaluated in.
+        env_id: Gymnasium's, `<module>:<id>` for one that importing a module registers (a user's own word: no data may
+            say so, see `registered`), or `minari:<dataset>` for the one that a dataset of Minari's is to be evaluated
+            in.
 
     Raises:
         UserError: unknown id, a missing package, or spaces that are not vectors with finite action bounds.
     """
+    if env_id.startswith("minari:"):
+        return FlatObservation(_rescale_actions(_recovered(env_id)))
     if env_id not in gym.registry:
         _register_others()
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)  # v4 is meant
-            env = gym.make(_recovered(env_id), disable_env_checker=True)
+        env = _make(env_id)
     except gym.error.UnregisteredEnv as error:
         raise UserError(f"Environment {env_id!r} is unknown. {_suggestions(env_id)}") from error
     except (gym.error.Error, ImportError, ValueError) as error:
-        hint = "Give the task's env in params.yaml." if env_id.startswith("minari:") else _suggestions(env_id)
-        raise UserError(f"Environment {env_id!r} cannot be made: {error}. {hint}") from error
+        raise UserError(f"Environment {env_id!r} cannot be made: {error}. {_suggestions(env_id)}") from error
     return FlatObservation(_rescale_actions(env))
 
 
-def _recovered(env_id: str) -> str | gym.envs.registration.EnvSpec:
-    """What `gym.make` takes: the id, or the specification that a Minari dataset has."""
-    if not env_id.startswith("minari:"):
-        return env_id
-    from dac.datasets import minari  # it needs this module
+def _make(what: str | EnvSpec) -> Environment:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)  # v4 is meant
+        return gym.make(what, disable_env_checker=True)
+
+
+def _recovered(env_id: str) -> Environment:
+    """The environment that a Minari dataset names, from what this machine's packages register under that name."""
+    from dac.datasets import recorded_env  # it needs this module
     from dac.plan import minari_dataset
 
-    return minari.evaluation_spec(minari_dataset(env_id.removeprefix("minari:")).path / "data")
+    spec = recorded_env.evaluation_spec(minari_dataset(env_id.removeprefix("minari:")).path / "data")
+    try:
+        return _make(spec)
+    except Exception as error:  # whatever an environment raises on arguments that were recorded with another version
+        raise UserError(
+            f"Environment {env_id!r} cannot be made: {spec.id} with the recorded arguments {spec.kwargs}: "
+            f"{type(error).__name__}: {error}. Give the task's env in params.yaml."
+        ) from error
+
+
+def registered(env_id: str) -> str:
+    """An id that data give, as it is.
+
+    Making an environment runs code, so data may name one that installed packages register, and say nothing of where
+    its code is: no module to import, no entry point.
+
+    Raises:
+        UserError: no installed package registers it.
+    """
+    if env_id not in gym.registry:
+        _register_others()
+    if env_id in gym.registry:
+        return env_id
+    raise UserError(
+        f"the data name the environment {env_id!r}, which no installed package registers. Give the task's env in "
+        "params.yaml; `env: module:Id` there imports the module that registers it."
+    )
 
 
 def _rescale_actions(env: Environment) -> Environment:

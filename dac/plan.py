@@ -25,8 +25,8 @@ from dac.datasets.catalog import (
     minari_returns,
     reference_returns,
 )
+from dac.datasets.lock import compare_if_here, locked_file
 from dac.datasets.lock import entry as locked_entry
-from dac.datasets.lock import locked_file
 from dac.errors import UserError
 from dac.params import (
     AgentSettings,
@@ -39,6 +39,7 @@ from dac.params import (
 )
 
 FINGERPRINT_DIGITS = 12
+D4RL_FOLDER = Path("data/d4rl")
 
 # Settings added after runs were published: left out of the fingerprint while at this neutral value, at which the
 # numbers are the same as before the setting existed, so that older runs stay valid.
@@ -97,7 +98,7 @@ class Dataset:
     def file(self) -> Path | None:
         """The HDF5 file that it is converted from, for `d4rl` and `file`."""
         if self.source == "d4rl":
-            return Path("data/d4rl") / f"{self.name}.hdf5"
+            return D4RL_FOLDER / f"{self.name}.hdf5"
         return Path(self.name) if self.source == "file" else None
 
     @property
@@ -323,6 +324,12 @@ def environment(task: Task, name: str) -> str:
     found = locked_file(task.dataset, Path(rest)).get("env")
     if found is None:
         raise UserError(f"params.yaml: tasks.{name}: {rest} has no metadata/env_id; give the task's env.")
+    if ":" in str(found):
+        raise UserError(
+            f"params.yaml: tasks.{name}: metadata/env_id of {rest} is {found!r}. Data may name an environment that "
+            "installed packages register, and no module to import. Give the task's env, if you trust that module: "
+            "`env: module:Id` imports it."
+        )
     return str(found)
 
 
@@ -362,9 +369,11 @@ def _cells(params: Params, study: str, name: str, tasks: Iterable[str]) -> Itera
     experiment = params.experiments[name]
     for task_name in tasks:
         task = params.tasks[task_name]
+        dataset = dataset_of(params, task_name)
         evaluations = _evaluations(params, study, experiment, references(task, task_name))
         for variant, overrides in _variants(experiment).items():
-            yield Cell(name, task_name, variant, _group(params, study, name, task_name, overrides), evaluations)
+            group = _group(params, study, name, task_name, dataset, overrides)
+            yield Cell(name, task_name, variant, group, evaluations)
 
 
 def _variants(experiment: Experiment) -> dict[str, dict[str, Any]]:
@@ -387,7 +396,9 @@ def _evaluations(
     return tuple(Evaluation(count, settings.episodes, reference, settings.temperature) for count in counts)
 
 
-def _group(params: Params, study: str, experiment: str, task_name: str, overrides: dict[str, Any]) -> Group:
+def _group(
+    params: Params, study: str, experiment: str, task_name: str, dataset: Dataset, overrides: dict[str, Any]
+) -> Group:
     """A task at one variant: defaults, overridden by the task, by the study, by the experiment, by the variant."""
     task = params.tasks[task_name]
     values: dict[str, Any] = {**params.agent.model_dump(mode="json"), **params.training.model_dump(mode="json")}
@@ -408,7 +419,7 @@ def _group(params: Params, study: str, experiment: str, task_name: str, override
         )
     # Through the models once more, so that 2 and 2.0 of a float setting are one spelling.
     values = {**agent.model_dump(mode="json"), **training.model_dump(mode="json")}
-    dataset, env = dataset_of(params, task_name), environment(task, task_name)
+    env = environment(task, task_name)
     identity = {
         "env": env,
         "dataset": json.loads(dataset.identity),
@@ -469,16 +480,44 @@ def dataset_of(params: Params, task_name: str) -> Dataset:
     """The dataset of a task, with its identity.
 
     Raises:
-        UserError: an unknown D4RL id, or a file that is neither present nor in datasets.lock.
+        UserError: an unknown D4RL id, a file that is neither present nor in datasets.lock, or one that is present and
+            not the one of its identity.
     """
     try:
-        return dataset_named(params, params.tasks[task_name].dataset)
+        dataset = dataset_named(params, params.tasks[task_name].dataset)
+        if dataset.source == "d4rl" and dataset.file:
+            compare_if_here(dataset.id, dataset.file, dataset.file_sha256)
+        if dataset.source == "minari":
+            _refuse_other_size(dataset)
     except UserError as error:
         raise UserError(f"params.yaml: tasks.{task_name}.dataset: {error}") from None
+    return dataset
+
+
+def _refuse_other_size(dataset: Dataset) -> None:
+    """Stop where episodes were added to a Minari dataset, or taken away, since it was fetched.
+
+    Its rows are hashed by whoever reads them; here is a look at the sizes of files alone.
+    """
+    try:
+        noted = json.loads((dataset.path / "dataset.json").read_bytes())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # it is not here, or has to be fetched again, which compares it
+    for name, entry in noted.items():
+        path = dataset.path / name
+        try:
+            size = path.stat().st_size
+        except OSError:
+            continue  # a clone, or a disk that is not mounted
+        if path.name != "metadata.json" and size != entry["size"]:
+            raise UserError(
+                f"{path.resolve()} has another size than when it was fetched, and runs were trained on that. "
+                f"`dac fetch {dataset.id}` compares it with datasets.lock and says how to go on."
+            )
 
 
 def dataset_named(params: Params, dataset_id: str) -> Dataset:
-    """The dataset of an id as a task has it, `<source>:<name>`; errors as of `dataset_of`."""
+    """The dataset of an id as a task has it, `<source>:<name>`; errors as of `dataset_of`, but for D4RL's files."""
     source, _, name = dataset_id.partition(":")
     if source == "collect":
         env, _, level = name.rpartition("/")
@@ -521,6 +560,15 @@ def find_group(params: Params, task: str, name: str) -> Group:
         f"params.yaml (or dac/versions.py) changed since this job was planned: it no longer describes "
         f"{task}/{name}. Nothing was written. Let the other jobs end, then start again: the new plan is used."
     )
+
+
+def runs_of_task(params: Params, task: str) -> Iterator[Run]:
+    """The runs of one task in every study, whatever is wrong with other tasks' data."""
+    for name, study in params.studies.items():
+        for experiment in study.experiments:
+            if task in params.experiments[experiment].tasks:
+                for cell in _cells(params, name, experiment, [task]):
+                    yield from (Run(cell.group, seed) for seed in study.seeds)
 
 
 def find_evaluations(params: Params, group: Group, wanted: list[str]) -> list[Evaluation]:

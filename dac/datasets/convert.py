@@ -13,15 +13,12 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
 from dac import envs
-from dac.datasets import d4rl, folder, minari
+from dac.datasets import checks, d4rl, folder, lock, minari
 from dac.datasets.catalog import d4rl_file, environment_of, known_returns
 from dac.datasets.transitions import FloatArray, RawDataset, episode_slices
 from dac.errors import UserError
 from dac.hashing import sha256_of
 from dac.plan import Dataset
-
-# Rounding may carry an action of a `file:` dataset this far outside of [-1, 1]; more is another scale.
-ACTION_MARGIN = 1e-3
 
 LOG = logging.getLogger(__name__)
 
@@ -36,8 +33,7 @@ def convert(dataset: Dataset, path: Path) -> None:
     Raises:
         UserError: its contents are not usable. That it is the file of the dataset's identity, `check_source` says.
     """
-    raw = d4rl.read(path)
-    clipped = _check_rows(dataset, path, raw)
+    raw, clipped = checks.read(dataset.source, path)
     last, recorded = d4rl.last_observations(path, raw)
     is_d4rl = dataset.source == "d4rl"
     env_id = environment_of(dataset.name) if is_d4rl else d4rl.env_id(path)
@@ -82,13 +78,7 @@ def check_source(dataset: Dataset, path: Path) -> None:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file. Get it with `dac fetch`, or correct the path in params.yaml.")
-    found, expected = sha256_of(path), dataset.file_sha256
-    if found != expected:
-        raise UserError(
-            f"{path}: its sha256 is {found[:12]}…, but {dataset.id} is {expected[:12]}… (the catalog's or "
-            "datasets.lock's). Put the right file back; or, if the data changed on purpose, delete its entry in "
-            "datasets.lock and start again: the runs on it are made anew."
-        )
+    lock.compare(dataset.id, path, sha256_of(path), dataset.file_sha256)
 
 
 def source_changed(dataset: Dataset, path: Path) -> bool:
@@ -96,27 +86,6 @@ def source_changed(dataset: Dataset, path: Path) -> bool:
     converted = folder.describe(dataset.path)["source"]
     status = path.stat()
     return bool((status.st_size, status.st_mtime_ns) != (converted["size"], converted["mtime_ns"]))
-
-
-def _check_rows(dataset: Dataset, path: Path, raw: RawDataset) -> int:
-    """Refuse rows that would train without a complaint and mean nothing; returns how many have actions to clip."""
-    if not len(raw):
-        raise UserError(f"{path}: it has no rows. Give another file.")
-    if not (raw.terminals | raw.timeouts).any():
-        raise UserError(
-            f"{path}: no episode ends: terminals and timeouts are false in all {len(raw)} rows. Mark the last row of "
-            "every episode, as a terminal state or as a time-out."
-        )
-    beyond = np.abs(raw.actions) > 1.0
-    rows, most = int(beyond.any(axis=1).sum()), float(np.abs(raw.actions).max())
-    if dataset.source == "file" and most > 1.0 + ACTION_MARGIN:
-        raise UserError(
-            f"{path}: actions reach {most:.4g}, outside of [-1, 1], in {rows} of {len(raw)} rows. Scale them to "
-            "[-1, 1], the range that policies act in here."
-        )
-    if rows:
-        LOG.info("%s: actions of %d rows reach %.6g; they are clipped to [-1, 1]", dataset.id, rows, most)
-    return rows
 
 
 def _episodes(raw: RawDataset, last: FloatArray) -> Iterator[EpisodeBuffer]:
@@ -146,7 +115,7 @@ def _environment(
     if env_id is None:
         return bare, None
     try:
-        env = envs.make(env_id)
+        env = envs.make(envs.registered(env_id))
     except UserError as error:
         LOG.info("%s: recorded without an environment: %s", dataset.id, error)
         return bare, None

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from dac.datasets import hdf5
 from dac.datasets.catalog import D4RLFile
 from dac.datasets.download import download
 from dac.datasets.transitions import FloatArray, RawDataset, check_finite, episode_slices
@@ -26,15 +27,11 @@ def read(path: Path) -> RawDataset:
     `timeouts` (n,); whatever else it holds is ignored.
 
     Raises:
-        UserError: no such file, not HDF5, a missing key, disagreeing shapes, or numbers that are not finite.
+        UserError: no such file, not HDF5 (`hdf5.opened` has the causes), a missing key, contents in other files,
+            disagreeing shapes, or numbers that are not finite.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file. Get it with `dac fetch`, or correct the path in params.yaml.")
-    try:
-        with h5py.File(path, "r") as file:
-            arrays = {key: _array(path, file, key) for key in KEYS}
-    except OSError as error:
-        raise UserError(f"{path}: not readable as HDF5 ({error}). Delete it and fetch it again.") from error
+    with hdf5.opened(path) as file:
+        arrays = {key: _array(path, file, key) for key in KEYS}
     _check_shapes(path, arrays)
     raw = RawDataset(
         observations=arrays["observations"].astype(np.float32, copy=False),
@@ -48,13 +45,13 @@ def read(path: Path) -> RawDataset:
 
 
 def _array(path: Path, file: h5py.File, key: str) -> NDArray[np.generic]:
-    dataset = file.get(key)
+    dataset = hdf5.find(file, key)
     if not isinstance(dataset, h5py.Dataset):
         raise UserError(
             f"{path}: the key {key!r} is missing; found {', '.join(sorted(file)) or 'no keys'}. "
             f"D4RL's layout needs {', '.join(KEYS)}: without them the ends of episodes are unknown."
         )
-    array: NDArray[np.generic] = np.asarray(dataset)
+    array = hdf5.numbers(dataset)
     # Some of D4RL's files hold rewards and flags as a column.
     is_column = array.ndim == 2 and array.shape[1] == 1
     return array[:, 0] if is_column and key in KEYS[2:] else array
@@ -71,34 +68,48 @@ def _check_shapes(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None
         raise UserError(f"{path}: the numbers of rows disagree: {found}. All must be equal; repair the file.")
 
 
+def next_observations(path: Path) -> FloatArray | None:
+    """The array `next_observations` of a file, (n, O) in a file that is right; None where it has none.
+
+    Raises:
+        UserError: as `read`.
+    """
+    with hdf5.opened(path) as file:
+        found = hdf5.find(file, "next_observations")
+        if not isinstance(found, h5py.Dataset):
+            return None
+        return hdf5.numbers(found).astype(np.float32, copy=False)
+
+
 def last_observations(path: Path, raw: RawDataset) -> tuple[FloatArray, bool]:
     """The observation after the last step of every episode, (episodes, O), and whether the file has them.
 
     They are rows of `next_observations`, which only some of D4RL's files have; else the last observation before.
     """
     ends = np.array([rows.stop - 1 for rows in episode_slices(raw)])
-    with h5py.File(path, "r") as file:
-        recorded = file.get("next_observations")
-        if isinstance(recorded, h5py.Dataset) and recorded.shape == raw.observations.shape:
-            last = np.asarray(recorded)[ends].astype(np.float32)
-            if np.isfinite(last).all():
-                return last, True
+    recorded = next_observations(path)
+    if recorded is not None and recorded.shape == raw.observations.shape:
+        last = recorded[ends]
+        if np.isfinite(last).all():
+            return last, True
     return raw.observations[ends], False
 
 
 def env_id(path: Path) -> str | None:
-    """The text `metadata/env_id` of a file; None where it is no HDF5 or has no such entry."""
-    try:
-        with h5py.File(path, "r") as file:
-            found = file.get("metadata/env_id")
-            value = found[()] if isinstance(found, h5py.Dataset) else None
-    except OSError:
-        return None
-    return value.decode() if isinstance(value, bytes) else None
+    """The text `metadata/env_id` of a file; None where it has no such entry.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    with hdf5.opened(path) as file:
+        found = hdf5.find(file, "metadata/env_id")
+        return hdf5.text(found) if isinstance(found, h5py.Dataset) else None
 
 
 def fetch(file: D4RLFile, destination: Path, mirrors: Sequence[str] = ()) -> str:
     """Download one of D4RL's files, check it, and put it in place in one step; see `download.download`.
+
+    One whose sha256 nobody has published, so that any file would do, must be readable as data in D4RL's layout.
 
     Args:
         mirrors: asked before the authors' own server, each a folder with the same layout below it.
@@ -109,7 +120,23 @@ def fetch(file: D4RLFile, destination: Path, mirrors: Sequence[str] = ()) -> str
     Raises:
         UserError: no address gives the file that the catalog describes.
     """
-    return download(file.id, addresses(file, mirrors), destination, size=file.size, sha256=file.sha256)
+    return download(
+        file.id,
+        addresses(file, mirrors),
+        destination,
+        size=file.size,
+        sha256=file.sha256,
+        check=_problem if file.sha256 is None else None,
+    )
+
+
+def _problem(path: Path) -> str | None:
+    """Why a file is no data in D4RL's layout, None if it is."""
+    try:
+        read(path)
+    except UserError as error:
+        return str(error).removeprefix(f"{path}: ").rstrip(".")
+    return None
 
 
 def addresses(file: D4RLFile, mirrors: Sequence[str] = ()) -> list[str]:

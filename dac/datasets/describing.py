@@ -9,6 +9,7 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 
 from dac import store
 from dac.datasets import convert, folder
+from dac.datasets.checks import misplaced_ends
 from dac.datasets.loading import load
 from dac.datasets.replay import replay
 from dac.datasets.transitions import RawDataset, episode_returns, statistics
@@ -21,13 +22,21 @@ from dac.plan import Dataset, dataset_of, environment, references
 def listing(params: Params) -> str:
     """Every configured dataset: its tasks, whether it is here, and whether its contents are what they should be."""
     tasks: dict[Dataset, list[str]] = {}
+    wrong: dict[str, list[str]] = {}
     problems = []
-    for name in params.tasks:
+    for name, task in params.tasks.items():
         try:
             tasks.setdefault(dataset_of(params, name), []).append(name)
         except UserError as error:
-            problems.append(str(error))
+            place = f"params.yaml: tasks.{name}.dataset: "
+            if task.dataset.startswith("file:") and Path(task.dataset.removeprefix("file:")).is_file():
+                wrong.setdefault(f"{task.dataset}\n{str(error).removeprefix(place)}", []).append(name)
+            else:
+                problems.append(str(error))
     rows = [(dataset.id, ", ".join(names), _local(dataset), _verified(dataset)) for dataset, names in tasks.items()]
+    for what, names in wrong.items():
+        dataset_id, _, problem = what.partition("\n")
+        rows.append((dataset_id, ", ".join(names), "here", f"WRONG: {problem}"))
     text = tabulate(rows, headers=("dataset", "tasks", "here", "contents"), tablefmt="plain", disable_numparse=True)
     return "\n".join([text, *problems]) + "\n"
 
@@ -99,7 +108,9 @@ def describe(params: Params, task: str, figure: Path) -> str:
 def _ends(raw: RawDataset) -> str:
     terminal = int(raw.terminals.sum())
     timed_out = int((raw.timeouts & ~raw.terminals).sum())
-    return f"{terminal} terminal ({100 * terminal / len(raw):.3f} % of steps), {timed_out} time-outs"
+    counts = f"{terminal} terminal ({100 * terminal / len(raw):.3f} % of steps), {timed_out} time-outs"
+    misplaced = misplaced_ends(raw)
+    return f"{counts}; LOOK: {misplaced}" if misplaced else counts
 
 
 def _simulator(raw: RawDataset, env_id: str) -> str:

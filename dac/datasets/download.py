@@ -9,13 +9,15 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from dac import locking
+from dac.datasets import hdf5
 from dac.errors import UserError
 from dac.hashing import sha256_of
 
@@ -27,13 +29,31 @@ ATTEMPTS = 3
 PAUSE_SECONDS = 2.0
 _BLOCK = 1 << 20
 
+# What is wrong with the contents of a file, None if nothing is.
+Check = Callable[[Path], str | None]
+
 
 class _Unusable(Exception):  # noqa: N818 - it ends one address, not the program
     """An address gave no usable file; the message says why."""
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What a file must be: size in bytes, sha256 in hex, and what a look at its contents finds; None where unknown."""
+
+    size: int | None
+    sha256: str | None
+    check: Check | None
+
+
 def download(
-    name: str, addresses: Sequence[str], destination: Path, *, size: int | None = None, sha256: str | None = None
+    name: str,
+    addresses: Sequence[str],
+    destination: Path,
+    *,
+    size: int | None = None,
+    sha256: str | None = None,
+    check: Check | None = None,
 ) -> str:
     """Download a file from the first of several addresses that gives the right one.
 
@@ -44,6 +64,7 @@ def download(
     Args:
         name: for messages. addresses: http, https or file, tried in this order.
         size: in bytes, sha256: in hex; None where no one has published it.
+        check: looks at the contents before the file is put in place.
 
     Returns:
         The sha256 of the file, in hex.
@@ -51,10 +72,14 @@ def download(
     Raises:
         UserError: no address gave the right file, or it cannot be written; the message has every address's problem.
     """
+    wanted = _Wanted(size, sha256, check)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with locking.lock(Path("work/locks") / f"download-{destination.name}", LOG.info):
         if destination.is_file():
-            digest, problem = _check(destination, size, sha256)
+            try:
+                digest, problem = _check(destination, wanted)
+            except OSError as error:
+                raise UserError(f"{destination}: it cannot be read: {error}. Correct the permissions.") from None
             if problem:
                 aside = _set_aside(destination, destination)
                 raise UserError(f"{name}: {destination}: {problem}. It is kept as {aside}; fetch it again.")
@@ -62,7 +87,7 @@ def download(
         problems = []
         for address in addresses:
             try:
-                return _from_address(address, destination, name, size, sha256)
+                return _from_address(address, destination, name, wanted)
             except _Unusable as error:
                 LOG.info("%s: %s: %s", name, address, error)
                 problems.append(f"  {address}: {error}")
@@ -73,7 +98,7 @@ def download(
         )
 
 
-def _from_address(address: str, destination: Path, name: str, size: int | None, sha256: str | None) -> str:
+def _from_address(address: str, destination: Path, name: str, wanted: _Wanted) -> str:
     """Download from one address; returns the sha256.
 
     Raises:
@@ -82,13 +107,13 @@ def _from_address(address: str, destination: Path, name: str, size: int | None, 
     """
     partial = destination.with_name(f".{destination.name}.part")
     resumed = partial.is_file() and partial.stat().st_size > 0
-    _receive_all(address, partial, name, size)
-    digest, problem = _check(partial, size, sha256)
+    _receive_all(address, partial, name, wanted.size)
+    digest, problem = _check(partial, wanted)
     if problem and resumed:
         LOG.info("%s: what was resumed is wrong (%s); from the beginning", name, problem)
         partial.unlink()
-        _receive_all(address, partial, name, size)
-        digest, problem = _check(partial, size, sha256)
+        _receive_all(address, partial, name, wanted.size)
+        digest, problem = _check(partial, wanted)
     if problem:
         raise _Unusable(f"{problem}. It is kept as {_set_aside(partial, destination)}")
     partial.replace(destination)
@@ -156,20 +181,16 @@ def _continues(response: Any, have: int) -> bool:
     return bool(response.status == http.HTTPStatus.PARTIAL_CONTENT) and given.startswith(f"bytes {have}-")
 
 
-def _check(path: Path, size: int | None, sha256: str | None) -> tuple[str, str | None]:
+def _check(path: Path, wanted: _Wanted) -> tuple[str, str | None]:
     """The file's sha256, and what is wrong with it, if anything."""
-    with path.open("rb") as stream:
-        head = stream.read(256).lstrip().lower()
     digest, found = sha256_of(path), path.stat().st_size
-    if head.startswith((b"<!doctype", b"<html")):
-        return digest, "it is an HTML page and not HDF5: an error page, or a proxy's"
-    if found == 0:
-        return digest, "it is empty"
-    if size is not None and found != size:
-        return digest, f"it has {found} bytes, expected are {size}"
-    if sha256 is not None and digest != sha256:
-        return digest, f"its sha256 is {digest}, expected is {sha256}"
-    return digest, None
+    if wanted.sha256 != digest and (kind := hdf5.foreign(path)):
+        return digest, f"it is {kind}"
+    if wanted.size is not None and found != wanted.size:
+        return digest, f"it has {found} bytes, expected are {wanted.size}"
+    if wanted.sha256 not in (None, digest):
+        return digest, f"its sha256 is {digest}, expected is {wanted.sha256}"
+    return digest, wanted.check(path) if wanted.check else None
 
 
 def _set_aside(path: Path, destination: Path) -> Path:

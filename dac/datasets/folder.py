@@ -35,15 +35,10 @@ def publish(
     Raises:
         UserError: `fill` made no dataset of vectors, or the disk does not take it.
     """
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    for left in directory.parent.glob(f".{directory.name}.*"):  # of a process that was killed
-        shutil.rmtree(left)
-    free = shutil.disk_usage(directory.parent).free
-    if free < size:
-        raise UserError(
-            f"{directory}: {size / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free. Nothing was "
-            "written. Make room and run it again."
-        )
+    try:
+        _make_room(directory, size)
+    except OSError as error:
+        raise _not_written(directory, error) from error
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
     try:
         temporary.mkdir()
@@ -61,13 +56,29 @@ def publish(
             shutil.rmtree(directory)
         temporary.rename(directory)
     except OSError as error:
-        raise UserError(
-            f"{directory}: not written: {error}. Nothing of it was kept. Make room or correct the permissions, and run "
-            "it again."
-        ) from error
+        raise _not_written(directory, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return content
+
+
+def _make_room(directory: Path, size: float) -> None:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    for left in directory.parent.glob(f".{directory.name}.*"):  # of a process that was killed
+        shutil.rmtree(left)
+    free = shutil.disk_usage(directory.parent).free
+    if free < size:
+        raise UserError(
+            f"{directory}: {size / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free. Nothing was "
+            "written. Make room and run it again."
+        )
+
+
+def _not_written(directory: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{directory}: not written: {error}. Nothing of it was kept. Make room or correct the permissions, and run "
+        "it again."
+    )
 
 
 def size_on_disk(arrays: int, episodes: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import numpy as np
 
 from dac import bandit, locking, store
 from dac.datasets import collect as collecting
-from dac.datasets import convert, d4rl, folder, lock, minari
+from dac.datasets import convert, d4rl, folder, lock, minari, recorded_env
 from dac.datasets.catalog import d4rl_file, minari_returns
-from dac.datasets.transitions import RawDataset, check_finite, content_hash
+from dac.datasets.transitions import RawDataset, content_hash
 from dac.errors import UserError
 from dac.params import Params
 from dac.plan import Dataset, Group, dataset_of
@@ -47,12 +48,7 @@ def _convert(dataset: Dataset, path: Path) -> None:
     with _lock(dataset):
         if store.folder_problem(dataset):
             convert.check_source(dataset, path)
-            try:
-                convert.convert(dataset, path)
-            except UserError:
-                if dataset.source == "file":
-                    lock.forget(dataset.id)  # that file is of no use; the repaired one has another sha256
-                raise
+            convert.convert(dataset, path)
         elif path.is_file() and convert.source_changed(dataset, path):
             convert.check_source(dataset, path)
 
@@ -70,9 +66,20 @@ def fetch_d4rl(dataset_id: str, mirrors: Sequence[str]) -> None:
     file = d4rl_file(dataset_id)
     known = lock.entry(f"d4rl:{dataset_id}").get("sha256")
     path = Path("data/d4rl") / f"{dataset_id}.hdf5"
-    d4rl.fetch(file if file.sha256 else dataclasses.replace(file, sha256=known), path, mirrors)
-    if file.sha256 is None:
-        lock.locked_file(f"d4rl:{dataset_id}", path)
+    if file.sha256:
+        d4rl.fetch(file, path, mirrors)
+        return
+    try:
+        d4rl.fetch(dataclasses.replace(file, sha256=known), path, mirrors)
+    except UserError as error:
+        if known is None:
+            raise
+        raise UserError(
+            f"{error}\nNo sha256 is published for {dataset_id}: the expected one is that of the file that was fetched "
+            f"first, from {lock.LOCK_FILE}. If that one was wrong, delete the entry d4rl:{dataset_id} in it and fetch "
+            "again: the runs on it are made anew."
+        ) from error
+    lock.locked_file(f"d4rl:{dataset_id}", path)
 
 
 def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
@@ -98,10 +105,11 @@ def _fetch_minari(dataset: Dataset) -> None:
     with _lock(dataset):
         if store.folder_problem(dataset):
             data = minari.fetch(dataset.name, LOG.info).resolve()
-            check_finite(data, minari.read(data.parent))
+            # Before the note of what was fetched gives way to that of something else.
+            _refuse_other_contents(dataset, content_hash(minari.read(data.parent)), data)
             description = {
                 "dataset": dataset.id,
-                "env_id": minari.recorded_env(data),
+                "env_id": recorded_env.recorded_env(data),
                 "reference_returns": _references(dataset.name, minari.metadata(data)),
                 "source": {"path": str(data)},
             }
@@ -119,18 +127,25 @@ def _compare_or_lock(dataset: Dataset, digest: str) -> None:
     Raises:
         UserError: datasets.lock has other contents.
     """
-    known = lock.entry(dataset.id)
-    if not known:
-        reference = folder.describe(dataset.path)["reference_returns"]
+    note = folder.describe(dataset.path)
+    _refuse_other_contents(dataset, digest, note["source"]["path"])
+    if not lock.entry(dataset.id):
+        reference = note["reference_returns"]
         own = {"reference_returns": reference} if reference and minari_returns(dataset.name) is None else {}
         lock.record(dataset.id, {"sha256": digest, **own})
-    elif known["sha256"] != digest:
-        source = folder.describe(dataset.path)["source"]["path"]
-        raise UserError(
-            f"{dataset.id}: the contents of {source} have the sha256 {digest[:12]}…, but {lock.LOCK_FILE} says "
-            f"{known['sha256'][:12]}…. Delete that copy and {dataset.path}, and fetch it again; or, if the data "
-            f"changed on purpose, delete the entry in {lock.LOCK_FILE} and the runs on it."
-        )
+
+
+def _refuse_other_contents(dataset: Dataset, digest: str, source: object) -> None:
+    known = lock.entry(dataset.id).get("sha256", digest)
+    if known == digest:
+        return
+    raise UserError(
+        f"{dataset.id}: the contents of {source} have the sha256 {digest[:12]}…, but {lock.LOCK_FILE} says "
+        f"{known[:12]}…: episodes were added or changed since. Put the copy of then back; or give the new data an id "
+        "of their own (the next -v<n>), which is another dataset; or, if they are to replace the old ones, delete the "
+        f"entry in {lock.LOCK_FILE} and the runs on it. A copy that was downloaded can be had again: move it and "
+        f"{dataset.path} away and `dac fetch` it."
+    )
 
 
 def refuse_other_version(group: Group) -> None:
@@ -142,12 +157,26 @@ def refuse_other_version(group: Group) -> None:
     if group.dataset.source != "minari" or group.env == group.dataset.id:
         return
     recorded = folder.describe(group.dataset.path)["env_id"]
-    if recorded is not None and recorded != group.env:
-        raise UserError(
-            f"params.yaml: tasks.{group.task}.env: found {group.env}; {group.dataset.id} was recorded in {recorded}, "
-            "and versions of an environment differ in observations and rewards. Give that one, or leave env out: "
-            "policies are then evaluated in the environment that the dataset recovers."
-        )
+    if recorded is None or _unprefixed(recorded) == _unprefixed(group.env):
+        return
+    if _family(recorded) != _family(group.env):
+        LOG.info("%s: recorded in %s, evaluated in %s", group.dataset.id, recorded, group.env)
+        return
+    raise UserError(
+        f"params.yaml: tasks.{group.task}.env: found {group.env}; {group.dataset.id} was recorded in {recorded}, "
+        f"and versions of an environment differ in observations and rewards. Give {recorded}, or a dataset of "
+        f"{group.env}."
+    )
+
+
+def _unprefixed(env_id: str) -> str:
+    """An environment's id without the module that registers it."""
+    return env_id.rpartition(":")[2]
+
+
+def _family(env_id: str) -> str:
+    """An environment's id without its version."""
+    return re.sub(r"-v\d+$", "", _unprefixed(env_id))
 
 
 def _references(dataset_id: str, facts: Mapping[str, Any]) -> list[float] | None:

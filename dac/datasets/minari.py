@@ -5,124 +5,150 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import h5py
 import minari
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
+from minari.dataset._storages import get_minari_storage
 from minari.dataset.minari_storage import MinariStorage
+from minari.serialization import deserialize_space
 
-from dac.datasets.transitions import FloatArray, RawDataset
-from dac.envs import flatten, vector_keys
+from dac.datasets import hdf5
+from dac.datasets.episodes import STEPS, Layout, to_raw
+from dac.datasets.transitions import RawDataset, check_finite
+from dac.envs import vector_keys
 from dac.errors import UserError
 from dac.locking import lock
 
 # Minari keeps the data of dataset <id> in <root>/<id>/data.
 _DATA_FOLDER = "data"
 
-
-@dataclass(frozen=True)
-class Episode:
-    """One recorded episode of T steps.
-
-    Attributes:
-        observations: (T + 1, O) float32, the one after the last step included.
-        actions: (T, A) float32, in [-1, 1].
-        rewards: (T,) float32.
-        terminated: it ended in a terminal state; otherwise it was cut off.
-    """
-
-    observations: FloatArray
-    actions: FloatArray
-    rewards: FloatArray
-    terminated: bool
-
-    def __len__(self) -> int:
-        return len(self.rewards)
-
-
-def to_raw(episodes: Sequence[Episode]) -> RawDataset:
-    """Concatenate episodes in D4RL's layout, which leaves out each episode's last observation."""
-    terminals = [_flag_at_end(len(episode), episode.terminated) for episode in episodes]
-    timeouts = [_flag_at_end(len(episode), not episode.terminated) for episode in episodes]
-    return RawDataset(
-        observations=np.concatenate([episode.observations[:-1] for episode in episodes]).astype(np.float32),
-        actions=np.concatenate([episode.actions for episode in episodes]).astype(np.float32),
-        rewards=np.concatenate([episode.rewards for episode in episodes]).astype(np.float32),
-        terminals=np.concatenate(terminals),
-        timeouts=np.concatenate(timeouts),
-    )
-
-
-def _flag_at_end(length: int, flag: bool) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    flags = np.zeros(length, dtype=np.bool_)
-    flags[-1] = flag
-    return flags
+# A user's own recording may be the only copy: nothing here advises to delete it.
+_AGAIN = (
+    "Restore it from a copy, or record it again; one that was downloaded or made here can be had again with its folder "
+    "moved away (`dac fetch <task>`, or snakemake)."
+)
 
 
 def read(directory: Path) -> RawDataset:
     """Read the Minari dataset in `directory`, episode after episode.
 
-    Dictionary observations become vectors, and actions are brought to [-1, 1], as `envs.make` does.
+    Dictionary observations become vectors, and actions are brought to [-1, 1], as `envs.make` does. No environment is
+    made for it, and nothing that metadata.json says of one is looked at.
 
     Raises:
-        UserError: no Minari dataset there, no episodes, or observations or actions that are not vectors.
+        UserError: no Minari dataset there, one that cannot be read, no episodes, observations or actions that are not
+            vectors or not finite, or arrays of an episode that do not belong together.
     """
     data = directory.resolve() / _DATA_FOLDER  # Minari joins relative paths wrongly
-    if not (data / "metadata.json").is_file():
-        raise UserError(
-            f"{directory}: no Minari dataset here (it would have {_DATA_FOLDER}/metadata.json). Make it "
-            "again (`dac fetch <task>`, or snakemake), or correct the path."
-        )
-    try:
-        dataset = minari.MinariDataset(data)
-        keys, actions = _observation_keys(directory, dataset), dataset.action_space
-        episodes = [
-            _episode(recorded, keys, actions) for recorded in dataset.iterate_episodes() if len(recorded.rewards)
-        ]
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{directory}: not a readable Minari dataset ({error}); make it again (`dac fetch <task>`, or "
-            "snakemake, after deleting this folder)."
-        ) from error
+    facts = metadata(data)
+    layout = _layout(directory, facts)
+    count = facts.get("total_episodes")
+    if not isinstance(count, int):
+        raise UserError(f"{data}/metadata.json: total_episodes is {count!r}, no number. {_AGAIN}")
+    recorded = (
+        _hdf5_episodes(data, count) if facts.get("data_format", "hdf5") == "hdf5" else _other(data, facts, layout)
+    )
+    found = [layout.episode(f"{directory}: episode {number}", arrays) for number, arrays in recorded]
+    episodes = [episode for episode in found if episode is not None]
     if not episodes:
         raise UserError(f"{directory}: the Minari dataset has no steps. Make it again, or use another.")
-    return to_raw(episodes)
+    raw = to_raw(episodes)
+    check_finite(directory, raw)
+    return raw
 
 
-def _observation_keys(directory: Path, dataset: minari.MinariDataset) -> tuple[str, ...]:
-    """The keys of dictionary observations that make the vector, none for vectors; see `envs.vector_keys`."""
-    action, keys = dataset.action_space, vector_keys(dataset.observation_space)
+def _layout(directory: Path, facts: Mapping[str, Any]) -> Layout:
+    """The spaces of a dataset, if they can be used."""
+    version = facts.get("minari_version")
+    if version not in minari.supported_dataset_versions:
+        raise UserError(
+            f"{directory}: it was made by Minari {version}, which Minari {minari.__version__} here does not read; "
+            f"allowed: {', '.join(minari.supported_dataset_versions)}. Use a dataset made by one of these."
+        )
+    try:
+        observation, action = (deserialize_space(facts[f"{name}_space"]) for name in ("observation", "action"))
+    except Exception as error:  # whatever a text that is no space raises
+        raise UserError(
+            f"{directory}: metadata.json has no readable observation_space and action_space ({type(error).__name__}: "
+            f"{error}). {_AGAIN}"
+        ) from error
+    keys = vector_keys(observation)
     if keys is None:
         raise UserError(
-            f"{directory}: the observation space is {dataset.observation_space}; only vectors (Box with one axis) and "
+            f"{directory}: the observation space is {observation}; only vectors (Box with one axis) and "
             "dictionaries with the vector observation can be used. Flatten them when recording the dataset."
         )
     if not isinstance(action, gym.spaces.Box) or len(action.shape) != 1:
         raise UserError(f"{directory}: the action space is {action}; only vectors (Box with one axis) can be used.")
-    return keys
+    return Layout(keys, observation, action)
 
 
-def _episode(recorded: minari.EpisodeData, keys: tuple[str, ...], space: gym.spaces.Box) -> Episode:
-    return Episode(
-        observations=flatten(recorded.observations, keys),
-        actions=_to_unit(np.asarray(recorded.actions, dtype=np.float32), space),
-        rewards=np.asarray(recorded.rewards, dtype=np.float32),
-        terminated=bool(recorded.terminations[-1]),
-    )
+def _hdf5_episodes(data: Path, count: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Numbers and arrays of all episodes; an array is read when it is asked for."""
+    path = data / "main_data.hdf5"
+    if not path.exists():
+        raise UserError(f"{path}: no such file; metadata.json is all that is there. {_AGAIN}")
+    with hdf5.opened(path) as file:
+        there = sum(name.startswith("episode_") for name in file)
+        if there != count:
+            raise UserError(
+                f"{path}: it has {there} episodes, metadata.json says {count}. If a program still records into it, let "
+                f"that end and run it again. {_AGAIN}"
+            )
+        for number in range(count):
+            yield number, _arrays(path, file, f"episode_{number}")
 
 
-def _to_unit(actions: FloatArray, space: gym.spaces.Box) -> FloatArray:
-    """Actions from the bounds of the recorded environment to [-1, 1], where policies act."""
-    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-    if not space.is_bounded() or ((low == -1.0).all() and (high == 1.0).all()):
-        return actions
-    return (2.0 * (actions - low) / (high - low) - 1.0).astype(np.float32)
+def _arrays(path: Path, file: h5py.File, name: str) -> dict[str, Any]:
+    episode = hdf5.find(file, name)
+    found = {key: hdf5.find(episode, key) for key in STEPS} if isinstance(episode, h5py.Group) else {}
+    observed = dict(_leaves("observations", episode)) if found else {}
+    lacking = [key for key in STEPS if not isinstance(found.get(key), h5py.Dataset)]
+    if lacking or not observed:
+        raise UserError(f"{path}: {name} has no array {(lacking or ['observations'])[0]}. {_AGAIN}")
+    return {**observed, **found}
+
+
+def _leaves(path: str, episode: h5py.Group) -> Iterator[tuple[str, Any]]:
+    """The arrays of observations, of a dictionary's keys by `observations/<key>/...`, however deep."""
+    item = hdf5.find(episode, path)
+    if isinstance(item, h5py.Dataset):
+        yield path, item
+    elif isinstance(item, h5py.Group):
+        for key in item:
+            yield from _leaves(f"{path}/{key}", episode)
+
+
+def _other(data: Path, facts: Mapping[str, Any], layout: Layout) -> Iterator[tuple[int, dict[str, Any]]]:
+    """As `_hdf5_episodes`, of Minari's other formats, by its own reader: Arrow and Parquet."""
+    try:
+        kind = get_minari_storage(facts["data_format"])
+        storage = kind(data, layout.observations, layout.actions)
+        numbers = range(facts["total_episodes"])
+        for said, episode in zip(storage.get_episode_metadata(numbers), storage.get_episodes(numbers), strict=True):
+            arrays = {**_flat("observations", episode["observations"]), **{key: episode[key] for key in STEPS}}
+            steps = said.get("total_steps", len(episode["rewards"]))
+            if steps != len(episode["rewards"]):  # these formats fill up what is short
+                raise UserError(
+                    f"{data.parent}: episode {episode['id']} has {len(episode['rewards'])} rows; expected are {steps}, "
+                    "the steps that its metadata.json says. Use another version of the dataset, or record it again."
+                )
+            yield int(episode["id"]), arrays
+    except (OSError, KeyError, ValueError, TypeError, AssertionError, ImportError) as error:
+        raise UserError(f"{data.parent}: not a readable Minari dataset ({error}). {_AGAIN}") from error
+
+
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {name: np.asarray(value)}
+    return {path: array for key in value for path, array in _flat(f"{name}/{key}", value[key]).items()}
 
 
 def write(
@@ -162,19 +188,18 @@ def fetch(dataset_id: str, log: Callable[[str], None]) -> Path:
         its `data` folder in Minari's root.
 
     Raises:
-        UserError: no network, or the server has no such dataset for this version of Minari; or what is there is broken.
+        UserError: no network, the server has no such dataset for this version of Minari, or no permission.
     """
     place = root() / dataset_id
-    if not place.exists():  # a copy may lie in a folder in which nothing can be written
-        with lock(root() / ".dac" / "lock", log):
-            if not place.exists():
-                _download(dataset_id, root())
     try:
-        minari.MinariDataset(place / _DATA_FOLDER)
-    except Exception as error:  # whatever the format's libraries raise on a broken file
+        if not place.exists():  # a copy may lie in a folder in which nothing can be written
+            with lock(root() / ".dac" / "lock", log):
+                if not place.exists():
+                    _download(dataset_id, root())
+    except OSError as error:
         raise UserError(
-            f"minari:{dataset_id}: what is in {place} cannot be opened ({type(error).__name__}: {error}). Delete that "
-            "folder and fetch it again."
+            f"minari:{dataset_id}: {root()} cannot be used ({error}). Correct the permissions, or name another folder "
+            "in MINARI_DATASETS_PATH."
         ) from error
     return place / _DATA_FOLDER
 
@@ -220,46 +245,18 @@ def metadata(data: Path) -> dict[str, Any]:
     Raises:
         UserError: they are missing or not readable.
     """
+    path = data / "metadata.json"
     try:
-        content: dict[str, Any] = json.loads((data / "metadata.json").read_text())
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
         raise UserError(
-            f"{data}/metadata.json: not readable ({error}). Fetch the dataset again (`dac fetch <task>`)."
+            f"{data.parent}: no Minari dataset here (it would have {_DATA_FOLDER}/metadata.json). If a program still "
+            f"records into it, let that end: the dataset is whole after its create_dataset. {_AGAIN}"
         ) from None
+    except PermissionError as error:
+        raise UserError(f"{path}: it may not be read ({error}). Correct the permissions and run it again.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable ({error}). {_AGAIN}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: not a JSON object. {_AGAIN}")
     return content
-
-
-def evaluation_spec(data: Path) -> EnvSpec:
-    """The specification of the environment to evaluate in: the dataset's own for that purpose, else the recorded one.
-
-    A maze's episodes end at the goal, as the paper counts them, also where the data were recorded without an end.
-
-    Args:
-        data: the dataset's `data` folder.
-
-    Raises:
-        UserError: the dataset is not here, or names no environment.
-    """
-    found = metadata(data)
-    spec = _spec(found.get("eval_env_spec")) or _spec(found.get("env_spec"))
-    if spec is None:
-        raise UserError(f"{data}: the dataset names no environment. Give the task's env in params.yaml.")
-    if "Maze" in spec.id:
-        spec.kwargs["continuing_task"] = False
-    return spec
-
-
-def recorded_env(data: Path) -> str | None:
-    """Id of the environment that a dataset was recorded in, None where it names none."""
-    spec = _spec(metadata(data).get("env_spec"))
-    return spec.id if spec else None
-
-
-def _spec(text: str | None) -> EnvSpec | None:
-    """A specification from its JSON, also from one that an older Gymnasium wrote, with fields that are gone."""
-    if not text:
-        return None
-    content = json.loads(text)
-    for gone in ("autoreset", "apply_api_compatibility"):
-        content.pop(gone, None)
-    return EnvSpec.from_json(json.dumps(content))

@@ -68,11 +68,13 @@ def test_minari_reads_episodes_and_their_ends(raw: RawDataset) -> None:
 
 
 def test_recorded_next_observations_are_kept_at_the_ends(raw: RawDataset) -> None:
-    following = raw.observations + 100
+    following = np.roll(raw.observations, -1, axis=0)
+    ends = [2, 4, 6, 8]
+    following[ends] += 100
     dataset = write(Path("a.hdf5"), raw, next_observations=following)
     convert.convert(dataset, Path("a.hdf5"))
     episodes = list(minari.MinariDataset((dataset.path / "data").resolve()).iterate_episodes())
-    assert [episode.observations[-1].tolist() for episode in episodes] == following[[2, 4, 6, 8]].tolist()
+    assert [episode.observations[-1].tolist() for episode in episodes] == following[ends].tolist()
     assert folder.describe(dataset.path)["last_observations"] == "recorded"
 
 

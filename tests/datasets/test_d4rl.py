@@ -49,7 +49,7 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_not_hdf5(tmp_path: Path) -> None:
     path = tmp_path / "page.hdf5"
     path.write_text("<html>404</html>")
-    with pytest.raises(UserError, match="not readable as HDF5"):
+    with pytest.raises(UserError, match=r"page.hdf5: it is an HTML page and not HDF5"):
         d4rl.read(path)
 
 

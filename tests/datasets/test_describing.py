@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from tiny import Project, write_rows
 
@@ -79,3 +81,15 @@ def test_the_commands(project: Project, capsys: pytest.CaptureFixture[str]) -> N
     ):
         assert main(["datasets", *arguments]) == 1
         assert said in capsys.readouterr().err
+
+
+def test_ends_that_seem_misplaced_are_said(project: Project) -> None:
+    random = np.random.default_rng(0)
+    steps = np.cumsum(0.05 * random.normal(size=(16, 15, 4)), axis=1)
+    steps -= steps[:, :1]
+    with h5py.File("data/pendulum.hdf5", "r+") as file:
+        file["observations"][...] = (0.01 * random.normal(size=(16, 1, 4)) + steps).reshape(240, 4)
+        file["terminals"][...] = False
+        file["timeouts"][...] = np.arange(240) % 15 == 2  # three rows after each episode's last
+    text = describe(project.load(), "pendulum", Path("shown/pendulum.png"))
+    assert "17 time-outs; LOOK: timeouts seems to be marked 3 rows late" in line(text, "ends")

@@ -1,20 +1,26 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from unittest.mock import patch
 
 import h5py
 import numpy as np
 import pytest
+from test_hdf5 import writer
 from tiny import Project, write_rows
+from unprivileged import somebody_else
 
 from dac import plan, store
 from dac.cli import main
-from dac.datasets import convert, loading
+from dac.datasets import convert, d4rl, loading
 from dac.datasets.transitions import content_hash, to_transitions
 from dac.errors import UserError
 from dac.hashing import sha256_of
@@ -104,29 +110,32 @@ def test_two_processes_convert_a_file_once(project: Project) -> None:
     assert [path.name for path in dataset.path.parent.iterdir()] == [dataset.path.name]
 
 
-def change(key: str, value: object) -> Dataset:
-    """The pendulum's file with one array replaced."""
+def replace(key: str, value: object) -> None:
+    """Replace one array of the pendulum's file, which was not seen before."""
     with h5py.File("data/pendulum.hdf5", "r+") as file:
         del file[key]
         file[key] = value
     Path("datasets.lock").unlink(missing_ok=True)
+
+
+def change(key: str, value: object) -> Dataset:
+    """The pendulum's dataset with one array replaced."""
+    replace(key, value)
     return plan.dataset_of(Project().load(), "pendulum")
 
 
 def test_a_file_in_which_no_episode_ends(project: Project) -> None:
-    change("terminals", np.zeros(240, np.bool_))
-    dataset = change("timeouts", np.zeros(240, np.bool_))
+    replace("terminals", np.zeros(240, np.bool_))
     with pytest.raises(UserError, match="no episode ends: terminals and timeouts are false in all 240 rows"):
-        loading.load(dataset)
+        change("timeouts", np.zeros(240, np.bool_))
 
 
-def test_a_broken_file_is_forgotten_so_that_its_repair_is_taken(project: Project) -> None:
-    """What could not be converted stays out of datasets.lock."""
+def test_a_broken_file_leaves_no_entry_so_that_its_repair_is_taken(project: Project) -> None:
+    """What cannot be trained on stays out of datasets.lock."""
     whole = Path("data/pendulum.hdf5").read_bytes()
-    dataset = change("rewards", np.full(240, np.nan, np.float32))
-    with pytest.raises(UserError, match="rewards has NaN"):
-        loading.load(dataset)
-    assert json.loads(Path("datasets.lock").read_text()) == {}
+    with pytest.raises(UserError, match=r"tasks.pendulum.dataset: data/pendulum.hdf5: rewards has NaN"):
+        change("rewards", np.full(240, np.nan, np.float32))
+    assert not Path("datasets.lock").exists()
     Path("data/pendulum.hdf5").write_bytes(whole)
     repaired = plan.dataset_of(project.load(), "pendulum")
     assert len(loading.load(repaired)[0]) == 240
@@ -134,9 +143,9 @@ def test_a_broken_file_is_forgotten_so_that_its_repair_is_taken(project: Project
 
 def test_a_file_without_rows(project: Project) -> None:
     for key, shape in {"observations": (0, 4), "actions": (0, 1), "rewards": 0, "terminals": 0, "timeouts": 0}.items():
-        dataset = change(key, np.zeros(shape, np.float32))
+        replace(key, np.zeros(shape, np.float32))
     with pytest.raises(UserError, match=r"data/pendulum.hdf5: it has no rows"):
-        loading.load(dataset)
+        plan.dataset_of(project.load(), "pendulum")
 
 
 def test_actions_of_another_scale(project: Project, caplog: pytest.LogCaptureFixture) -> None:
@@ -155,7 +164,7 @@ def test_d4rls_actions_are_clipped_with_a_count(
     project: Project, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
-    change("actions", np.full((240, 1), 1.5, np.float32))
+    replace("actions", np.full((240, 1), 1.5, np.float32))
     dataset = plan.dataset_of(project.load(), "hopper")
     assert dataset.file is not None
     dataset.file.parent.mkdir(parents=True)
@@ -163,7 +172,91 @@ def test_d4rls_actions_are_clipped_with_a_count(
     monkeypatch.setattr(convert, "sha256_of", lambda _: dataset.file_sha256)
     caplog.set_level("INFO")
     loading.load(dataset)
-    assert "d4rl:hopper-medium-v2: actions of 240 rows reach 1.5; they are clipped" in caplog.text
+    assert "hopper-medium-v2.hdf5: actions of 240 rows reach 1.5; they are clipped" in caplog.text
+
+
+def held(dataset: Dataset) -> AbstractContextManager[object]:
+    """HDF5's lock alone, since opening it for writing may change its bytes."""
+    return writer("import fcntl; file = open('data/pendulum.hdf5', 'rb'); fcntl.flock(file, fcntl.LOCK_EX)")
+
+
+def unwritable(dataset: Dataset) -> AbstractContextManager[object]:
+    dataset.path.parent.chmod(0o555)
+    for folder in ("work", "work/locks"):
+        Path(folder).chmod(0o777)
+    for path in Path("work/locks").iterdir():
+        path.chmod(0o666)
+    return somebody_else()
+
+
+def full(dataset: Dataset) -> AbstractContextManager[object]:
+    return patch("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "message"),
+    [
+        (held, "another program holds it open for writing"),
+        (unwritable, "not written: .*Permission denied"),
+        (full, "MB are needed and 0 MB are free"),
+    ],
+)
+def test_trouble_with_a_second_conversion_loses_no_entry(
+    project: Project, trouble: Callable[[Dataset], AbstractContextManager[object]], message: str
+) -> None:
+    """The converted folder was deleted; afterwards, as before, no other file is accepted."""
+    dataset = plan.dataset_of(project.load(), "pendulum")
+    loading.load(dataset)
+    entry = Path("datasets.lock").read_text()
+    shutil.rmtree(dataset.path)
+    with trouble(dataset), pytest.raises(UserError, match=message):
+        loading.load(dataset)
+    dataset.path.parent.chmod(0o755)
+    assert Path("datasets.lock").read_text() == entry
+    write_rows(Path("data/pendulum.hdf5"), seed=1)
+    with pytest.raises(UserError, match="its sha256 is"):
+        plan.dataset_of(project.load(), "pendulum")
+    write_rows(Path("data/pendulum.hdf5"))
+    assert len(loading.load(plan.dataset_of(project.load(), "pendulum"))[0]) == 240
+
+
+@pytest.mark.parametrize("garbage", ["pointer", "gzip", "truncated", "other layout"])
+def test_a_mirrors_garbage_never_becomes_the_identity(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, garbage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a D4RL file without a published sha256: the right one is taken as soon as it is there."""
+    project.set("tasks.hand", {"dataset": "d4rl:relocate-human-v1"}).load()
+    mirror = tmp_path / "mirror/hand_dapg_v1/relocate-human-v1.hdf5"
+    write_rows(mirror, observation_dim=39)
+    right = mirror.read_bytes()
+    mirror.write_bytes(
+        {
+            "pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n",
+            "gzip": gzip.compress(right),
+            "truncated": right[: len(right) // 2],
+            "other layout": right.replace(b"timeouts", b"timeoutz"),
+        }[garbage]
+    )
+    monkeypatch.setenv("DAC_D4RL_MIRROR", f"file://{tmp_path}/mirror")
+    monkeypatch.setattr(d4rl, "addresses", lambda file, mirrors=(): [f"file://{mirror}"])
+    assert main(["fetch", "hand"]) == 1
+    said = capsys.readouterr().err
+    expected = {
+        "pointer": "it is a git-LFS pointer", "gzip": "it is a gzip archive", "truncated": "it is truncated",
+        "other layout": "the key 'timeouts' is missing",
+    }  # fmt: skip
+    assert expected[garbage] in said
+    assert "It is kept as data/d4rl/relocate-human-v1.hdf5.bad" in said
+    assert not Path("datasets.lock").exists()
+    mirror.write_bytes(right)
+    assert main(["fetch", "hand"]) == 0
+    assert json.loads(Path("datasets.lock").read_text())["d4rl:relocate-human-v1"] == {"sha256": sha256_of(mirror)}
+    # Another file, later: the message says whose the expected sha256 is.
+    shutil.rmtree("data")
+    write_rows(mirror, observation_dim=39, seed=1)
+    capsys.readouterr()
+    assert main(["fetch", "hand"]) == 1
+    assert "delete the entry d4rl:relocate-human-v1 in it and fetch again" in capsys.readouterr().err
 
 
 # Collected data
