@@ -6,12 +6,13 @@ import contextlib
 import logging
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-from dac import devices, store
+from dac import devices, provenance, store
 from dac.datasets.catalog import BANDIT_ENV
 from dac.envs import normalised_score
 from dac.params import ComputeSettings
@@ -48,6 +49,7 @@ def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device, wor
     group, seeds = runs[0].group, [run.seed for run in runs]
     started = time.monotonic()
     values = group.values
+    evaluated = {run: store.read_run(run)["files"] for run in runs}
     kept = evaluation_steps(values["steps"], values["eval_interval"])[-values["kept_policies"] :]
     frames = []
     with contextlib.closing(Rollouts(group.env, len(runs), evaluation.episodes, device, workers)) as rollouts:
@@ -61,10 +63,13 @@ def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device, wor
     episodes["score"] = normalised_score(episodes["return"].to_numpy(), *evaluation.reference)
     episodes["task"], episodes["variant"] = group.task, group.label
     episodes["action_samples"] = evaluation.action_samples
+    made = provenance.provenance(devices.name(device))
     for run in runs:
         # A bandit's episode is one action, and that action is what its report shows.
         columns = [*COLUMNS, "action"] if group.env == BANDIT_ENV else COLUMNS
-        _publish(run, evaluation, episodes.loc[episodes["seed"] == run.seed, columns])
+        with _as_file(episodes.loc[episodes["seed"] == run.seed, columns]) as path:
+            store.publish_evaluation(run, evaluation, path, evaluated[run], made)
+        store.journal("evaluate", run=str(run), action_samples=evaluation.action_samples)
     mean = episodes["score"].mean()
     LOG.info(
         "%s %s N_a %d: score %.2f over %d episodes, %.1f s",
@@ -72,9 +77,9 @@ def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device, wor
     )  # fmt: skip
 
 
-def _publish(run: Run, evaluation: Evaluation, episodes: pd.DataFrame) -> None:
+@contextlib.contextmanager
+def _as_file(episodes: pd.DataFrame) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "episodes.parquet"
         episodes.reset_index(drop=True).to_parquet(path, index=False)
-        store.publish_evaluation(run, evaluation, path)
-    store.journal("evaluate", run=str(run), action_samples=evaluation.action_samples)
+        yield path

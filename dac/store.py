@@ -18,14 +18,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dac import locking
 from dac.errors import UserError
 from dac.hashing import sha256_of
-from dac.plan import Dataset, Evaluation, Group, Run, StudyPlan
+from dac.plan import Dataset, Evaluation, Group, Run, StudyPlan, canonical
 
 RUNS = Path("results/runs")
 DATASETS = Path("results/datasets")
@@ -269,19 +269,35 @@ def has_evaluation(run: Run, evaluation: Evaluation) -> bool:
     return entry is not None and _has_size(run_directory(run) / entry["file"], entry)
 
 
-def publish_evaluation(run: Run, evaluation: Evaluation, source: Path) -> None:
+def publish_evaluation(
+    run: Run,
+    evaluation: Evaluation,
+    source: Path,
+    evaluated: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> None:
     """Copy an evaluation's file into the run's folder and record it in run.json.
 
+    Args:
+        evaluated: the `files` of run.json when the run's policies were loaded.
+        provenance: versions, machine and time; kept in provenance.json.
+
     Raises:
-        UserError: what arrived is not what the file held.
+        UserError: what arrived is not what the file held; or the run was made anew meanwhile, so that the evaluation is
+            not of the policies that are there.
     """
     directory = run_directory(run)
     name, meant = f"evaluation-{evaluation.fingerprint}.parquet", sha256_of(source)
     # Two jobs may evaluate one run at different N_a at the same time.
     with locking.lock(WORK / "locks" / f"{run.group.task}-{run.group.name}-{run.seed}", waiting=lambda _: None):
+        content = read_run(run)
+        if content["files"] != evaluated:
+            raise UserError(f"{directory}: the run was made anew while it was evaluated. Start snakemake again.")
         with atomic_path(directory / name) as temporary:
             shutil.copyfile(source, temporary)
-        content = read_run(run)
+        made = read_json(directory / "provenance.json") or {}
+        made.setdefault("evaluations", {})[evaluation.fingerprint] = dict(provenance)
+        write_json(directory / "provenance.json", made)
         content["evaluations"][evaluation.fingerprint] = {
             "file": name,
             "settings": evaluation.identity,
@@ -328,15 +344,19 @@ def page_inputs(plan: StudyPlan) -> dict[str, str]:
             inputs[f"{run}/curve.csv"] = content.get("files", {}).get("curve.csv", {}).get("sha256", "")
             inputs[f"{run}/dataset"] = content.get("dataset_sha256", "")
             inputs[f"{run}/status"] = content.get("status", "")
-            inputs[f"{run}/provenance.json"] = _sha256_if_there(run_directory(run) / "provenance.json")
+            inputs[f"{run}/provenance.json"] = _provenance_sha256(run, evaluations)
             for evaluation in evaluations:
                 entry = content.get("evaluations", {}).get(evaluation.fingerprint, {})
                 inputs[f"{run}/{evaluation.fingerprint}"] = entry.get("sha256", "")
     return inputs
 
 
-def _sha256_if_there(path: Path) -> str:
-    return sha256_of(path) if path.is_file() else ""
+def _provenance_sha256(run: Run, evaluations: Iterable[Evaluation]) -> str:
+    """Of what a page shows of a run's provenance: of its training, and of some of its evaluations."""
+    made = read_json(run_directory(run) / "provenance.json") or {}
+    recorded = made.pop("evaluations", {})
+    shown = {item.fingerprint: recorded.get(item.fingerprint) for item in evaluations}
+    return hashlib.sha256(canonical([made, shown]).encode()).hexdigest()
 
 
 def page_key(plan: StudyPlan) -> str:

@@ -63,12 +63,18 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
             return
         device = held.enter_context(devices.claimed(compute.device))
         LOG.info("%s %s: %d runs on %s", group.task, group.name, len(runs), devices.name(device))
-        if group.values["precision"] == "bf16" and not devices.multiplies_bf16(device):
-            LOG.warning(
-                "training.precision: bf16, which this device only imitates: steps may take several times fp32's. "
-                "Its numbers are right; another precision makes other runs."
-            )
+        if group.values["precision"] == "bf16":
+            _say_what_is_known_of_bf16(device)
         _Trainer(group, compute, device, threads).train(runs)
+
+
+def _say_what_is_known_of_bf16(device: torch.device) -> None:
+    LOG.warning(
+        "training.precision: bf16 is less exact than fp32 and tf32: with trained critics its targets are off by a part "
+        "of the ensemble's spread, and by a bias (benchmarks/README.md). Another precision makes other runs."
+    )
+    if not devices.multiplies_bf16(device):
+        LOG.warning("This device only imitates bf16: steps may take several times fp32's.")
 
 
 @contextlib.contextmanager

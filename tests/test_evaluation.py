@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from dac import store
 from dac.errors import UserError
 from dac.evaluation import evaluate
 from dac.plan import Evaluation, Group, Run
+from dac.policies import load_policies
 from dac.rollouts import episode_seed
 from dac.training import train
 
@@ -51,6 +53,36 @@ def test_a_temperature_draws_other_candidates(trained: Group) -> None:
     evaluate(trained, [0], [THREE, hot], COMPUTE, 1)
     assert len(rows(trained, 0, hot)) == len(rows(trained, 0, THREE))
     assert rows(trained, 0, hot)["return"].tolist() != rows(trained, 0, THREE)["return"].tolist()
+
+
+def test_where_it_was_evaluated_is_kept_beside_where_it_was_trained(trained: Group) -> None:
+    path = store.run_directory(Run(trained, 0)) / "provenance.json"
+    before = store.read_json(path)
+    evaluate(trained, [0], [ONE], COMPUTE, 1)
+    after = store.read_json(path)
+    assert before is not None
+    assert after is not None
+    (made,) = after.pop("evaluations").values()
+    assert after == before
+    assert made["versions"] == before["versions"]
+
+
+def test_a_run_that_is_made_anew_while_it_is_evaluated(trained: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was measured is of policies that are gone: it is not recorded as of those that are there."""
+    run = Run(trained, 0)
+
+    def load_and_make_anew(*arguments: Any) -> Any:
+        policies = load_policies(*arguments)
+        content = store.read_json(store.run_directory(run) / "run.json")
+        assert content is not None
+        content["files"]["curve.csv"]["sha256"] = "0" * 64
+        store.write_json(store.run_directory(run) / "run.json", content)
+        return policies
+
+    monkeypatch.setattr("dac.evaluation.load_policies", load_and_make_anew)
+    with pytest.raises(UserError, match=r"the run was made anew while it was evaluated. Start snakemake again"):
+        evaluate(trained, [0], [ONE], COMPUTE, 1)
+    assert not store.has_evaluation(run, ONE)
 
 
 def test_scores(trained: Group) -> None:

@@ -128,7 +128,7 @@ def publish(run: Run, curve: str = "step\n0\n", **facts: Any) -> Path:
 def publish_evaluation(run: Run, evaluation: Evaluation, content: bytes = b"rows") -> Path:
     """An evaluation in the store, not made; returns its file."""
     Path("rows").write_bytes(content)
-    store.publish_evaluation(run, evaluation, Path("rows"))
+    store.publish_evaluation(run, evaluation, Path("rows"), store.read_run(run)["files"], {"machine": "box"})
     return store.run_directory(run) / f"evaluation-{evaluation.fingerprint}.parquet"
 
 

@@ -177,9 +177,22 @@ def _run(cell: Cell, run: Run, content: dict[str, Any]) -> dict[str, Any]:
         "machine": made.get("machine", "not recorded"),
         "device": made.get("device", "not recorded"),
         "torch": made.get("versions", {}).get("torch", "not recorded"),
+        "simulator": "; ".join(_simulators(cell, made)),
         "finished": made.get("finished", ""),
         "device_seconds": device_seconds(made),
     }
+
+
+def _simulators(cell: Cell, made: dict[str, Any]) -> list[str]:
+    """The simulators that the run's episodes are of, those of its curve and of the evaluations shown, each once."""
+    evaluations = made.get("evaluations", {})
+    found = [made, *(evaluations[item.fingerprint] for item in cell.evaluations if item.fingerprint in evaluations)]
+    named = (
+        ", ".join(f"{name} {item['versions'][name]}" for name in ("gymnasium", "mujoco"))
+        for item in found
+        if {"gymnasium", "mujoco"} <= item.get("versions", {}).keys()
+    )
+    return list(dict.fromkeys(named)) or ["not recorded"]
 
 
 def _tasks(plan: StudyPlan, contents: dict[Run, dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -21,8 +21,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "evaluations": (*_KEY, "step", "action_samples", *_EPISODE),
     "actions": (*_KEY, "x", "y"),
     "runs": (
-        *_KEY, "run", "status", "steps", "dataset_sha256", "machine", "device", "torch", "finished",
-        "device_seconds",
+        *_KEY, "run", "status", "steps", "dataset_sha256", "machine", "device", "torch", "simulator",
+        "finished", "device_seconds",
     ),
     "tasks": (
         "task", "dataset", "env", "episodes", "steps", "data_return_mean", "data_return_std",

@@ -161,10 +161,11 @@ def _provenance(data: ReportData) -> str:
         _data_table(data, once),
         "### Machines",
         _machine_table(once),
+        _mixed_simulators(data.runs),
         "### Runs",
         *(_run_table(data, experiment) for experiment in data.experiments),
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def device_time(seconds: pd.Series[float]) -> str:
@@ -203,9 +204,24 @@ def _data_table(data: ReportData, once: pd.DataFrame) -> str:
 
 
 def _machine_table(once: pd.DataFrame) -> str:
-    groups = once.groupby(["machine", "device", "torch"], sort=True, dropna=False)
+    groups = once.groupby(["machine", "device", "torch", "simulator"], sort=True, dropna=False)
     rows = [(*map(str, key), str(len(group))) for key, group in groups]
-    return _plain_table("machines", ("Machine", "Device", "torch", "Runs"), rows)
+    return _plain_table("machines", ("Machine", "Device", "torch", "Simulator", "Runs"), rows)
+
+
+def _mixed_simulators(runs: pd.DataFrame) -> str:
+    """A warning where episodes of one task were simulated by different versions; empty where none were."""
+    lines = []
+    for task, group in runs.groupby("task", sort=False):
+        found = {name for names in group["simulator"] for name in names.split("; ")}
+        if len(found) > 1:
+            lines.append(f"- {task}: {'; '.join(sorted(found))}")
+    if not lines:
+        return ""
+    head = (
+        "**Different simulators.** Episodes of these tasks are of different versions, so that their scores may differ"
+    )
+    return "\n".join([f"{head} for that reason alone:", "", *lines])
 
 
 def _run_table(data: ReportData, experiment: Experiment) -> str:

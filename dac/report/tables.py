@@ -411,6 +411,7 @@ def provenance_frame(runs: pd.DataFrame) -> pd.DataFrame:
         "machine",
         "device",
         "torch",
+        "simulator",
         "finished",
     ]
     return frame[[*columns, "device_seconds", "experiments"]]

@@ -64,7 +64,7 @@ def make_data(
                 {
                     **key, "run": f"{variant}-ab12cd34ef56", "status": status, "steps": steps[-1],
                     "dataset_sha256": digest, "machine": "box", "device": "cpu", "torch": "2.13.0",
-                    "finished": f"2026-01-0{seed % 9 + 1}", "device_seconds": 60.0,
+                    "simulator": "mujoco 3", "finished": f"2026-01-0{seed % 9 + 1}", "device_seconds": 60.0,
                 }
             )  # fmt: skip
     return ReportData(

@@ -268,6 +268,19 @@ def test_an_input_that_changes_while_a_page_is_rendered_is_not_in_its_key(
     assert store.page_problem(study) == "its runs, their results or the report's settings changed"
 
 
+def test_the_simulators_of_curves_and_of_the_evaluations_that_are_shown(study: StudyPlan) -> None:
+    old = {"versions": {"gymnasium": "1.3.0", "mujoco": "3.3.7"}}
+    new = {"versions": {"gymnasium": "1.4.0", "mujoco": "3.3.7"}}
+    run = study.runs()[0]
+    (main, guidance) = (cell.evaluations for cell in study.cells if cell.variant == "soft")
+    only_in_main = next(item.fingerprint for item in main if item not in guidance)
+    store.write_json(store.run_directory(run) / "provenance.json", {**old, "evaluations": {only_in_main: new}})
+    found = report_data(study).runs.set_index(["experiment", "run", "seed"])["simulator"]
+    assert found["main", run.group.name, 0] == "gymnasium 1.3.0, mujoco 3.3.7; gymnasium 1.4.0, mujoco 3.3.7"
+    assert found["guidance", run.group.name, 0] == "gymnasium 1.3.0, mujoco 3.3.7"
+    assert found["main", run.group.name, 1] == "not recorded"
+
+
 def test_the_devices_time_of_old_and_new_runs(study: StudyPlan) -> None:
     """A run's own share; of runs that earlier code made, the pack's time over its runs."""
     made = [{"device_seconds": 30.0, "wall_seconds": 90.0, "pack": 3}, {"seconds": 80.0, "pack": 2}, {}]

@@ -67,6 +67,18 @@ def test_the_page_says_what_was_done(study: ReportData, tmp_path: Path) -> None:
     assert "Not comparable with published scores: own" in text
 
 
+def test_episodes_of_different_simulators_are_named(study: ReportData, tmp_path: Path) -> None:
+    render(study, tmp_path)
+    assert "Different simulators" not in (tmp_path / "README.md").read_text()
+    of_task = study.runs["task"] == "own_hopper"
+    study.runs.loc[of_task & (study.runs["seed"] == 1), "simulator"] = "mujoco 3; mujoco 4"
+    render(study, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "**Different simulators.**" in text
+    assert "\n- own_hopper: mujoco 3; mujoco 4\n" in text
+    assert "- hopper-medium-v2: mujoco" not in text
+
+
 def test_metrics_and_curves(study: ReportData, tmp_path: Path) -> None:
     render(study, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
