@@ -130,9 +130,9 @@ def _rows(count: int) -> str:
 def misplaced_ends(raw: RawDataset) -> str | None:
     """A sentence where ends of episodes seem to be marked some rows from the true ones, None where nothing says so.
 
-    What comes after an end is a start, and nothing but starts: the rows after all ends are either much more alike than
-    those before, or the observation jumps there. Where that is so at the same few rows from the marks, and at the
-    marks nothing stands out, they are misplaced. Data without such a pattern, noise say, give no sentence.
+    What comes after an end is a start, and nothing but starts: the rows after all ends are much more alike than those
+    before, or much less, or the observation jumps there. Where that is so at the same few rows from the marks, and at
+    the marks nothing stands out, they are misplaced. Data without such a pattern, noise say, give no sentence.
     """
     ends = np.flatnonzero(raw.terminals | raw.timeouts)
     window = min(WINDOW, int(np.median(np.diff(ends, prepend=-1))) // 2)
@@ -145,10 +145,13 @@ def misplaced_ends(raw: RawDataset) -> str | None:
         # Above what chance makes of so few marks, in data of one number.
         limit = max(OUTSTANDING, 5.0 * float(np.sqrt(4.0 / (len(marks) - 1))))
         alike, jumps = _profiles(raw.observations, marks, window)
-        jumps[window + 1 :] = 0.0  # the first steps of an episode may all be long
-        for profile in (alike, jumps):
+        unlike = -alike
+        for profile in (unlike, jumps):
+            profile[window + 1 :] = 0.0  # the first steps of an episode may be long, and lead to one place
+        at_marks = (alike[window], abs(alike[window]), jumps[window])
+        for profile, at_mark in zip((alike, unlike, jumps), at_marks, strict=True):
             shift = int(np.argmax(profile)) - window
-            if shift and profile[shift + window] > limit and profile[window] < ORDINARY:
+            if shift and profile[shift + window] > limit and at_mark < ORDINARY:
                 where = f"{_rows(abs(shift))} {'late' if shift < 0 else 'early'}"
                 return (
                     f"{name} seems to be marked {where}: {_rows(abs(shift))} {'before' if shift < 0 else 'after'} the "

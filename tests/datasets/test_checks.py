@@ -164,6 +164,24 @@ def test_late_time_outs_are_said(length: int, start: float, by: int, said: str) 
     assert found.startswith(f"timeouts seems to be marked {said}")
 
 
+def balanced(length: int, episodes: int) -> RawDataset:
+    """Episodes that start at random and come to rest in one place."""
+    raw = walks(length, episodes, 1.0)
+    decay = 0.9 ** np.arange(length, dtype=np.float32)
+    starts = raw.observations.reshape(episodes, length, 4)[:, :1]
+    noise = 1e-3 * np.random.default_rng(1).normal(size=(episodes, length, 4))
+    observations = (starts * decay[:, None] + noise).reshape(-1, 4).astype(np.float32)
+    return dataclasses.replace(raw, observations=observations)
+
+
+def test_late_time_outs_of_a_task_that_comes_to_rest() -> None:
+    raw = balanced(200, 20)
+    assert checks.misplaced_ends(raw) is None
+    found = checks.misplaced_ends(dataclasses.replace(raw, timeouts=shifted(raw.timeouts, 3)))
+    assert found is not None
+    assert found.startswith("timeouts seems to be marked 3 rows late")
+
+
 def test_it_is_said_when_the_file_is_read(caplog: pytest.LogCaptureFixture) -> None:
     raw = walks(15, 40, 0.01)
     write(dataclasses.replace(raw, timeouts=shifted(raw.timeouts, 3)), None)
