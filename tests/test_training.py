@@ -647,7 +647,8 @@ def test_a_device_that_imitates_bf16_is_named(
     monkeypatch.setattr(devices, "multiplies_bf16", lambda _: not imitated)
     group = project.set("studies.tiny.settings.precision", precision).group()
     train(group, [0], COMPUTE, 1)
-    assert ("this device only imitates" in caplog.text) == warns
+    assert ("This device only imitates bf16" in caplog.text) == warns
+    assert ("bf16 is less exact than fp32 and tf32" in caplog.text) == (precision == "bf16")
     assert store.run_problem(Run(group, 0)) is None
 
 

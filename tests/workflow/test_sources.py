@@ -36,6 +36,7 @@ def project_with(folder: Path, task: dict[str, object], **compute: object) -> Pr
         "report": {"window": 2, "bootstrap_samples": 200},
         "compute": {"device": "cpu", **compute},
         "collect": {},
+        "presets": {},
         "tasks": {"own": task},
         "experiments": {"main": {"title": "Main", "tasks": ["own"], "variants": {"soft": {}}, "show": ["scores"]}},
         "studies": {"own": {"experiments": ["main"], "seeds": [0], "settings": SETTINGS}},
