@@ -335,7 +335,8 @@ def _explain_one(detail: ErrorDetails) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{where}: unknown key; {closest(str(location[-1]), _section_at(location))}"
     if detail["type"] == "missing":
-        return f"{where}: this key is required and missing"
+        hint = f"; write `{where}: {{}}` where there is none" if where in ("collect", "presets") else ""
+        return f"{where}: this key is required and missing{hint}"
     if isinstance(found, str) and detail["type"] == "literal_error":
         allowed = [part.strip(" '") for part in detail["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return f"{where}: found {found!r}; {closest(found, allowed)}"

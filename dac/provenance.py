@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("dac", "torch", "gymnasium", "mujoco", "minari", "stable-baselines3", "numpy", "pandas", "snakemake", "dvc")
+PACKAGES = (
+    "dac", "torch", "gymnasium", "gymnasium-robotics", "mujoco", "minari", "stable-baselines3", "numpy", "pandas",
+    "snakemake", "dvc",
+)  # fmt: skip
 PACKAGE = Path(__file__).resolve().parent
 UNKNOWN = "unknown"
 GIT_SECONDS = 10.0  # for one answer; a finished training does not wait for a repository that does not answer

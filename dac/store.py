@@ -157,7 +157,10 @@ def run_problem(run: Run) -> str | None:
 def recorded_files(directory: Path) -> dict[str, dict[str, Any]]:
     """The files of a run's folder by name, evaluations included, with what its run.json records: size and sha256."""
     content = read_json(directory / "run.json") or {}
-    return {**content.get("files", {}), **{e["file"]: e for e in content.get("evaluations", {}).values()}}
+    files, evaluations = (content.get(key) for key in ("files", "evaluations"))
+    if not isinstance(files, dict) or not isinstance(evaluations, dict):
+        return {}
+    return {**files, **{entry["file"]: entry for entry in evaluations.values()}}
 
 
 def corrupt_files(directory: Path) -> list[str]:
@@ -295,7 +298,12 @@ def publish_evaluation(
             raise UserError(f"{directory}: the run was made anew while it was evaluated. Start snakemake again.")
         with atomic_path(directory / name) as temporary:
             shutil.copyfile(source, temporary)
-        made = read_json(directory / "provenance.json") or {}
+        made = read_json(directory / "provenance.json")
+        if made is None:
+            raise UserError(
+                f"{directory}/provenance.json: not readable. `dvc checkout --force {directory}/provenance.json` brings "
+                "back what was recorded; or delete the run's folder, and it is made anew."
+            )
         made.setdefault("evaluations", {})[evaluation.fingerprint] = dict(provenance)
         write_json(directory / "provenance.json", made)
         content["evaluations"][evaluation.fingerprint] = {

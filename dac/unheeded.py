@@ -59,17 +59,27 @@ def _committed() -> Any:
 def unheeded(params: Params, study: str, before: Any, now: Any) -> Iterator[str]:
     """A sentence for each value that differs and without which the study would be the same.
 
+    Two that are each covered by the other change something together, and so nothing is said of either.
+
     Args:
         params: `now`, checked.
         before, now: contents of params.yaml.
     """
     resolved = plan.study_plan(params, study).identity
-    for place, (old, new) in list(_edits(before, now).items())[:MOST]:
-        if _without(now, place, old, study) == resolved:
-            yield (
-                f"params.yaml: {'.'.join(place)}: {_show(old)} → {_show(new)} changes nothing in study {study}: "
-                f"{_reason(params, study, place)}"
-            )
+    edits = {place: old_new for place, old_new in _edits(before, now).items() if not _of_another_study(place, study)}
+    looked_at = list(edits.items())[:MOST]
+    idle = {place: old for place, (old, _) in looked_at if _without(now, {place: old}, study) == resolved}
+    if len(idle) > 1 and _without(now, idle, study) != resolved:
+        return
+    for place, old in idle.items():
+        edit = f"{'.'.join(place)}: {_show(old)} → {_show(edits[place][1])}"
+        yield f"params.yaml: {edit} changes nothing in study {study}: {_reason(params, study, place)}"
+    if len(edits) > len(looked_at):
+        yield f"params.yaml: {len(edits) - len(looked_at)} more edits were not looked at."
+
+
+def _of_another_study(place: tuple[str, ...], study: str) -> bool:
+    return place[0] == "studies" and place[1:2] != (study,)
 
 
 def _edits(before: Any, now: Any) -> dict[tuple[str, ...], tuple[Any, Any]]:
@@ -83,21 +93,26 @@ def _edits(before: Any, now: Any) -> dict[tuple[str, ...], tuple[Any, Any]]:
 
 
 def _leaves(content: Any, place: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    if content is None:
+        return {}  # as if it were not there
     if not isinstance(content, Mapping):
         return {place: content}
     return {where: value for key, item in content.items() for where, value in _leaves(item, (*place, key)).items()}
 
 
-def _without(now: Any, place: tuple[str, ...], old: Any, study: str) -> dict[str, Any] | None:
-    """What the study would be without one edit; None where the file would not be right."""
+def _without(now: Any, edits: Mapping[tuple[str, ...], Any], study: str) -> dict[str, Any] | None:
+    """What the study would be without some edits; None where the file would not be right."""
     content = copy.deepcopy(now)
-    section = content
-    for key in place[:-1]:
-        section = section.setdefault(key, {})
-    if old is NOTHING:
-        section.pop(place[-1], None)
-    else:
-        section[place[-1]] = old
+    for place, old in edits.items():
+        section = content
+        for key in place[:-1]:
+            if not isinstance(section.get(key), dict):
+                section[key] = {}  # it was a section and is a value now
+            section = section[key]
+        if old is NOTHING:
+            section.pop(place[-1], None)
+        else:
+            section[place[-1]] = old
     try:
         return plan.study_plan(validated(content), study).identity
     except UserError:

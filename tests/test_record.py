@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny import Project, publish_study
+from tiny import Project, publish, publish_study
 from zc.lockfile import LockFile
 
 from dac import record, store
 from dac.errors import UserError
+from dac.hashing import KnownHashes
 
 ROOT = Path(__file__).parents[1]
 COMPLETE = ["dvc.lock: recorded datasets and runs and report."]
@@ -111,9 +112,10 @@ def test_a_damaged_file_is_not_recorded(name: str, complete: Project) -> None:
     before = lock()["runs"]
     path = damage(name)
     first, said = record.record()
-    assert first == "dvc.lock: recorded datasets and report."
-    assert said.startswith(f"dvc.lock: runs was not recorded: the contents of {path} are not what run.json records")
-    assert lock()["runs"] == before
+    assert first == "dvc.lock: recorded datasets and the files of runs."
+    assert said.startswith(f"dvc.lock: not recorded: the contents of {path} are not what run.json records")
+    assert lock()["runs"]["outs"][0]["md5"] == before["outs"][0]["md5"]  # the file as it was before
+    assert "params" not in lock()["runs"]
 
 
 def test_what_was_recorded_before_the_damage_comes_back(complete: Project) -> None:
@@ -123,9 +125,8 @@ def test_what_was_recorded_before_the_damage_comes_back(complete: Project) -> No
     record.record()
     path = damage("policy-40.safetensors")
     good = store.read_json(path.parent / "run.json")
-    other = Path("results/runs/pendulum/other/seed-0/run.json")
-    other.parent.mkdir(parents=True)
-    other.write_text("{}")
+    other = publish(complete.set("studies.tiny.seeds", [0, 1, 2]).plan().runs()[2]) / "run.json"
+    complete.set("studies.tiny.seeds", [0, 1]).load()
     with Repo() as repo:
         repo.checkout([str(path)], force=True)
     assert good is not None and store.file_entry(path) == good["files"][path.name]
@@ -141,8 +142,8 @@ def test_damaged_data_are_not_recorded(complete: Project) -> None:
     assert record.record() == COMPLETE
     (folder / "rows").write_bytes(b"Rows")
     first, said = record.record()
-    assert first == "dvc.lock: recorded runs and report."
-    assert said.startswith(f"dvc.lock: datasets was not recorded: the contents of {folder}/rows are not what dataset.")
+    assert first == "dvc.lock: recorded the files of datasets and runs and report."
+    assert said.startswith(f"dvc.lock: not recorded: the contents of {folder}/rows are not what dataset.json records")
 
 
 def test_params_that_are_wrong_now_record_nothing(complete: Project) -> None:
@@ -158,7 +159,9 @@ def test_another_dvc_is_told(complete: Project) -> None:
     Path(".dvc/tmp").mkdir()
     held = LockFile(".dvc/tmp/lock")
     try:
-        with pytest.raises(UserError, match=r"dvc.lock: not recorded: Unable to acquire lock.*`dac record` does it"):
+        with pytest.raises(
+            UserError, match=r"(?s)dvc.lock: not recorded: Unable to acquire lock.*`dac record` does it"
+        ):
             record.record()
     finally:
         held.close()
@@ -167,8 +170,81 @@ def test_another_dvc_is_told(complete: Project) -> None:
 @pytest.mark.parametrize("without", [".dvc", "dvc.yaml"])
 def test_nothing_is_recorded_without_dvc(without: str, complete: Project) -> None:
     shutil.rmtree(without) if Path(without).is_dir() else Path(without).unlink()
-    assert record.record() == []
+    assert record.record() == ["dvc.lock: nothing was recorded; DVC is not set up here."]
     assert not Path("dvc.lock").exists()
+
+
+def test_where_nothing_is_published_nothing_is_recorded(complete: Project) -> None:
+    """As in a clone before `dvc pull`: what dvc.lock records of others' runs stays."""
+    record.record()
+    before = Path("dvc.lock").read_text()
+    shutil.rmtree(store.RUNS)
+    shutil.rmtree(store.DATASETS)
+    assert record.record() == ["dvc.lock: nothing was recorded; nothing is published here."]
+    assert Path("dvc.lock").read_text() == before
+
+
+def test_what_is_recorded_and_not_here_stays_recorded(complete: Project) -> None:
+    """As in a clone that made a run before `dvc pull`."""
+    from dvc.repo import Repo
+
+    record.record()
+    gone = store.run_directory(complete.plan().runs()[1])
+    shutil.rmtree(gone)
+    new = publish(complete.set("studies.tiny.seeds", [0, 1, 2]).plan().runs()[2])
+    first, *_ = record.record()
+    assert first == "dvc.lock: recorded datasets and the files of runs."
+    with Repo() as repo:
+        repo.checkout(force=True)
+    assert store.read_json(gone / "run.json") is not None
+    assert store.read_json(new / "run.json") is not None
+
+
+@pytest.mark.parametrize("content", ["{", '{"files": null}', '{"files": {}}', '{"files": {"curve.csv": {"size": 1}}}'])
+def test_a_record_that_says_nothing_is_damage(content: str, complete: Project) -> None:
+    record.record()
+    before = lock()["runs"]["outs"][0]["md5"]
+    path = store.run_directory(complete.plan().runs()[0]) / "run.json"
+    path.write_text(content)
+    assert any(f"the contents of {path} are not what run.json records" in line for line in record.record())
+    assert lock()["runs"]["outs"][0]["md5"] == before
+
+
+def test_a_damaged_provenance_is_damage(complete: Project) -> None:
+    path = store.run_directory(complete.plan().runs()[0]) / "provenance.json"
+    path.write_text("{")
+    assert any(f"the contents of {path}" in line for line in record.record())
+
+
+def test_a_study_that_cannot_be_planned_is_no_reason_to_record_no_files(complete: Project) -> None:
+    complete.set("tasks.pendulum.dataset", "file:nowhere.hdf5").load()
+    first, *said = record.record()
+    assert first == "dvc.lock: recorded the files of datasets and the files of runs."
+    assert "there is no file nowhere.hdf5" in said[0]
+    assert lock()["runs"]["outs"][0]["nfiles"] > 0
+
+
+def test_an_edit_while_dvc_reads_the_files_is_not_recorded(complete: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC reads params.yaml itself, after it was looked at."""
+
+    def damaged_runs_slowly(known: KnownHashes) -> Iterator[Path]:
+        complete.set("studies.tiny.seeds", [0, 1, 2]).load()
+        yield from damaged_runs(known)
+
+    damaged_runs = record.damaged_runs
+    monkeypatch.setattr(record, "damaged_runs", damaged_runs_slowly)
+    first, *said = record.record()
+    assert first == "dvc.lock: recorded datasets and the files of runs."
+    assert said[0].startswith("dvc.lock: runs is not recorded as complete: study tiny of dvc_study lacks train")
+    assert {"runs", "report"} <= set(status())
+
+
+def test_a_store_out_of_reach(complete: Project) -> None:
+    shutil.move(store.RUNS, "elsewhere")
+    store.RUNS.symlink_to("unmounted")
+    store.DATASETS.mkdir()
+    with pytest.raises(UserError, match=r"results/runs: not a folder, or out of reach"):
+        record.record()
 
 
 def test_a_stage_of_dvc_ends_well_where_it_is_complete(complete: Project) -> None:
@@ -187,5 +263,5 @@ def test_a_stage_of_dvc_fails_where_params_changed_meanwhile(complete: Project) 
 
 def test_a_stage_of_dvc_fails_on_a_damaged_file(complete: Project) -> None:
     damage("policy-40.safetensors")
-    with pytest.raises(UserError, match=r"runs was not recorded: the contents of .*policy-40.safetensors are not"):
+    with pytest.raises(UserError, match=r"not recorded: the contents of .*policy-40.safetensors are not"):
         record.check("runs")

@@ -76,6 +76,28 @@ def test_an_edit_that_changes_something_is_not(edit: Edit, project: Project) -> 
     assert found(project, edit) == []
 
 
+def test_two_edits_that_cover_each_other_change_something(project: Project) -> None:
+    def edit(project: Project) -> Project:
+        return project.set("agent.eta", 2.0).set("studies.tiny.settings.eta", 2.0)
+
+    assert found(project, edit) == []
+
+
+def test_a_section_that_becomes_a_value(project: Project) -> None:
+    """`vary` is emptied, and variants take its place."""
+    project.set("studies.tiny.experiments", ["guidance"])
+
+    def edit(project: Project) -> Project:
+        return project.set("experiments.guidance.vary", None).set("experiments.guidance.variants", {"soft": {}})
+
+    assert found(project, edit) == []
+
+
+def test_edits_of_other_studies_are_not_told(project: Project) -> None:
+    project.set("studies.other", {**project.settings["studies"]["tiny"]})
+    assert found(project, change("studies.other.seeds", [7])) == []
+
+
 def test_a_preset_that_is_overridden(project: Project) -> None:
     project.set("presets", {"short": {"steps": 30, "eta": 0.5}}).set("tasks.pendulum.settings.preset", "short")
     said = "params.yaml: presets.short.steps: 30 → 20 changes nothing in study tiny: "

@@ -21,6 +21,8 @@ from dac.report.bandit import level_grid
 from dac.report.comparable import differences
 from dac.report.data import COLUMNS, BanditTask, Experiment, ReportData, ReportSettings
 
+SIMULATORS = ("gymnasium", "gymnasium-robotics", "mujoco")
+
 
 def build(plan: StudyPlan) -> None:
     """Write a study's page from its complete runs.
@@ -120,13 +122,13 @@ def _check_episodes(path: Path, frame: pd.DataFrame, steps: list[int], episodes:
     Raises:
         UserError: names the file and the first step with another number of rows.
     """
-    found = frame.groupby("step").size().to_dict()
+    found = {int(str(step)): sorted(numbers) for step, numbers in frame.groupby("step")["episode"]}
     for step in dict.fromkeys([*steps, *found]):
-        wanted = episodes if step in steps else 0
-        if found.get(step, 0) != wanted:
+        wanted = list(range(episodes)) if step in steps else []
+        if found.get(step, []) != wanted:
             raise UserError(
-                f"{path}: {found.get(step, 0)} episodes at step {step}, expected are {wanted}. It is not what its run "
-                "should have written: delete it and start snakemake again."
+                f"{path}: it has the episodes {found.get(step, [])} at step {step}, expected are {wanted}. It is not "
+                "what its run should have written: delete it and start snakemake again."
             )
 
 
@@ -186,13 +188,11 @@ def _run(cell: Cell, run: Run, content: dict[str, Any]) -> dict[str, Any]:
 def _simulators(cell: Cell, made: dict[str, Any]) -> list[str]:
     """The simulators that the run's episodes are of, those of its curve and of the evaluations shown, each once."""
     evaluations = made.get("evaluations", {})
-    found = [made, *(evaluations[item.fingerprint] for item in cell.evaluations if item.fingerprint in evaluations)]
-    named = (
-        ", ".join(f"{name} {item['versions'][name]}" for name in ("gymnasium", "mujoco"))
-        for item in found
-        if {"gymnasium", "mujoco"} <= item.get("versions", {}).keys()
+    versions = (
+        item.get("versions", {}) for item in (made, *(evaluations.get(key.fingerprint, {}) for key in cell.evaluations))
     )
-    return list(dict.fromkeys(named)) or ["not recorded"]
+    named = (", ".join(f"{name} {item[name]}" for name in SIMULATORS if name in item) for item in versions)
+    return list(dict.fromkeys(name or "not recorded" for name in named))
 
 
 def _tasks(plan: StudyPlan, contents: dict[Run, dict[str, Any]]) -> Iterator[dict[str, Any]]:

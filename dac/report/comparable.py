@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dac.datasets.catalog import environment_of
-from dac.plan import Cell, StudyPlan, environment
+from dac.plan import StudyPlan, environment
 
-# The paper's scale and evaluation protocol (arXiv 2405.20555, section 5 and appendix).
+# The paper's scale and evaluation protocol (arXiv 2405.20555, section 5 and appendix): every run's.
 PAPER_SETTINGS: dict[str, Any] = {
     "steps": 2_000_000,
     "batch_size": 256,
@@ -19,6 +19,24 @@ PAPER_SETTINGS: dict[str, Any] = {
     "eval_action_samples": 10,
     "eval_temperature": 0.0,
 }
+# Its agent, where that is one for all of its tasks: some run of a task at least, since ablations are about the others.
+PAPER_AGENT: dict[str, Any] = {
+    "guidance": "soft",
+    "q_target": "lcb",
+    "ensemble_size": 10,
+    "next_action_samples": 10,
+    "diffusion_steps": 5,
+    "beta_schedule": "vp",
+    "sampler": "ddpm",
+    "clip_denoised": True,
+    "discount": 0.99,
+    "actor_lr": 3e-4,
+    "gradient_clip": 1.0,
+    "target_rate": 0.005,
+    "actor_ema_start": 1000,
+    "actor_ema_interval": 5,
+}
+PAPER_SCALING = "locomotion"
 PAPER_WINDOW = 5
 PAPER_SEEDS = 8
 
@@ -26,10 +44,10 @@ PAPER_SEEDS = 8
 def differences(plan: StudyPlan, experiment: str, task: str) -> tuple[str, ...]:
     """In what a task of an experiment differs from what the published scores are of; empty where they may stand beside.
 
-    What an experiment's variants differ in is what it is about, and so no difference here.
+    An experiment's variants may differ from the paper's agent, as long as one has the paper's value of each setting.
     """
-    cells = [cell for cell in plan.cells if (cell.experiment, cell.task) == (experiment, task)]
-    found = [*_data_and_environment(plan, task), *(line for cell in cells for line in _settings(plan, cell))]
+    runs = [cell.group.values for cell in plan.cells if (cell.experiment, cell.task) == (experiment, task)]
+    found = [*_data_and_environment(plan, task), *_scale(runs), *_agent(runs)]
     if plan.params.report.window != PAPER_WINDOW:
         found.append(f"a score of {plan.params.report.window} evaluations, not {PAPER_WINDOW}")
     if len(plan.seeds) < PAPER_SEEDS:
@@ -45,17 +63,23 @@ def _data_and_environment(plan: StudyPlan, name: str) -> Iterator[str]:
         return
     if task.reference_returns is not None:
         yield "other reference returns than D4RL's"
+    if task.reward_scaling != PAPER_SCALING:
+        yield f"reward_scaling {task.reward_scaling}, not {PAPER_SCALING}"
     if environment(task, name) != environment_of(dataset):
         yield f"evaluated in {environment(task, name)}"
     if dataset.startswith("antmaze"):
         yield "the goal is drawn for each episode here, and once for all of them in D4RL's v0 tasks (docs/tasks.md)"
 
 
-def _settings(plan: StudyPlan, cell: Cell) -> Iterator[str]:
-    experiment = plan.params.experiments[cell.experiment]
-    named = (experiment.variants or {}).get(cell.variant)
-    varied = {*(experiment.vary or {}), *(named.model_fields_set if named else ())}
-    for key, value in PAPER_SETTINGS.items():
-        found = cell.group.values[key]
-        if key not in varied and found != value:
-            yield f"{key} {found}, not {value}"
+def _scale(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for values in runs:
+        for key, value in PAPER_SETTINGS.items():
+            if values[key] != value:
+                yield f"{key} {values[key]}, not {value}"
+
+
+def _agent(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for key, value in PAPER_AGENT.items():
+        found = dict.fromkeys(str(values[key]) for values in runs)
+        if str(value) not in found:
+            yield f"{key} {', '.join(found)}, not {value}"

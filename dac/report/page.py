@@ -150,7 +150,7 @@ def _divergence(runs: pd.DataFrame) -> str:
 
 def _provenance(data: ReportData) -> str:
     once = tables.provenance_frame(data.runs)
-    dates = once["finished"].dropna().astype(str)
+    dates = once["finished"].replace("", None).dropna().astype(str)
     span = f" They finished between {dates.min()} and {dates.max()}." if len(dates) else ""
     parts = [
         "## Provenance",
@@ -176,7 +176,7 @@ def device_time(seconds: pd.Series[float]) -> str:
     total = float(seconds.sum())
     amount = f"{total / 3600:.1f} hours" if total >= 3600 else f"{total / 60:.1f} minutes"
     note = f" ({unknown} of them without a record)" if unknown else ""
-    return f"{amount} of device time in all{note}, each pack counted once"
+    return f"{amount} of device time for training in all{note}, each pack counted once"
 
 
 def _data_table(data: ReportData, once: pd.DataFrame) -> str:

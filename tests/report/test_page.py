@@ -58,7 +58,10 @@ def test_the_page_says_what_was_done(study: ReportData, tmp_path: Path) -> None:
     assert "mean of its last 2 evaluations during training, each the mean of 2 episodes" in text
     assert "50 resamples of seeds within every task" in text
     assert "1 of the 32 runs diverged" in text
-    assert "32 runs, 32.0 minutes of device time in all, each pack counted once. They finished between" in text
+    assert (
+        "32 runs, 32.0 minutes of device time for training in all, each pack counted once. They finished between"
+        in text
+    )
     assert "frozen policy" in text
     assert "finished between 2026-01-01 and 2026-01-04" in text
     assert "| box" in text
@@ -149,11 +152,11 @@ def test_the_dataclasses_import_without_plotting_libraries() -> None:
 @pytest.mark.parametrize(
     ("seconds", "sentence"),
     [
-        ([2700.0, 900.0], "1.0 hours of device time in all, each pack counted once"),
-        ([90.0, 45.0], "2.2 minutes of device time in all, each pack counted once"),
+        ([2700.0, 900.0], "1.0 hours of device time for training in all, each pack counted once"),
+        ([90.0, 45.0], "2.2 minutes of device time for training in all, each pack counted once"),
         (
             [7200.0, float("nan")],
-            "2.0 hours of device time in all (1 of them without a record), each pack counted once",
+            "2.0 hours of device time for training in all (1 of them without a record), each pack counted once",
         ),
         ([float("nan")], "device time not recorded"),
     ],

@@ -1,6 +1,7 @@
 """Shared by all other *.smk: the parameters, the plan, and the functions that ask for missing work."""
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from dac.errors import UserError
 
 # Input of every target: without any input, Snakemake would run the target each time.
 ROOT_FILE = "params.yaml"
-DAC = f"{sys.executable} -m dac"
+DAC = f"{shlex.quote(sys.executable)} -m dac"
 
 
 def or_explain(function, *arguments):
@@ -30,8 +31,11 @@ PENDING = pending.Pending(PARAMS)
 
 # `dvc exp run -S` edits params.yaml by itself, so nobody sees that an edit changes nothing.
 if os.environ.get("DVC_STAGE") == "datasets":
-    for notice in or_explain(unheeded.notices, PARAMS, PARAMS.dvc_study):
-        print(notice, file=sys.stderr)
+    print(
+        *or_explain(unheeded.notices, PARAMS, PARAMS.dvc_study),
+        sep="\n",
+        file=sys.stderr,
+    )
 
 
 def pending_report(study):
@@ -80,10 +84,16 @@ def record_in_dvc():
         subprocess.run([sys.executable, "-m", "dac", "record"], stdout=sys.stderr)
 
 
-# What was published is recorded also where another job failed.
 onsuccess:
     record_in_dvc()
 
 
+# What was published is recorded also where another job failed, but for DVC's own: its stage holds the lock.
 onerror:
+    if "DVC_STAGE" in os.environ:
+        print(
+            "DVC records nothing of a stage that fails: run `dvc repro` again, or `dac record`, before any "
+            "`dvc pull --force` or `dvc checkout --force`.",
+            file=sys.stderr,
+        )
     record_in_dvc()
