@@ -153,7 +153,10 @@ def newest(run: Run, dataset_sha256: str, kept: Collection[int]) -> RunState | N
     folder = store.work_directory(run)
     for left in folder.glob(".*.tmp"):  # of a process that was killed
         left.unlink()
-    problems = {path: f"no state of a run; kept as {_set_aside(path)}" for path in _strangers(folder)}
+    problems = {
+        path: f"not a state with a sha256 in its name (an earlier version's?); kept as {_set_aside(path)}"
+        for path in _strangers(folder)
+    }
     found = None
     for path in _states(folder):
         try:

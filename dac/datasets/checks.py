@@ -16,6 +16,8 @@ LOG = logging.getLogger(__name__)
 
 # Rounding may carry an action of a `file:` dataset this far outside of [-1, 1]; more is another scale.
 ACTION_MARGIN = 1e-3
+# Of the rows of a Minari dataset, which people may have recorded with a hand beyond the bounds; more is another scale.
+MOST_CLIPPED = 0.5
 # Successors that differ by less, relative to their size, are equal but for the precision they were written in.
 ROUNDING = 1e-5
 PIECE = 200_000  # rows that are compared at once, for the sake of memory
@@ -53,19 +55,37 @@ def read(source: str, path: Path) -> tuple[RawDataset, int]:
             f"{path}: no episode ends: terminals and timeouts are false in all {len(raw)} rows. Mark the last row of "
             "every episode, as a terminal state or as a time-out."
         )
-    beyond = np.abs(raw.actions) > 1.0
-    rows, most = int(beyond.any(axis=1).sum()), float(np.abs(raw.actions).max(initial=0.0))
-    if source == "file" and most > 1.0 + ACTION_MARGIN:
-        raise UserError(
-            f"{path}: actions reach {most:.4g}, outside of [-1, 1], in {rows} of {len(raw)} rows. Scale them to "
-            "[-1, 1], the range that policies act in here."
-        )
-    if rows:
-        LOG.info("%s: actions of %d rows reach %.6g; they are clipped to [-1, 1]", path, rows, most)
+    rows = clipped_rows(str(path), raw, most_share=0.0 if source == "file" else 1.0)
     _check_successors(source, path, raw)
     if misplaced := misplaced_ends(raw):
         LOG.warning("%s: %s", path, misplaced)
     return raw, rows
+
+
+def clipped_rows(where: str, raw: RawDataset, most_share: float = MOST_CLIPPED) -> int:
+    """How many rows have actions outside of [-1, 1], which are clipped there when they are trained on.
+
+    Args:
+        most_share: of the rows that may have actions further outside than rounding carries them.
+
+    Raises:
+        UserError: more have; they are on another scale.
+    """
+    largest = np.abs(raw.actions).max(axis=1, initial=0.0)
+    rows, far, most = (
+        int((largest > 1.0).sum()),
+        int((largest > 1.0 + ACTION_MARGIN).sum()),
+        float(largest.max(initial=0)),
+    )
+    if far > most_share * len(raw):
+        raise UserError(
+            f"{where}: actions reach {most:.4g}, outside of [-1, 1], in {far} of {len(raw)} rows. Scale them to "
+            "[-1, 1], the range that policies act in here (a Minari dataset whose action space says its true bounds is "
+            "scaled by them)."
+        )
+    if rows:
+        LOG.warning("%s: actions of %d rows reach %.6g; they are clipped to [-1, 1]", where, rows, most)
+    return rows
 
 
 def _check_successors(source: str, path: Path, raw: RawDataset) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from dac import bandit, locking, store
+from dac.datasets import checks, convert, d4rl, folder, lock, minari, recorded_env
 from dac.datasets import collect as collecting
-from dac.datasets import convert, d4rl, folder, lock, minari, recorded_env
 from dac.datasets.catalog import d4rl_file, minari_returns
 from dac.datasets.transitions import RawDataset, content_hash
 from dac.errors import UserError
@@ -106,11 +106,14 @@ def _fetch_minari(dataset: Dataset) -> None:
         if store.folder_problem(dataset):
             data = minari.fetch(dataset.name, LOG.info).resolve()
             # Before the note of what was fetched gives way to that of something else.
-            _refuse_other_contents(dataset, content_hash(minari.read(data.parent)), data)
+            raw = minari.read(data.parent)
+            _refuse_other_contents(dataset, content_hash(raw), data)
+            clipped = checks.clipped_rows(str(data.parent), raw)
             description = {
                 "dataset": dataset.id,
                 "env_id": recorded_env.recorded_env(data),
                 "reference_returns": _references(dataset.name, minari.metadata(data)),
+                "rows_with_clipped_actions": clipped,
                 "source": {"path": str(data)},
             }
             folder.publish(
@@ -129,10 +132,14 @@ def _compare_or_lock(dataset: Dataset, digest: str) -> None:
     """
     note = folder.describe(dataset.path)
     _refuse_other_contents(dataset, digest, note["source"]["path"])
-    if not lock.entry(dataset.id):
+    known, environment = lock.entry(dataset.id), recorded_env.evaluation_digest(dataset.path / "data")
+    evaluated = {"evaluation_env": environment} if environment else {}
+    if not known:
         reference = note["reference_returns"]
         own = {"reference_returns": reference} if reference and minari_returns(dataset.name) is None else {}
-        lock.record(dataset.id, {"sha256": digest, **own})
+        lock.record(dataset.id, {"sha256": digest, **evaluated, **own})
+    elif evaluated and "evaluation_env" not in known:
+        lock.record(dataset.id, {**known, **evaluated})
 
 
 def _refuse_other_contents(dataset: Dataset, digest: str, source: object) -> None:

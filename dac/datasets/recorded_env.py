@@ -20,6 +20,7 @@ from gymnasium.envs.registration import EnvSpec
 from dac import envs
 from dac.datasets.minari import metadata
 from dac.errors import UserError
+from dac.plan import fingerprint
 
 # Wrappers that change nothing a policy sees, or that `envs.make` applies by itself.
 _WITHOUT_EFFECT = frozenset(
@@ -54,6 +55,15 @@ def evaluation_spec(data: Path) -> EnvSpec:
         if facts.get(key):
             return _from_registry(f"{data}/metadata.json: {key}", _content(facts[key]))
     raise UserError(f"{data}: the dataset names no environment. {_GIVE_ENV}.")
+
+
+def evaluation_digest(data: Path) -> str | None:
+    """Fingerprint of the environment to evaluate in: its id, arguments and step limit; None where there is none."""
+    try:
+        spec = evaluation_spec(data)
+    except UserError:
+        return None
+    return fingerprint([spec.id, spec.kwargs, spec.max_episode_steps])
 
 
 def recorded_env(data: Path) -> str | None:

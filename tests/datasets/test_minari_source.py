@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import warnings
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import h5py
 import minari as library
 import numpy as np
 import pytest
@@ -77,7 +79,10 @@ def test_minaris_own_copy_is_used(project: Project, root: Path, offline: None) -
     assert (dataset.path / "data").resolve() == root / HOPPER / "data"
     raw, digest = loading.load(dataset)
     assert raw.observations.shape == (60, 11)
-    assert json.loads(Path("datasets.lock").read_text()) == {f"minari:{HOPPER}": {"sha256": digest}}
+    environment = plan.fingerprint(["Hopper-v5", {}, 1000])
+    assert json.loads(Path("datasets.lock").read_text()) == {
+        f"minari:{HOPPER}": {"evaluation_env": environment, "sha256": digest}
+    }
     assert store.dataset_problem(dataset) is None
 
 
@@ -198,6 +203,54 @@ def test_the_lock_is_compared_and_mended_with_the_folder_there(project: Project)
     Path("datasets.lock").write_text(text.replace(digest, "0" * 64))
     with pytest.raises(UserError, match=r"but datasets.lock says 000000000000…"):
         loading.load(dataset)
+
+
+def test_another_environment_in_the_metadata_is_not_evaluated_in(project: Project, root: Path) -> None:
+    """The rows are the same, and so are the dataset's hash and the runs' folders: scores would be of two of them."""
+    record(gym.make("Hopper-v5"), HOPPER)
+    fetched(task(project, HOPPER))
+    path = root / HOPPER / "data/metadata.json"
+    content = json.loads(path.read_text())
+    spec = json.loads(content["env_spec"])
+    path.write_text(json.dumps({**content, "env_spec": json.dumps({**spec, "kwargs": {"healthy_reward": 1000.0}})}))
+    with pytest.raises(UserError, match=r"which is not what it was when datasets.lock recorded it"):
+        envs.make(f"minari:{HOPPER}")
+    path.write_text(json.dumps(content))
+    envs.make(f"minari:{HOPPER}").close()
+
+
+def test_a_lock_of_before_learns_the_environment(project: Project) -> None:
+    record(gym.make("Hopper-v5"), HOPPER)
+    fetched(task(project, HOPPER))
+    text = Path("datasets.lock").read_text()
+    content = json.loads(text)
+    del content[f"minari:{HOPPER}"]["evaluation_env"]
+    Path("datasets.lock").write_text(json.dumps(content))
+    fetched(task(project, HOPPER))
+    assert Path("datasets.lock").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("largest", "said"), [(0.4, None), (5.0, "actions reach 5, outside of [-1, 1], in 60 of 60 rows")]
+)
+def test_actions_of_an_unbounded_space_must_be_in_the_unit_box(
+    largest: float, said: str | None, project: Project, root: Path
+) -> None:
+    record(gym.make("Hopper-v5"), HOPPER)
+    path = root / HOPPER / "data"
+    content = json.loads((path / "metadata.json").read_text())
+    space = json.loads(content["action_space"])
+    space.update(low=[float("-inf")] * 3, high=[float("inf")] * 3)
+    (path / "metadata.json").write_text(json.dumps({**content, "action_space": json.dumps(space)}))
+    with h5py.File(path / "main_data.hdf5", "r+") as file:
+        for episode in file.values():
+            episode["actions"][...] = largest
+    if said is None:
+        fetched(task(project, HOPPER))
+        return
+    with pytest.raises(UserError, match=re.escape(said)):
+        loading.fetch(task(project, HOPPER).group().dataset, [])
+    assert not Path("datasets.lock").exists()
 
 
 def test_the_version_is_asked_for(project: Project) -> None:
