@@ -221,12 +221,13 @@ def test_another_environment_in_the_metadata_is_not_evaluated_in(project: Projec
 
 def test_a_lock_of_before_learns_the_environment(project: Project) -> None:
     record(gym.make("Hopper-v5"), HOPPER)
-    fetched(task(project, HOPPER))
+    own = task(project, HOPPER)
+    fetched(own)
     text = Path("datasets.lock").read_text()
     content = json.loads(text)
     del content[f"minari:{HOPPER}"]["evaluation_env"]
     Path("datasets.lock").write_text(json.dumps(content))
-    fetched(task(project, HOPPER))
+    fetched(own)
     assert Path("datasets.lock").read_text() == text
 
 
