@@ -213,7 +213,7 @@ def _mixed_simulators(runs: pd.DataFrame) -> str:
     """A warning where episodes of one task were simulated by different versions; empty where none were."""
     lines = []
     for task, group in runs.groupby("task", sort=False):
-        found = {name for names in group["simulator"] for name in names.split("; ")}
+        found = {name for names in group["simulator"] for name in names.split("; ")} - {"not recorded"}
         if len(found) > 1:
             lines.append(f"- {task}: {'; '.join(sorted(found))}")
     if not lines:
