@@ -2,8 +2,8 @@
 
 An entry has the `sha256`: of the file for `file:` datasets and the few D4RL files without a published checksum, where
 it is the dataset's identity, and of the contents for `minari:`, which are compared with it. A file's entry also has its
-`env`, from `metadata/env_id`; a Minari dataset's its `reference_returns` where no catalog has them, and
-`evaluation_env`, a fingerprint of the environment that it recovers, whose rewards are not in the rows. It is written when
+`env`, from `metadata/env_id`; a Minari dataset's its `reference_returns` where no catalog has them, and its
+`evaluation_env`, a fingerprint of the environment that it recovers: its rewards are not in the rows. It is written when
 the data were first read, all of them; from then on the lock counts, and whoever plans with a file that is here and
 another is told so.
 """
