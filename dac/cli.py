@@ -76,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     command = add("report", _report, "write a study's tables, figures and page")
     command.add_argument("study")
     command.add_argument("--plan", help="refuse if the study's plan has another fingerprint than this")
+    command = add("claims", _claims, "print what a study is to show and whether it does, from its page")
+    command.add_argument("study")
     add("record", _record, "record the store in dvc.lock, as snakemake does at its end")
     command = add("parity", _parity, "replay recorded arrays through the agent and print the worst deviations")
     command.add_argument("recordings", nargs="+", type=Path, metavar="FIXTURE", help="an .npz recording")
@@ -233,6 +235,24 @@ def _report(options: argparse.Namespace) -> None:
     build.build(study)
     store.journal("report", study=options.study)
     print(f"Read {store.page_directory(options.study)}/README.md")
+
+
+def _claims(options: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from dac.report import claims
+
+    params = parameters.load()
+    study = plan.study_plan(params, options.study)
+    if problem := store.page_problem(study):
+        raise UserError(f"the page of {options.study}: {problem}. `snakemake {options.study} --cores all` makes it.")
+    directory = store.page_directory(options.study)
+    table = directory / "tables/claims.csv"
+    if not table.is_file():
+        raise UserError(f"params.yaml: no experiment of studies.{options.study} has claims.")
+    print("\n".join(claims.lines(pd.read_csv(table))))
+    figures = sorted((directory / "figures").glob("*.png"))
+    print(f"Read {directory}/README.md" + (f"; the first figure is {figures[0]}" if figures else ""))
 
 
 def _record(options: argparse.Namespace) -> None:

@@ -200,6 +200,22 @@ class PartialEvaluation(Section):
     temperature: Temperature | None = None
 
 
+class ClaimSide(Section):
+    """One side of a claim: a variant's score, at the training's N_a or of its kept policies at another."""
+
+    variant: str
+    action_samples: PositiveInt | None = None
+
+
+class Claim(Section):
+    """What an experiment is to show, for each of its tasks: that one measured number is above another."""
+
+    says: str
+    higher: ClaimSide
+    lower: ClaimSide | Literal["data"]  # data: the mean score of the data
+    measure: Literal["score", "inside", "reward"] = "score"  # the latter two of a bandit's drawn actions
+
+
 class Experiment(Section):
     """Tasks × variants, with the tables and figures they feed. Variants are named (`variants`) or swept (`vary`)."""
 
@@ -215,6 +231,15 @@ class Experiment(Section):
         "curves",
     )
     published: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def variant_names(self) -> tuple[str, ...]:
+        """The variants by display name, in the file's order; none where the experiment names none."""
+        varied = next(iter(self.vary.values()), ()) if self.vary else ()
+        return tuple(
+            self.variants or (str(value).lower() if isinstance(value, bool) else str(value) for value in varied)
+        )
 
 
 class Study(Section):
@@ -442,6 +467,7 @@ def _check_experiment(where: str, experiment: Experiment, params: Params) -> Any
         for index, name in enumerate(experiment.vary.get("preset", ())):
             if isinstance(name, str) and name not in params.presets:
                 yield f"{where}.vary.preset[{index}]: no preset {name!r}; {closest(name, list(params.presets))}"
+    yield from _check_claims(where, experiment)
     for index, method in enumerate(experiment.published):
         if method not in _published_methods():
             yield f"{where}.published[{index}]: found {method!r}; {closest(method, _published_methods())}"
@@ -451,6 +477,23 @@ def _check_experiment(where: str, experiment: Experiment, params: Params) -> Any
 def _published_methods() -> list[str]:
     with PUBLISHED_SCORES.open(newline="") as stream:
         return sorted({row["method"] for row in csv.DictReader(stream)})
+
+
+def _check_claims(where: str, experiment: Experiment) -> Any:
+    """The variants of a claim must exist, and what it measures must be shown."""
+    variants = list(experiment.variant_names)
+    for index, claim in enumerate(experiment.claims):
+        place = f"{where}.claims[{index}]"
+        for side in ("higher", "lower"):
+            found = getattr(claim, side)
+            if found != "data" and found.variant not in variants:
+                yield f"{place}.{side}.variant: no variant {found.variant!r}; {closest(found.variant, variants)}"
+        of_bandit = claim.measure != "score"
+        if of_bandit != (set(experiment.show) == {"bandit"}):
+            rule = "inside and reward are of an experiment that shows a bandit alone, score of any other"
+            yield f"{place}.measure: found {claim.measure!r}; {rule}"
+        elif of_bandit and (claim.lower == "data" or claim.higher.action_samples or claim.lower.action_samples):
+            yield f"{place}: a bandit's actions are drawn one by one; compare two variants, without action_samples"
 
 
 def _check_vary(where: str, vary: dict[str, tuple[Any, ...]]) -> Any:

@@ -244,7 +244,10 @@ class StudyPlan:
             "version": versions.REPORT,
             "study": {"name": self.name, "description": study.description, "seeds": list(self.seeds)},
             "report": self.params.report.model_dump(mode="json"),
-            "experiments": {name: item.model_dump(mode="json", include=shown) for name, item in experiments.items()},
+            "experiments": {
+                name: item.model_dump(mode="json", include=shown | ({"claims"} if item.claims else set()))
+                for name, item in experiments.items()
+            },
             "cells": [
                 [cell.experiment, cell.task, cell.variant, cell.group.name]
                 + [evaluation.fingerprint for evaluation in cell.evaluations]
@@ -280,6 +283,7 @@ def study_plan(params: Params, name: str) -> StudyPlan:
     )
     _check_window(params, name, cells)
     _check_bandits(params, name, cells)
+    _check_claims(params, name, cells)
     return StudyPlan(name, params, cells, study.seeds)
 
 
@@ -364,6 +368,20 @@ def _check_bandits(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
             )
 
 
+def _check_claims(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
+    evaluated = {cell.experiment: [item.action_samples for item in cell.evaluations] for cell in cells}
+    for name, counts in evaluated.items():
+        for index, claim in enumerate(params.experiments[name].claims):
+            for side in (claim.higher, claim.lower):
+                asked = None if side == "data" else side.action_samples
+                if asked is not None and asked not in counts:
+                    raise UserError(
+                        f"params.yaml: experiments.{name}.claims[{index}]: {asked} action samples, but studies.{study} "
+                        f"evaluates {', '.join(map(str, counts))}. Add {asked} to evaluation.action_samples there, or "
+                        "change the claim."
+                    )
+
+
 def _cells(params: Params, study: str, name: str, tasks: Iterable[str]) -> Iterator[Cell]:
     """The cells of some of an experiment's tasks."""
     experiment = params.experiments[name]
@@ -382,7 +400,7 @@ def _variants(experiment: Experiment) -> dict[str, dict[str, Any]]:
         return {name: overrides.model_dump(exclude_unset=True) for name, overrides in experiment.variants.items()}
     assert experiment.vary is not None  # the schema lets one of the two be absent
     ((key, values),) = experiment.vary.items()
-    return {str(value).lower() if isinstance(value, bool) else str(value): {key: value} for value in values}
+    return {name: {key: value} for name, value in zip(experiment.variant_names, values, strict=True)}
 
 
 def _evaluations(

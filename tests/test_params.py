@@ -122,6 +122,24 @@ def test_a_preset_that_does_not_exist(project: Project) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        (
+            {"higher": {"variant": "sofd"}, "lower": "data"},
+            "experiments.main.claims[0].higher.variant: no variant 'sofd'; allowed: soft. Did you mean 'soft'?",
+        ),
+        (
+            {"higher": {"variant": "soft"}, "lower": {"variant": "soft"}, "measure": "inside"},
+            "experiments.main.claims[0].measure: found 'inside'; inside and reward are of an experiment that shows a "
+            "bandit alone, score of any other",
+        ),
+    ],
+)
+def test_a_claim_that_cannot_be_measured(claim: dict[str, Any], said: str, project: Project) -> None:
+    assert problem(project.set("experiments.main.claims", [{"says": "It works", **claim}])) == said
+
+
 def test_the_quick_study_needs_no_download(committed: Params) -> None:
     sources = {cell.group.dataset.source for cell in study_plan(committed, "quick").cells}
     assert sources == {"collect", "bandit"}

@@ -115,6 +115,22 @@ def test_the_list_of_settings_is_complete() -> None:
     assert OTHER.keys() == Preset.model_fields.keys()
 
 
+def test_a_claim_about_action_samples_that_are_not_evaluated(project: Project) -> None:
+    side = {"variant": "soft", "action_samples": 7}
+    project.set("experiments.main.claims", [{"says": "More", "higher": side, "lower": "data"}])
+    said = r"experiments.main.claims\[0\]: 7 action samples, but studies.tiny evaluates 1, 3. Add 7 to evaluation"
+    with pytest.raises(UserError, match=said):
+        project.plan()
+
+
+def test_claims_are_part_of_the_page_alone(project: Project) -> None:
+    before = project.plan()
+    project.set("experiments.main.claims", [{"says": "It works", "higher": {"variant": "soft"}, "lower": "data"}])
+    after = project.plan()
+    assert after.runs() == before.runs()
+    assert after.fingerprint != before.fingerprint
+
+
 def test_a_preset_gives_settings_and_what_stands_beside_it_counts_more(project: Project) -> None:
     plain = project.set("tasks.pendulum.settings", {"eta": 0.5, "discount": 0.9, "lcb_coefficient": 0.5}).group()
     project.set("presets", {"some": {"eta": 0.5, "discount": 0.8, "lcb_coefficient": 0.5}})

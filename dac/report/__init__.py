@@ -33,7 +33,7 @@ def render(data: ReportData, directory: Path) -> list[Path]:
             method.
     """
     # Plotting libraries take a second to import, and the plan imports the dataclasses of this package.
-    from dac.report import figures, page, published, statistics, tables
+    from dac.report import claims, figures, page, published, statistics, tables
 
     refuse_mixed_datasets(data)
     for experiment in data.experiments:
@@ -43,6 +43,10 @@ def render(data: ReportData, directory: Path) -> list[Path]:
     summaries = [statistics.summarise(data, experiment) for experiment in data.experiments]
     made = [tables.experiment_tables(data, summary) for summary in summaries]
     paths: list[Path] = []
+    found = [finding for summary in summaries for finding in claims.findings(data, summary)]
+    shown = claims.claims_table(found, data.settings.confidence) if found else None
+    if shown:
+        paths += shown.write(directory / "tables")
     for summary, its_tables in zip(summaries, made, strict=True):
         for table in its_tables:
             paths += table.write(directory / "tables")
@@ -51,7 +55,7 @@ def render(data: ReportData, directory: Path) -> list[Path]:
         "tables/provenance.csv": tables.csv_bytes(tables.provenance_frame(data.runs)),
         "curves.csv": tables.csv_bytes(curve_frame(summaries)),
         "metrics.json": (json.dumps(metrics(data, summaries), indent=2, ensure_ascii=False) + "\n").encode(),
-        "README.md": page.page(data, summaries, made).encode(),
+        "README.md": page.page(data, summaries, made, shown).encode(),
     }
     for name, content in texts.items():
         (directory / name).write_bytes(content)

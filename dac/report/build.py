@@ -82,6 +82,7 @@ def _experiment(plan: StudyPlan, name: str) -> Experiment:
         varied=next(iter(settings.vary)) if settings.vary else None,
         show=settings.show,
         published=settings.published,
+        claims=settings.claims,
     )
 
 

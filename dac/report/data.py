@@ -11,6 +11,7 @@ import pandas as pd
 
 from dac.bandit import Behaviour
 from dac.errors import UserError
+from dac.params import Claim
 
 SHOW = ("scores", "curves", "comparison", "sweep", "action_samples", "bandit")
 
@@ -38,7 +39,8 @@ class Experiment:
 
     `tasks` and `variants` are in display order. `varied` names the setting on the x axis of a sweep and is
     None where the variants are not values of one setting. `show` holds members of `SHOW`. `published` lists
-    the methods of `published_scores.csv` that stand beside this study's scores, on comparable tasks only.
+    the methods of `published_scores.csv` that stand beside this study's scores, on comparable tasks only. `claims` is
+    what it is to show, see `report.claims`.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Experiment:
     varied: str | None
     show: tuple[str, ...]
     published: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [item for item in self.show if item not in SHOW]

@@ -16,11 +16,14 @@ from dac.report.tables import Table
 _IMAGE_FORMATS = ("png", "svg")
 
 
-def page(data: ReportData, summaries: Sequence[Summary], made: Sequence[Sequence[Table]]) -> str:
-    """The whole page as Markdown; `made` holds the tables of every summary."""
+def page(
+    data: ReportData, summaries: Sequence[Summary], made: Sequence[Sequence[Table]], claims: Table | None = None
+) -> str:
+    """The whole page as Markdown; `made` holds the tables of every summary, `claims` that of what it is to show."""
     parts = [
         f"# {data.study}",
         data.description.strip(),
+        f"## What it shows\n\n{_table(claims)}" if claims else "",
         _contents(data.experiments),
         protocol(data, summaries),
     ]

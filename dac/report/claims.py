@@ -1,0 +1,181 @@
+"""What a study is to show: claims of params.yaml, each a difference of two measured numbers, and whether it holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from dac.params import Claim, ClaimSide
+from dac.report import bandit, tables
+from dac.report.data import ReportData, select
+from dac.report.statistics import Summary, action_sample_scores
+from dac.report.tables import Table, Text
+
+Array = npt.NDArray[np.float64]
+
+HOLDS, FAILS, UNDECIDED = "holds", "FAILS", "undecided"
+_UNITS = {"score": "score", "inside": "% inside the support", "reward": "mean reward"}
+_DIGITS = {"score": 1, "inside": 1, "reward": 3}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim on one task, as measured.
+
+    Attributes:
+        higher, lower: (seeds,) what the claim compares; a single number for the data's mean.
+        difference, low, high: of the means, with its confidence interval; NaN bounds for a single seed.
+        verdict: `holds` where the whole interval is above zero, `FAILS` where it is below, else `undecided`.
+    """
+
+    claim: Claim
+    task: str
+    higher: Array
+    lower: Array
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        return HOLDS if self.low > 0 else FAILS if self.high < 0 else UNDECIDED
+
+
+def findings(data: ReportData, summary: Summary) -> Iterator[Finding]:
+    """The claims of an experiment on each of its tasks."""
+    experiment = summary.experiment
+    if not experiment.claims:
+        return
+    drawn = None if experiment.shows_scores else bandit.measures(data, experiment)
+    kept = action_sample_scores(select(data.evaluations, experiment.name))
+    for claim in experiment.claims:
+        for task in experiment.tasks:
+            frames = (drawn, kept, summary.run_scores)
+            higher = _values(claim, claim.higher, task, frames)
+            lower = (
+                np.array([data.task_number(task, "data_score_mean")])
+                if claim.lower == "data"
+                else _values(claim, claim.lower, task, frames)
+            )
+            paired = claim.lower != "data" and claim.lower.variant == claim.higher.variant
+            low, high = interval(higher, lower, data.settings.confidence, paired=paired)
+            yield Finding(claim, task, higher, lower, float(higher.mean() - lower.mean()), low, high)
+
+
+def _values(
+    claim: Claim, side: ClaimSide, task: str, frames: tuple[pd.DataFrame | None, pd.DataFrame, pd.DataFrame]
+) -> Array:
+    """One number per seed, in the order of the seeds."""
+    drawn, kept, scores = frames
+    frame, column = (drawn, claim.measure) if drawn is not None else (scores, "score")
+    if side.action_samples is not None:
+        frame = kept[kept["action_samples"] == side.action_samples]
+    rows = frame[(frame["task"] == task) & (frame["variant"] == side.variant)].sort_values("seed")
+    return rows[column].to_numpy(dtype=np.float64)
+
+
+def interval(higher: Array, lower: Array, confidence: float, *, paired: bool) -> tuple[float, float]:
+    """Student's interval of a difference of means: Welch's for independent seeds, of the differences where paired.
+
+    Args:
+        higher: (n,) with n >= 1. lower: (m,), or a single number that is known exactly.
+        paired: both are of the same runs, in the same order.
+
+    Returns:
+        its bounds; NaN where a single seed, or a value that is not finite, leaves none.
+    """
+    if len(higher) < 2 or not (np.isfinite(higher).all() and np.isfinite(lower).all()):
+        return math.nan, math.nan
+    difference = float(higher.mean() - lower.mean())
+    if paired or len(lower) == 1:
+        if np.ptp(higher - lower) == 0:
+            return difference, difference  # no seed differs from another
+        found = stats.ttest_1samp(higher - lower, 0.0).confidence_interval(confidence)
+    elif np.ptp(higher) == np.ptp(lower) == 0:
+        return difference, difference
+    else:
+        found = stats.ttest_ind(higher, lower, equal_var=False).confidence_interval(confidence)
+    return float(found.low), float(found.high)
+
+
+def claims_table(found: Sequence[Finding], settings_confidence: float) -> Table:
+    """All claims of a study with both numbers, their difference with its interval, and the verdict."""
+    rows = [
+        (
+            Text(item.claim.says),
+            Text(item.task),
+            Text(f"{_side(item.claim.higher)} {_mean(item.higher, item.claim.measure)}"),
+            Text(f"{_side(item.claim.lower)} {_mean(item.lower, item.claim.measure)}"),
+            Text(_difference(item)),
+            Text(item.verdict, bold=item.verdict != HOLDS),
+        )
+        for item in found
+    ]
+    records = [
+        {
+            "claim": item.claim.says,
+            "task": item.task,
+            "measure": item.claim.measure,
+            "higher": _side(item.claim.higher),
+            "higher_mean": item.higher.mean(),
+            "lower": _side(item.claim.lower),
+            "lower_mean": item.lower.mean(),
+            "seeds": len(item.higher),
+            "difference": item.difference,
+            "low": item.low,
+            "high": item.high,
+            "verdict": item.verdict,
+        }
+        for item in found
+    ]
+    percent = f"{100 * settings_confidence:g} %"
+    return Table(
+        name="claims",
+        caption="What this study is to show, and whether it does.",
+        header=("Claim", "Task", "Higher", "Lower", f"Difference [{percent}]", "Verdict"),
+        rows=tuple(rows),
+        frame=pd.DataFrame(records),
+        notes=(
+            f"{HOLDS}: the whole interval of the difference is above zero; {FAILS}: below; else {UNDECIDED}. Intervals "
+            "are Student's over seeds: Welch's between variants, of the seeds' differences where both numbers are of "
+            "the same runs.",
+            tables.MEAN_STD,
+        ),
+    )
+
+
+def _side(side: ClaimSide | str) -> str:
+    if isinstance(side, str):
+        return "the data"
+    return side.variant if side.action_samples is None else f"{side.variant}, N_a {side.action_samples}"
+
+
+def _mean(values: Array, measure: str) -> str:
+    digits = _DIGITS[measure]
+    mean = f"{values.mean():.{digits}f}" if np.isfinite(values).all() else tables.NONE
+    spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 and np.isfinite(values).all() else ""
+    return f"{mean}{spread}{' %' if measure == 'inside' else ''}"
+
+
+def _difference(item: Finding) -> str:
+    digits = _DIGITS[item.claim.measure]
+    if not math.isfinite(item.difference):
+        return tables.NONE
+    if math.isnan(item.low):
+        return f"{item.difference:+.{digits}f}"
+    return f"{item.difference:+.{digits}f} [{item.low:.{digits}f}, {item.high:.{digits}f}]"
+
+
+def lines(table: pd.DataFrame) -> list[str]:
+    """A study's claims for a terminal, one line each, from `tables/claims.csv`."""
+    return [
+        f"{row.verdict:9s} {row.claim} ({row.task}): {row.higher} {row.higher_mean:.4g}, {row.lower} "
+        f"{row.lower_mean:.4g}, difference {row.difference:+.4g} [{row.low:.4g}, {row.high:.4g}] over {row.seeds} seeds"
+        for row in table.itertuples()
+    ]

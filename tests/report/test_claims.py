@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dac.params import Claim
+from dac.report import claims, render
+from dac.report.data import Experiment, ReportData
+from dac.report.statistics import summarise
+
+Build = Callable[..., ReportData]
+
+
+def claim(higher: dict[str, Any], lower: Any, **changes: Any) -> Claim:
+    return Claim.model_validate({"says": "One is above another", "higher": higher, "lower": lower, **changes})
+
+
+BC_ABOVE_SOFT = claim({"variant": "bc_only"}, {"variant": "soft"})
+MORE_SAMPLES = claim({"variant": "soft", "action_samples": 4}, {"variant": "soft", "action_samples": 1})
+ABOVE_DATA = claim({"variant": "soft"}, "data")
+
+
+def found(data: ReportData) -> list[claims.Finding]:
+    return list(claims.findings(data, summarise(data, data.experiments[0])))
+
+
+def test_each_claim_is_measured_on_each_task(build: Build, experiment: Callable[..., Experiment]) -> None:
+    items = found(build([experiment(claims=(BC_ABOVE_SOFT, ABOVE_DATA))]))
+    assert [(item.claim, item.task) for item in items] == [
+        (BC_ABOVE_SOFT, "hopper-medium-v2"),
+        (BC_ABOVE_SOFT, "own_hopper"),
+        (ABOVE_DATA, "hopper-medium-v2"),
+        (ABOVE_DATA, "own_hopper"),
+    ]
+    # By `conftest.score`, over the last two evaluations: 50 + 2 len(variant) + seed² + 2.5 + 0.25.
+    assert items[0].lower.tolist() == [60.75, 61.75, 64.75, 69.75]
+    assert items[0].difference == 6.0
+    assert items[2].lower.tolist() == [44.3]
+    assert items[2].difference == pytest.approx(64.25 - 44.3)
+
+
+def test_action_samples_are_of_the_kept_policies(build: Build, experiment: Callable[..., Experiment]) -> None:
+    item = found(build([experiment(claims=(MORE_SAMPLES,))]))[0]
+    assert (item.higher - item.lower).tolist() == [2.0] * 4  # conftest adds log2(N_a)
+    assert (item.low, item.high, item.verdict) == (2.0, 2.0, "holds")
+
+
+@pytest.mark.parametrize(
+    ("higher", "lower", "paired", "expected"),
+    [
+        # t(0.975, 2) = 4.3027 and s/√3 = 1/√3 for 1, 2, 3
+        ([1.0, 2.0, 3.0], [0.0], False, (2.0 - 4.302653 / math.sqrt(3), 2.0 + 4.302653 / math.sqrt(3))),
+        # Welch: equal variances of 1, df = 4, t = 2.7764
+        (
+            [11.0, 12.0, 13.0],
+            [1.0, 2.0, 3.0],
+            False,
+            (10 - 2.776445 * math.sqrt(2 / 3), 10 + 2.776445 * math.sqrt(2 / 3)),
+        ),
+        ([11.0, 12.0, 14.0], [1.0, 2.0, 3.0], True, (31 / 3 - 4.302653 / 3, 31 / 3 + 4.302653 / 3)),
+        ([5.0, 5.0], [3.0, 3.0], False, (2.0, 2.0)),
+        ([5.0], [3.0], False, (math.nan, math.nan)),
+        ([5.0, math.inf], [3.0, 2.0], False, (math.nan, math.nan)),
+    ],
+)
+def test_intervals(higher: list[float], lower: list[float], paired: bool, expected: tuple[float, float]) -> None:
+    bounds = claims.interval(np.array(higher), np.array(lower), 0.95, paired=paired)
+    assert bounds == pytest.approx(expected, abs=1e-5, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.1, 2.0, "holds"), (-2.0, -0.1, "FAILS"), (-0.1, 2.0, "undecided"), (math.nan, math.nan, "undecided")],
+)
+def test_verdicts(low: float, high: float, verdict: str) -> None:
+    assert claims.Finding(ABOVE_DATA, "task", np.ones(3), np.zeros(1), 1.0, low, high).verdict == verdict
+
+
+def test_the_page_opens_with_what_it_shows_also_where_it_does_not(
+    build: Build, experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    wrong = claim({"variant": "soft"}, {"variant": "bc_only"}, says="Soft is above BC")
+    spread = [experiment(tasks=("hopper-medium-v2",), claims=(MORE_SAMPLES, wrong))]
+    render(build(spread), tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert text.index("## What it shows") < text.index("## Protocol")
+    table = pd.read_csv(tmp_path / "tables/claims.csv")
+    assert table["verdict"].tolist() == ["holds", "undecided"]
+    assert table["difference"].tolist() == [2.0, -6.0]
+    first, second = claims.lines(table)
+    assert first == (
+        "holds     One is above another (hopper-medium-v2): soft, N_a 4 66.25, soft, N_a 1 64.25, difference +2 [2, 2] "
+        "over 4 seeds"
+    )
+    assert second.endswith(f"[{table['low'][1]:.4g}, {table['high'][1]:.4g}] over 4 seeds")
+
+
+def test_without_claims_there_is_no_such_section(build: Build, tmp_path: Path) -> None:
+    render(build(), tmp_path)
+    assert "What it shows" not in (tmp_path / "README.md").read_text()
+    assert not (tmp_path / "tables/claims.csv").exists()
