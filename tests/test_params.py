@@ -403,7 +403,9 @@ RECIPE = "collect.InvertedPendulum-v5"
     ("place", "value", "said"),
     [
         ("levels.mediun", {"at_step": 1},
-         "levels.mediun: found 'mediun'; allowed: medium, medium-replay, expert. Did you mean 'medium'?"),
+         "levels.mediun: found 'mediun'; allowed: medium, medium-replay, expert, mixed. Did you mean 'medium'?"),
+        ("levels.mixed", {"at_step": 1},
+         "levels.mixed: SAC has no such level, recorded policies have; allowed: medium, medium-replay, expert"),
         ("levels.medium-replay", {}, "levels.medium-replay: give exactly one of at_step and at_return"),
         ("levels.medium-replay", {"at_step": 1, "at_return": 2.0},
          "levels.medium-replay: give exactly one of at_step and at_return"),
@@ -418,6 +420,49 @@ RECIPE = "collect.InvertedPendulum-v5"
 )  # fmt: skip
 def test_a_recipe_that_cannot_be_followed(place: str, value: Any, said: str, project: Project) -> None:
     assert problem(project.set(f"{RECIPE}.{place}", value)) == f"{RECIPE}.{said}"
+
+
+POLICIES = {"files": ["Pendulum-v1-5000"], "noise": [0.0, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("sac", {"steps": 5},
+         ": give exactly one of sac (it trains and is recorded) and policies (recorded ones, with noise)"),
+        ("policies", None,
+         ": give exactly one of sac (it trains and is recorded) and policies (recorded ones, with noise)"),
+        ("policies.files", [], ".policies.files: found []; tuple should have at least 1 item after validation, not 0"),
+        ("policies.files", ["Pendulum-v1-50000"],
+         ".policies.files[0]: no recorded policy 'Pendulum-v1-50000'; allowed: HalfCheetah-v5-12500, "
+         "HalfCheetah-v5-17500, Pendulum-v1-2000, Pendulum-v1-5000. Did you mean 'Pendulum-v1-5000'? Or give a file of "
+         "your own, which ends in .safetensors"),
+        ("policies.files", ["Pendulum-v1-5000", "Pendulum-v1-5000"],
+         ".policies.files[1]: 'Pendulum-v1-5000' stands twice; each may stand once"),
+        ("policies.noise", [0.5, 0.25], ".policies.noise: found [0.5, 0.25]; the first must not exceed the second"),
+        ("policies.noise", [0.0, 1.5], ".policies.noise.1: found 1.5; input should be less than or equal to 1"),
+        ("policies.noises", [0.0, 1.0],
+         ".policies.noises: unknown key; allowed: files, mixture, noise. Did you mean 'noise'?"),
+        ("policies.mixture", "blended",
+         ".policies.mixture: found 'blended'; allowed: replace, blend. Did you mean 'blend'?"),
+        ("levels.expert", {"transitions": 5}, ".levels.expert: recorded policies have no such level; allowed: mixed"),
+        ("levels.mixed", {}, ".levels.mixed.transitions: found None; is required"),
+        ("levels.mixed", {"transitions": 5, "at_step": 3},
+         ".levels.mixed: at_step and at_return are SAC's; recorded policies take transitions alone"),
+    ],
+)  # fmt: skip
+def test_a_recipe_of_policies_that_cannot_be_followed(place: str, value: Any, said: str, project: Project) -> None:
+    project.set("collect.Pendulum-v1", {"policies": dict(POLICIES), "levels": {"mixed": {"transitions": 50}}})
+    assert problem(project.set(f"collect.Pendulum-v1.{place}", value)) == f"collect.Pendulum-v1{said}"
+
+
+def test_a_recipe_of_policies(project: Project) -> None:
+    levels = {"mixed": {"transitions": 50}}
+    files = ["Pendulum-v1-5000", "~/mine.safetensors"]
+    project.set("collect.Pendulum-v1", {"policies": {"files": files, "noise": [0, 1]}, "levels": levels})
+    recipe = project.load().collect["Pendulum-v1"]
+    assert recipe.policies is not None and recipe.sac is None
+    assert (recipe.policies.files, recipe.policies.noise) == (tuple(files), (0.0, 1.0))
 
 
 @pytest.mark.parametrize(
