@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import PARAMS, Project
+from tiny import PARAMS, Project, write_rows
 
 from dac import params
 from dac.errors import UserError
@@ -129,6 +130,45 @@ def test_the_quick_study_needs_no_download(committed: Params) -> None:
 
 def test_the_quick_study_works_in_float32_on_any_processor(committed: Params) -> None:
     assert {cell.group.values["precision"] for cell in study_plan(committed, "quick").cells} == {"fp32"}
+
+
+def test_the_data_of_the_quick_study_depend_on_no_machines_rounding(committed: Params) -> None:
+    """Recorded policies or what is drawn, never a training."""
+    datasets = {cell.group.dataset for cell in study_plan(committed, "quick").cells}
+    collected = [dataset.name.rpartition("/")[0] for dataset in datasets if dataset.source == "collect"]
+    assert sorted(collected) == ["HalfCheetah-v5", "Pendulum-v1"]
+    assert all(committed.collect[env].policies is not None for env in collected)
+
+
+def test_the_tasks_of_the_quick_study_choose_their_reward_scaling(committed: Params) -> None:
+    tasks = {cell.task for cell in study_plan(committed, "quick").cells}
+    assert all("reward_scaling" in committed.tasks[task].model_fields_set for task in tasks)
+
+
+def test_values_settle_within_the_steps_of_the_preset_for_small_data(committed: Params) -> None:
+    cells = [cell for cell in study_plan(committed, "quick").cells if cell.experiment == "quick_guidance"]
+    for values in (cell.group.values for cell in cells):
+        assert 1 / (values["target_rate"] * (1 - values["discount"])) == pytest.approx(1000)
+        assert (values["steps"], values["eta_lr"], values["eta"]) == (5000, 0.0, 0.03)
+
+
+DOCUMENTED = [*re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tasks.md").read_text(), re.DOTALL)]
+
+
+@pytest.mark.parametrize("text", DOCUMENTED, ids=["own-data", "recorded-policies"])
+def test_an_example_of_the_documentation_is_taken_as_it_stands(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = params.parse((ROOT / "params.yaml").read_text())
+    for section, entries in params.parse(text).items():
+        content[section] |= entries
+    loaded = params.validated(content)
+    assert "reward_scaling" in loaded.tasks["mine"].model_fields_set
+    if "mine" in loaded.studies:
+        write_rows(Path("data/mine.hdf5"), observation_dim=3)
+        values = [cell.group.values for cell in study_plan(loaded, "mine").cells]
+        assert [(value["steps"], value["guidance"]) for value in values] == [(5000, "soft"), (5000, "none")]
 
 
 def test_the_bandit_study_has_the_papers_settings(committed: Params) -> None:
