@@ -111,9 +111,9 @@ def _shapes_of(job: Job, params: Params, device: torch.device, seconds: float) -
             yield _environment(job.group.env, seconds)
         case Collect():
             yield _environment(job.env, seconds)
-            sac = params.collect[job.env].sac.model_dump(mode="json")
-            key = speeds.collection_shape(job.env, sac)
-            yield Shape(key, lambda: _collection(job.env, sac, seconds))
+            if recipe := params.collect[job.env].sac:
+                sac = recipe.model_dump(mode="json")
+                yield Shape(speeds.collection_shape(job.env, sac), lambda: _collection(job.env, sac, seconds))
         case _:
             return
 

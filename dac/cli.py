@@ -65,9 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     command = add("fetch", _fetch, "bring data here: download, check, convert")
     command.add_argument("what", help="a task of params.yaml, one of D4RL's ids, or minari:<id>")
     command.add_argument("--dataset", help="refuse if the task's dataset has another fingerprint than this")
-    command = add("collect", _collect, "collect datasets: train SAC in an environment and record it")
+    command = add("collect", _collect, "collect datasets: train SAC, or roll out recorded policies, and record them")
     command.add_argument("env")
     command.add_argument("--datasets", required=True, help="fingerprints joined by '-'")
+    _add_behaviours(add("behaviours", _behaviours, "train SAC and record its policies, for a recipe's `policies`"))
     command = add("train", _train, "train a pack of runs of one group")
     _add_pack(command)
     command = add("evaluate", _evaluate, "evaluate a pack of runs of one group")
@@ -105,6 +106,13 @@ def _add_pack(command: argparse.ArgumentParser) -> None:
     command.add_argument("group", help="<label>-<fp>: the name of the group's folder under results/runs/<task>/")
     command.add_argument("--seeds", required=True, help="joined by '-'")
     command.add_argument("--threads", type=int, default=1)
+
+
+def _add_behaviours(command: argparse.ArgumentParser) -> None:
+    command.add_argument("env", help="Gymnasium id")
+    command.add_argument("--steps", type=int, nargs="+", required=True, help="steps of SAC to record it at, ascending")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--folder", type=Path, default=Path("behaviours"), help="where the files go")
 
 
 def _seeds(options: argparse.Namespace) -> list[int]:
@@ -203,6 +211,12 @@ def _collect(options: argparse.Namespace) -> None:
     from dac.datasets import loading
 
     loading.collect(parameters.load(), options.env, options.datasets.split("-"))
+
+
+def _behaviours(options: argparse.Namespace) -> None:
+    from dac.datasets import behaviour_training
+
+    behaviour_training.record(options.env, options.steps, options.folder, options.seed, print)
 
 
 def _train(options: argparse.Namespace) -> None:

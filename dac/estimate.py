@@ -33,6 +33,8 @@ PASS_SECONDS = 1.1e-4
 UPDATE_PASSES = 13
 # A step of SAC, which trains two critics and the actor: all of its passes.
 SAC_PASSES = 24
+# A step of a recorded policy, its noise, rounding and recording included.
+RECORDED_POLICY_SECONDS = 1.5e-4
 MAKE_SECONDS = 0.002
 # Where nothing is known: a download depends on the network, the page on how much is in it.
 FETCH_SECONDS = 60.0
@@ -163,6 +165,8 @@ def collection_seconds(job: Collect, params: Params, speed: Calibration) -> floa
     recipe = params.collect[job.env]
     sac, env = recipe.sac, environment_named(job.env, speed)
     levels = [recipe.levels[name] for name in job.levels]  # type: ignore[index]
+    if sac is None:
+        return sum((level.transitions or 0) * (RECORDED_POLICY_SECONDS + env["step"]) for level in levels)
     cost = _sac_step(job.env, sac.model_dump(mode="json"), env["step"], speed)
     steps = max(sac.steps if level.at_step is None else level.at_step for level in levels)
     learning = max(0, steps - sac.learning_starts)
@@ -249,4 +253,5 @@ def _transitions(group: Group, params: Params) -> int:
         return TRANSITIONS
     env, _, name = dataset.name.rpartition("/")
     level = params.collect[env].levels[name]  # type: ignore[index]
-    return level.transitions or level.at_step or params.collect[env].sac.steps
+    sac = params.collect[env].sac
+    return level.transitions or level.at_step or (sac.steps if sac else TRANSITIONS)

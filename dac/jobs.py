@@ -23,7 +23,7 @@ class Fetch:
 
 @dataclass(frozen=True)
 class Collect:
-    """Train SAC in an environment until the last of some levels is taken."""
+    """Train SAC in an environment until the last of some levels is taken, or roll out recorded policies for them."""
 
     name: str
     env: str
@@ -70,7 +70,7 @@ def jobs(plan: StudyPlan, runs: Iterable[Run], *, missing: bool) -> list[Job]:
 
 
 def data_job(dataset: Dataset) -> str:
-    """Name of the job that makes a dataset; collections that share a SAC training share it."""
+    """Name of the job that makes a dataset; those that are collected in one go share it."""
     return f"collect {dataset.collection}" if dataset.source == "collect" else f"fetch {dataset.id}"
 
 

@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from dac.datasets.catalog import BANDIT_ENV, BANDIT_SETS
+from dac.datasets.catalog import BANDIT_ENV, BANDIT_SETS, recorded_policies
 from dac.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
@@ -32,6 +32,7 @@ StudyName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Temperature = Annotated[float, Field(ge=0, le=1000)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 # Rules of the workflow and folders of the store under results/: a study of that name could not be asked for, and its
@@ -151,8 +152,22 @@ class SacSettings(Section):
     eval_episodes: PositiveInt = 5
 
 
+class PolicySettings(Section):
+    """Recorded policies that are rolled out with noise for the data of a `collect:` dataset.
+
+    `noise`: an episode's share p of noise is drawn between these two. `mixture`: an action is a uniform one instead
+    with probability p (`replace`), or (1 - p) of the policy's and p of a uniform one (`blend`).
+    """
+
+    files: Annotated[tuple[str, ...], Field(min_length=1)]
+    noise: tuple[Share, Share] = (0.0, 1.0)
+    mixture: Literal["replace", "blend"] = "replace"
+
+
 class CollectLevel(Section):
-    """One dataset of a collection: taken at a step of SAC, or when its evaluated return reaches a threshold."""
+    """One dataset of a collection: taken at a step of SAC, or when its evaluated return reaches a threshold; or so many
+    transitions of recorded policies.
+    """
 
     at_step: PositiveInt | None = None
     at_return: float | None = None
@@ -160,11 +175,12 @@ class CollectLevel(Section):
 
 
 class CollectRecipe(Section):
-    """How the data of one environment are collected; the recipe is the identity of its datasets."""
+    """How the data of one environment are collected, by SAC or by recorded policies; the recipe is their identity."""
 
     seed: Seed = 0
-    sac: SacSettings
-    levels: dict[Literal["medium", "medium-replay", "expert"], CollectLevel]
+    sac: SacSettings | None = None
+    policies: PolicySettings | None = None
+    levels: dict[Literal["medium", "medium-replay", "expert", "mixed"], CollectLevel]
 
 
 Preset: type[Section] = create_model(  # type: ignore[call-overload]
@@ -421,15 +437,47 @@ def _overrides(params: Params) -> Any:
 
 
 def _check_recipe(where: str, recipe: CollectRecipe) -> Any:
+    if (recipe.sac is None) == (recipe.policies is None):
+        yield f"{where}: give exactly one of sac (it trains and is recorded) and policies (recorded ones, with noise)"
+    elif recipe.sac is not None:
+        yield from _check_sac_levels(where, recipe.sac, recipe)
+    elif recipe.policies is not None:
+        yield from _check_policies(where, recipe.policies, recipe)
+
+
+def _check_sac_levels(where: str, sac: SacSettings, recipe: CollectRecipe) -> Any:
     for level, settings in recipe.levels.items():
         place = f"{where}.levels.{level}"
+        if level == "mixed":
+            yield f"{place}: SAC has no such level, recorded policies have; allowed: medium, medium-replay, expert"
+            continue
         if (settings.at_step is None) == (settings.at_return is None):
             yield f"{place}: give exactly one of at_step and at_return"
-        if settings.at_step is not None and settings.at_step > recipe.sac.steps:
-            yield f"{place}.at_step: found {settings.at_step}; must not exceed sac.steps, {recipe.sac.steps}"
+        if settings.at_step is not None and settings.at_step > sac.steps:
+            yield f"{place}.at_step: found {settings.at_step}; must not exceed sac.steps, {sac.steps}"
         if (level == "medium-replay") != (settings.transitions is None):
             rule = "has none: it is the replay buffer so far" if level == "medium-replay" else "is required"
             yield f"{place}.transitions: found {settings.transitions}; {rule}"
+
+
+def _check_policies(where: str, policies: PolicySettings, recipe: CollectRecipe) -> Any:
+    low, high = policies.noise
+    if low > high:
+        yield f"{where}.policies.noise: found {[low, high]}; the first must not exceed the second"
+    known = recorded_policies()
+    for index, name in enumerate(policies.files):
+        if not name.endswith(".safetensors") and name not in known:
+            found = f"{where}.policies.files[{index}]: no recorded policy {name!r}"
+            yield f"{found}; {closest(name, known)} Or give a file of your own, which ends in .safetensors"
+    yield from _duplicates(f"{where}.policies.files", policies.files)
+    for level, settings in recipe.levels.items():
+        place = f"{where}.levels.{level}"
+        if level != "mixed":
+            yield f"{place}: recorded policies have no such level; allowed: mixed"
+        elif settings.at_step is not None or settings.at_return is not None:
+            yield f"{place}: at_step and at_return are SAC's; recorded policies take transitions alone"
+        elif settings.transitions is None:
+            yield f"{place}.transitions: found None; is required"
 
 
 def _check_task(where: str, task: Task, params: Params) -> Any:

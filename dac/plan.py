@@ -23,11 +23,13 @@ from dac.datasets.catalog import (
     d4rl_file,
     environment_of,
     minari_returns,
+    policy_file,
     reference_returns,
 )
 from dac.datasets.lock import compare_if_here, locked_file
 from dac.datasets.lock import entry as locked_entry
 from dac.errors import UserError
+from dac.hashing import sha256_of
 from dac.params import (
     AgentSettings,
     EvaluationSettings,
@@ -108,9 +110,9 @@ class Dataset:
 
     @property
     def collection(self) -> str:
-        """Fingerprint of the SAC training that it is taken from; datasets that share it are collected in one go."""
+        """Fingerprint of the SAC training or the policies that it is from; datasets that share it are made together."""
         recipe = json.loads(self.identity)
-        return fingerprint({key: recipe[key] for key in ("env", "seed", "sac", "version")})
+        return fingerprint({key: value for key, value in recipe.items() if key not in ("source", "level", "taken")})
 
 
 @dataclass(frozen=True)
@@ -538,15 +540,7 @@ def dataset_named(params: Params, dataset_id: str) -> Dataset:
     """The dataset of an id as a task has it, `<source>:<name>`; errors as of `dataset_of`, but for D4RL's files."""
     source, _, name = dataset_id.partition(":")
     if source == "collect":
-        env, _, level = name.rpartition("/")
-        recipe = params.collect[env]
-        identity: dict[str, Any] = {
-            "env": env,
-            "seed": recipe.seed,
-            "sac": recipe.sac.model_dump(mode="json"),
-            "level": level,
-            "taken": recipe.levels[level].model_dump(mode="json"),  # type: ignore[index]
-        }
+        identity = _collected_identity(params, *name.rpartition("/")[::2])
     elif source == "bandit":
         identity = {"set": name}
     elif source == "minari":
@@ -556,6 +550,29 @@ def dataset_named(params: Params, dataset_id: str) -> Dataset:
     else:
         identity = {"sha256": locked_file(dataset_id, Path(name))["sha256"]}
     return Dataset(source, name, canonical({"source": source, "version": versions.DATASET[source], **identity}))
+
+
+def _collected_identity(params: Params, env: str, level: str) -> dict[str, Any]:
+    recipe = params.collect[env]
+    shared: dict[str, Any] = {"env": env, "seed": recipe.seed, "level": level}
+    taken = recipe.levels[level].model_dump(mode="json")  # type: ignore[index]
+    if recipe.policies is None:
+        assert recipe.sac is not None  # the schema lets one of the two be absent
+        return {**shared, "sac": recipe.sac.model_dump(mode="json"), "taken": taken}
+    hashes = [_policy_sha256(env, name) for name in recipe.policies.files]
+    policies = {**recipe.policies.model_dump(mode="json", exclude={"files"}), "sha256": hashes}
+    return {**shared, "policies": policies, "taken": {"transitions": taken["transitions"]}}
+
+
+def _policy_sha256(env: str, name: str) -> str:
+    path = policy_file(name)
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise UserError(
+            f"collect.{env}.policies.files: {path} is not readable ({error.strerror}). Put it there or correct the "
+            "path, which counts from params.yaml's folder; `dac behaviours ENV` records such files."
+        ) from None
 
 
 def minari_dataset(dataset_id: str) -> Dataset:

@@ -96,8 +96,9 @@ def job_shapes(job: Job, params: Params) -> list[str]:
             ]
             return [*acting_shapes, speeds.environment_shape(job.group.env)]
         case Collect():
-            sac = params.collect[job.env].sac.model_dump(mode="json")
-            return [speeds.environment_shape(job.env), speeds.collection_shape(job.env, sac)]
+            sac = params.collect[job.env].sac
+            trained = [speeds.collection_shape(job.env, sac.model_dump(mode="json"))] if sac else []
+            return [speeds.environment_shape(job.env), *trained]
         case Fetch():
             return []
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tiny import COMPUTE, Project, publish, publish_study
 
-from dac import envs, estimate, provenance, speeds, store
+from dac import envs, estimate, planning, provenance, speeds, store
 from dac.agent import AgentConfig, initial_run_state
 from dac.errors import UserError
 from dac.jobs import Collect, Evaluate, Train, jobs
@@ -103,6 +103,25 @@ def test_seconds_of_a_collection(project: Project) -> None:
     expected = 100 * 0.125 + 200 * 0.5 + evaluations + 150 * (0.25 + 0.125)
     assert estimate.collection_seconds(expert, params, speed) == pytest.approx(expected)
     assert estimate.collection_seconds(expert, params, SPEED) > 200 * PASS
+
+
+def test_seconds_of_recorded_policies(project: Project) -> None:
+    recipe = {"policies": {"files": ["Pendulum-v1-5000"]}, "levels": {"mixed": {"transitions": 4000}}}
+    project.set("collect.Pendulum-v1", recipe)
+    project.set("tasks.replay", {"dataset": "collect:Pendulum-v1/mixed", "reference_returns": [-1250, -120]})
+    plan = project.set("experiments.main.tasks", ["replay"]).plan()
+    collect = next(job for job in jobs(plan, plan.runs(), missing=True) if isinstance(job, Collect))
+    assert (collect.env, collect.levels) == ("Pendulum-v1", ("mixed",))
+    measured = {speeds.environment_shape("Pendulum-v1"): {"step": 0.125, "make": 1.0, "limit": 200.0}}
+    seconds = estimate.collection_seconds(collect, plan.params, replace(SPEED, measured=measured))
+    assert seconds == pytest.approx(4000 * (0.125 + estimate.RECORDED_POLICY_SECONDS))
+    # 4000 rows of 3 + 3 observations, an action, a reward and an end, in float32.
+    more = estimate.pack_bytes(plan.cells[0].group, 1, plan.params)
+    fewer = estimate.pack_bytes(
+        plan.cells[0].group, 1, project.set("collect.Pendulum-v1.levels.mixed.transitions", 3000).load()
+    )
+    assert more - fewer == 1000 * (3 + 3 + 1 + 2) * 4
+    assert planning.job_shapes(collect, plan.params) == [speeds.environment_shape("Pendulum-v1")]
 
 
 def test_jobs_of_a_study(project: Project) -> None:

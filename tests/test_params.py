@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import PARAMS, Project
+from tiny import PARAMS, Project, write_rows
 
 from dac import params
 from dac.errors import UserError
@@ -147,6 +148,45 @@ def test_the_quick_study_needs_no_download(committed: Params) -> None:
 
 def test_the_quick_study_works_in_float32_on_any_processor(committed: Params) -> None:
     assert {cell.group.values["precision"] for cell in study_plan(committed, "quick").cells} == {"fp32"}
+
+
+def test_the_data_of_the_quick_study_depend_on_no_machines_rounding(committed: Params) -> None:
+    """Recorded policies or what is drawn, never a training."""
+    datasets = {cell.group.dataset for cell in study_plan(committed, "quick").cells}
+    collected = [dataset.name.rpartition("/")[0] for dataset in datasets if dataset.source == "collect"]
+    assert sorted(collected) == ["HalfCheetah-v5", "Pendulum-v1"]
+    assert all(committed.collect[env].policies is not None for env in collected)
+
+
+def test_the_tasks_of_the_quick_study_choose_their_reward_scaling(committed: Params) -> None:
+    tasks = {cell.task for cell in study_plan(committed, "quick").cells}
+    assert all("reward_scaling" in committed.tasks[task].model_fields_set for task in tasks)
+
+
+def test_values_settle_within_the_steps_of_the_preset_for_small_data(committed: Params) -> None:
+    cells = [cell for cell in study_plan(committed, "quick").cells if cell.experiment == "quick_guidance"]
+    for values in (cell.group.values for cell in cells):
+        assert 1 / (values["target_rate"] * (1 - values["discount"])) == pytest.approx(1000)
+        assert (values["steps"], values["eta_lr"], values["eta"]) == (5000, 0.0, 0.03)
+
+
+DOCUMENTED = [*re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tasks.md").read_text(), re.DOTALL)]
+
+
+@pytest.mark.parametrize("text", DOCUMENTED, ids=["own-data", "recorded-policies"])
+def test_an_example_of_the_documentation_is_taken_as_it_stands(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = params.parse((ROOT / "params.yaml").read_text())
+    for section, entries in params.parse(text).items():
+        content[section] |= entries
+    loaded = params.validated(content)
+    assert "reward_scaling" in loaded.tasks["mine"].model_fields_set
+    if "mine" in loaded.studies:
+        write_rows(Path("data/mine.hdf5"), observation_dim=3)
+        values = [cell.group.values for cell in study_plan(loaded, "mine").cells]
+        assert [(value["steps"], value["guidance"]) for value in values] == [(5000, "soft"), (5000, "none")]
 
 
 def test_the_bandit_study_has_the_papers_settings(committed: Params) -> None:
@@ -421,7 +461,9 @@ RECIPE = "collect.InvertedPendulum-v5"
     ("place", "value", "said"),
     [
         ("levels.mediun", {"at_step": 1},
-         "levels.mediun: found 'mediun'; allowed: medium, medium-replay, expert. Did you mean 'medium'?"),
+         "levels.mediun: found 'mediun'; allowed: medium, medium-replay, expert, mixed. Did you mean 'medium'?"),
+        ("levels.mixed", {"at_step": 1},
+         "levels.mixed: SAC has no such level, recorded policies have; allowed: medium, medium-replay, expert"),
         ("levels.medium-replay", {}, "levels.medium-replay: give exactly one of at_step and at_return"),
         ("levels.medium-replay", {"at_step": 1, "at_return": 2.0},
          "levels.medium-replay: give exactly one of at_step and at_return"),
@@ -436,6 +478,49 @@ RECIPE = "collect.InvertedPendulum-v5"
 )  # fmt: skip
 def test_a_recipe_that_cannot_be_followed(place: str, value: Any, said: str, project: Project) -> None:
     assert problem(project.set(f"{RECIPE}.{place}", value)) == f"{RECIPE}.{said}"
+
+
+POLICIES = {"files": ["Pendulum-v1-5000"], "noise": [0.0, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("sac", {"steps": 5},
+         ": give exactly one of sac (it trains and is recorded) and policies (recorded ones, with noise)"),
+        ("policies", None,
+         ": give exactly one of sac (it trains and is recorded) and policies (recorded ones, with noise)"),
+        ("policies.files", [], ".policies.files: found []; tuple should have at least 1 item after validation, not 0"),
+        ("policies.files", ["Pendulum-v1-50000"],
+         ".policies.files[0]: no recorded policy 'Pendulum-v1-50000'; allowed: HalfCheetah-v5-12500, "
+         "HalfCheetah-v5-17500, Pendulum-v1-2000, Pendulum-v1-5000. Did you mean 'Pendulum-v1-5000'? Or give a file of "
+         "your own, which ends in .safetensors"),
+        ("policies.files", ["Pendulum-v1-5000", "Pendulum-v1-5000"],
+         ".policies.files[1]: 'Pendulum-v1-5000' stands twice; each may stand once"),
+        ("policies.noise", [0.5, 0.25], ".policies.noise: found [0.5, 0.25]; the first must not exceed the second"),
+        ("policies.noise", [0.0, 1.5], ".policies.noise.1: found 1.5; input should be less than or equal to 1"),
+        ("policies.noises", [0.0, 1.0],
+         ".policies.noises: unknown key; allowed: files, mixture, noise. Did you mean 'noise'?"),
+        ("policies.mixture", "blended",
+         ".policies.mixture: found 'blended'; allowed: replace, blend. Did you mean 'blend'?"),
+        ("levels.expert", {"transitions": 5}, ".levels.expert: recorded policies have no such level; allowed: mixed"),
+        ("levels.mixed", {}, ".levels.mixed.transitions: found None; is required"),
+        ("levels.mixed", {"transitions": 5, "at_step": 3},
+         ".levels.mixed: at_step and at_return are SAC's; recorded policies take transitions alone"),
+    ],
+)  # fmt: skip
+def test_a_recipe_of_policies_that_cannot_be_followed(place: str, value: Any, said: str, project: Project) -> None:
+    project.set("collect.Pendulum-v1", {"policies": dict(POLICIES), "levels": {"mixed": {"transitions": 50}}})
+    assert problem(project.set(f"collect.Pendulum-v1.{place}", value)) == f"collect.Pendulum-v1{said}"
+
+
+def test_a_recipe_of_policies(project: Project) -> None:
+    levels = {"mixed": {"transitions": 50}}
+    files = ["Pendulum-v1-5000", "~/mine.safetensors"]
+    project.set("collect.Pendulum-v1", {"policies": {"files": files, "noise": [0, 1]}, "levels": levels})
+    recipe = project.load().collect["Pendulum-v1"]
+    assert recipe.policies is not None and recipe.sac is None
+    assert (recipe.policies.files, recipe.policies.noise) == (tuple(files), (0.0, 1.0))
 
 
 @pytest.mark.parametrize(

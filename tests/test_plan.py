@@ -9,7 +9,9 @@ import pytest
 from tiny import Project
 
 from dac import plan, versions
+from dac.datasets.catalog import policy_file
 from dac.errors import UserError
+from dac.hashing import sha256_of
 from dac.params import AgentSettings, Preset, TrainingSettings
 from dac.plan import Cell, Dataset, Evaluation, Group, Run, StudyPlan, canonical, fingerprint
 
@@ -397,6 +399,58 @@ def test_the_identity_of_a_collected_dataset_is_the_recipe_of_its_level(project:
     for place, value in {"levels.medium-replay.at_step": 100, "seed": 1, "sac.batch_size": 32}.items():
         changed = Project().set(f"{COLLECTION}.{place}", value)
         assert dataset(changed).fingerprint != before.fingerprint, place
+
+
+def test_the_golden_identity_of_a_collected_dataset(project: Project) -> None:
+    """As runs that are published have it, byte for byte."""
+    found = dataset(project)
+    assert found.identity == (
+        '{"env":"InvertedPendulum-v5","level":"medium-replay","sac":{"batch_size":256,"buffer_size":1000000,'
+        '"eval_episodes":5,"eval_interval":1000,"gamma":0.99,"gradient_steps":1,"hidden_sizes":[256,256],'
+        '"learning_rate":0.0003,"learning_starts":100,"steps":300,"tau":0.005,"train_freq":1},"seed":0,'
+        '"source":"collect","taken":{"at_return":null,"at_step":200,"transitions":null},"version":1}'
+    )
+    assert (found.fingerprint, found.collection) == ("da7d83c02956", "97e2e08b37de")
+
+
+def policies_of(project: Project, **policies: Any) -> Project:
+    """The project with its collected task on recorded policies in Pendulum."""
+    recipe = {"policies": {"files": ["Pendulum-v1-5000"], "noise": [0, 1], **policies}}
+    project.set("collect.Pendulum-v1", {**recipe, "levels": {"mixed": {"transitions": 50}}})
+    return project.set("tasks.replay", {"dataset": "collect:Pendulum-v1/mixed", "reference_returns": [-1250, -120]})
+
+
+def test_the_identity_of_recorded_policies_is_their_contents(project: Project) -> None:
+    found = dataset(policies_of(project))
+    policy = policy_file("Pendulum-v1-5000")
+    assert json.loads(found.identity) == {
+        "source": "collect",
+        "version": 1,
+        "env": "Pendulum-v1",
+        "seed": 0,
+        "policies": {"noise": [0.0, 1.0], "mixture": "replace", "sha256": [sha256_of(policy)]},
+        "level": "mixed",
+        "taken": {"transitions": 50},
+    }
+    assert found.path == Path(f"results/datasets/Pendulum-v1-mixed-{found.fingerprint}")
+    # A file of one's own with the same contents gives the same data, and other contents others.
+    shutil.copy(policy, "mine.safetensors")
+    assert dataset(policies_of(project, files=["mine.safetensors"])) == found
+    shutil.copy(policy_file("Pendulum-v1-2000"), "mine.safetensors")
+    other = dataset(policies_of(project, files=["mine.safetensors"]))
+    assert other.fingerprint != found.fingerprint
+    assert other.collection != found.collection
+    for change in ({"noise": [0, 0.5]}, {"mixture": "blend"}):
+        assert dataset(policies_of(project, **change)).fingerprint != found.fingerprint
+
+
+def test_a_policys_file_that_is_not_there(project: Project) -> None:
+    said = (
+        r"params.yaml: tasks.replay.dataset: collect.Pendulum-v1.policies.files: behaviours/none.safetensors is not "
+        r"readable \(No such file or directory\). Put it there or correct the path, which counts from params.yaml's"
+    )
+    with pytest.raises(UserError, match=said):
+        dataset(policies_of(project, files=["behaviours/none.safetensors"]))
 
 
 def test_levels_of_one_training_share_their_collection(project: Project) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from dac.errors import UserError
 
 REFERENCE_FOLDER = Path(__file__).resolve().parent.parent / "reference"
+BEHAVIOURS_FOLDER = Path(__file__).resolve().parent.parent / "behaviours"
 
 # Behaviour sets of the two-dimensional bandit (dac.bandit), and its expected rewards that are scores 0 and 100: of
 # uniform actions, and of the best action.
@@ -176,3 +177,13 @@ def _returns() -> dict[str, tuple[float, float]]:
         return {
             row["d4rl_id"]: (float(row["ref_min_score"]), float(row["ref_max_score"])) for row in csv.DictReader(stream)
         }
+
+
+def recorded_policies() -> list[str]:
+    """Names of the recorded policies that come with the program (`dac.datasets.behaviours`)."""
+    return sorted(path.stem for path in BEHAVIOURS_FOLDER.glob("*.safetensors"))
+
+
+def policy_file(name: str) -> Path:
+    """The file of a recorded policy: one that comes with the program, or a path, relative to params.yaml's folder."""
+    return Path(name).expanduser() if name.endswith(".safetensors") else BEHAVIOURS_FOLDER / f"{name}.safetensors"

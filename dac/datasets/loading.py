@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from dac import bandit, locking, store
-from dac.datasets import checks, convert, d4rl, folder, lock, minari, recorded_env
+from dac.datasets import behaviours, checks, convert, d4rl, folder, lock, minari, mixture, recorded_env
 from dac.datasets import collect as collecting
-from dac.datasets.catalog import d4rl_file, minari_returns
+from dac.datasets.catalog import d4rl_file, minari_returns, policy_file
 from dac.datasets.transitions import RawDataset, content_hash
 from dac.errors import UserError
 from dac.params import Params
@@ -199,10 +199,10 @@ def _references(dataset_id: str, facts: Mapping[str, Any]) -> list[float] | None
 
 
 def collect(params: Params, env: str, fingerprints: list[str]) -> None:
-    """Collect datasets of one environment by their fingerprints, with one SAC training for all.
+    """Collect datasets of one environment by their fingerprints, with one SAC training for all, or recorded policies.
 
     Raises:
-        UserError: params.yaml no longer describes one of them.
+        UserError: params.yaml no longer describes one of them, or a policy's file is not usable.
         Interrupted: SIGTERM or SIGINT came; the same call goes on from there.
     """
     tasks = (name for name, task in params.tasks.items() if task.dataset.startswith(f"collect:{env}/"))
@@ -218,8 +218,17 @@ def collect(params: Params, env: str, fingerprints: list[str]) -> None:
         wanted = [known[name] for name in fingerprints if store.dataset_problem(known[name])]
         if wanted:
             levels = {dataset.name.rpartition("/")[2]: dataset.path for dataset in wanted}
-            recipe = params.collect[env].model_dump(mode="json")
-            seconds = params.compute.checkpoint_seconds
-            collecting.collect(env, recipe, levels, store.WORK / collection, LOG.info, checkpoint_seconds=seconds)
+            _collect_levels(params, env, levels, store.WORK / collection)
     for dataset in wanted:
         store.journal("collect", dataset=dataset.id)
+
+
+def _collect_levels(params: Params, env: str, levels: Mapping[str, Path], work: Path) -> None:
+    settings = params.collect[env]
+    recipe = {key: value for key, value in settings.model_dump(mode="json").items() if value is not None}
+    if settings.policies is None:
+        seconds = params.compute.checkpoint_seconds
+        collecting.collect(env, recipe, levels, work, LOG.info, checkpoint_seconds=seconds)
+    else:
+        policies = [behaviours.load(policy_file(name)) for name in settings.policies.files]
+        mixture.collect(env, recipe, policies, levels, LOG.info)

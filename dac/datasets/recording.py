@@ -81,7 +81,9 @@ class Recorder(gym.Wrapper[FloatArray, Any, FloatArray, Any]):
         returns = self._returns[-count:]
         return float(np.mean(returns)) if returns else float("nan")
 
-    def write(self, directory: Path, dataset_id: str, description: str) -> None:
+    def write(
+        self, directory: Path, dataset_id: str, description: str, algorithm: str = "SAC (Stable-Baselines3)"
+    ) -> None:
         """Write what was recorded as the Minari dataset in `directory`; an episode still running is cut off there."""
         episodes = list(self._episodes)
         if self._running["rewards"]:
@@ -89,7 +91,7 @@ class Recorder(gym.Wrapper[FloatArray, Any, FloatArray, Any]):
             episodes[-1]["truncations"][-1] = not episodes[-1]["terminations"][-1]
         buffers = (EpisodeBuffer(id=number, infos={}, **episode) for number, episode in enumerate(episodes))
         spaces = (self.env.observation_space, self.env.action_space)
-        facts = {"algorithm_name": "SAC (Stable-Baselines3)", "description": description}
+        facts = {"algorithm_name": algorithm, "description": description}
         minari.write(directory, dataset_id, buffers, spaces, facts, self.env.spec)
 
     def stop(self) -> None:

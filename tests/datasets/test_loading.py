@@ -331,3 +331,62 @@ def test_a_recipe_that_changed_since_the_job_was_planned(recipe: Project) -> Non
     with pytest.raises(UserError, match=f"its recipe for {ENV} no longer gives {old[1]}. Nothing was written"):
         loading.collect(changed, ENV, old)
     assert not Path("results").exists()
+
+
+# Data of recorded policies
+
+
+@pytest.fixture
+def policies(project: Project) -> Project:
+    """A project whose task `replay` is on 450 steps of a recorded policy in Pendulum."""
+    recipe = {"policies": {"files": ["Pendulum-v1-5000"]}, "levels": {"mixed": {"transitions": 450}}}
+    project.set("collect.Pendulum-v1", recipe)
+    return project.set("tasks.replay", {"dataset": "collect:Pendulum-v1/mixed", "reference_returns": [-1250, -120]})
+
+
+def test_recorded_policies_are_collected_from_the_command_line(policies: Project) -> None:
+    dataset = plan.dataset_of(policies.load(), "replay")
+    assert main(["collect", "Pendulum-v1", "--datasets", dataset.fingerprint]) == 0
+    assert store.dataset_problem(dataset) is None
+    assert loading.load(dataset)[0].observations.shape == (450, 3)
+    recipe = json.loads((dataset.path / "dataset.json").read_text())["recipe"]
+    assert recipe == {
+        "seed": 0,
+        "policies": {"files": ["Pendulum-v1-5000"], "noise": [0.0, 1.0], "mixture": "replace"},
+        "levels": {"mixed": {"at_step": None, "at_return": None, "transitions": 450}},
+    }
+    before = (dataset.path / "dataset.json").stat().st_mtime_ns
+    assert main(["collect", "Pendulum-v1", "--datasets", dataset.fingerprint]) == 0
+    assert (dataset.path / "dataset.json").stat().st_mtime_ns == before
+    assert len(store.JOURNAL.read_text().splitlines()) == 1
+
+
+def test_a_study_on_recorded_policies_trains(policies: Project) -> None:
+    """From the recipe to the scores, with a policy that was recorded here."""
+    assert main(["behaviours", "Pendulum-v1", "--steps", "40", "60", "--folder", "mine"]) == 0
+    assert sorted(path.name for path in Path("mine").iterdir()) == [
+        "Pendulum-v1-40.safetensors", "Pendulum-v1-60.safetensors",
+    ]  # fmt: skip
+    policies.set("collect.Pendulum-v1.policies.files", ["Pendulum-v1-5000", "mine/Pendulum-v1-60.safetensors"])
+    policies.set("experiments.main.tasks", ["replay"])
+    study = policies.plan()
+    group = study.cells[0].group
+    assert main(["collect", "Pendulum-v1", "--datasets", group.dataset.fingerprint]) == 0
+    assert main(["train", "replay", group.name, "--seeds", "0-1"]) == 0
+    assert all(store.run_problem(run) is None for run in study.runs())
+
+
+def test_steps_that_do_not_ascend(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.load()
+    assert main(["behaviours", "Pendulum-v1", "--steps", "60", "40"]) == 1
+    said = "dac: --steps: found 60 40; give whole numbers from 1 on, in ascending order.\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_policys_file_that_is_something_else(policies: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.safetensors").write_text("something else")
+    policies.set("collect.Pendulum-v1.policies.files", ["mine.safetensors"])
+    dataset = plan.dataset_of(policies.load(), "replay")
+    assert main(["collect", "Pendulum-v1", "--datasets", dataset.fingerprint]) == 1
+    assert "dac: mine.safetensors: not readable as a recorded policy" in capsys.readouterr().err
+    assert not dataset.path.exists()
