@@ -11,7 +11,7 @@ BENCH_NAME ?= calibration-$(shell uname -n)
 # The quick study: collects data, trains, evaluates, writes results/quick/README.md.
 quick: $(READY)
 	@snakemake quick --cores all --show-failed-logs --quiet host reason
-	@echo "Read results/quick/README.md"
+	@python -m dac claims quick
 
 test: $(READY)
 	pytest -n 2 --dist loadgroup
