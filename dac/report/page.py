@@ -216,15 +216,19 @@ def _mixed_simulators(runs: pd.DataFrame) -> str:
     """A warning where episodes of one task were simulated by different versions; empty where none were."""
     lines = []
     for task, group in runs.groupby("task", sort=False):
-        found = {name for names in group["simulator"] for name in names.split("; ")} - {"not recorded"}
-        if len(found) > 1:
-            lines.append(f"- {task}: {'; '.join(sorted(found))}")
+        packages: dict[str, set[str]] = {}
+        for named in "; ".join(group["simulator"]).replace("; ", ", ").split(", "):
+            package, _, version = named.rpartition(" ")
+            packages.setdefault(package, set()).add(version)
+        # Of what is not recorded nothing is known.
+        mixed = [f"{name} {' and '.join(sorted(found))}" for name, found in packages.items() if len(found) > 1]
+        lines += [f"- {task}: {', '.join(mixed)}"] if mixed else []
     if not lines:
         return ""
     head = (
-        "**Different simulators.** Episodes of these tasks are of different versions, so that their scores may differ"
+        "**Different simulators.** Episodes of one task are of different versions, for which alone scores may differ:"
     )
-    return "\n".join([f"{head} for that reason alone:", "", *lines])
+    return "\n".join([head, "", *lines])
 
 
 def _run_table(data: ReportData, experiment: Experiment) -> str:

@@ -74,11 +74,14 @@ def test_episodes_of_different_simulators_are_named(study: ReportData, tmp_path:
     render(study, tmp_path)
     assert "Different simulators" not in (tmp_path / "README.md").read_text()
     of_task = study.runs["task"] == "own_hopper"
+    study.runs.loc[of_task & (study.runs["seed"] == 2), "simulator"] = "not recorded; gymnasium 1, mujoco 3"
+    render(study, tmp_path)
+    assert "Different simulators" not in (tmp_path / "README.md").read_text()
     study.runs.loc[of_task & (study.runs["seed"] == 1), "simulator"] = "mujoco 3; mujoco 4"
     render(study, tmp_path)
     text = (tmp_path / "README.md").read_text()
     assert "**Different simulators.**" in text
-    assert "\n- own_hopper: mujoco 3; mujoco 4\n" in text
+    assert "\n- own_hopper: mujoco 3 and 4\n" in text
     assert "- hopper-medium-v2: mujoco" not in text
 
 
