@@ -34,7 +34,7 @@ UPDATE_PASSES = 13
 # A step of SAC, which trains two critics and the actor: all of its passes.
 SAC_PASSES = 24
 # A step of a recorded policy, its noise, rounding and recording included.
-RECORDED_POLICY_SECONDS = 1.5e-4
+RECORDED_POLICY_SECONDS = 5e-5
 MAKE_SECONDS = 0.002
 # Where nothing is known: a download depends on the network, the page on how much is in it.
 FETCH_SECONDS = 60.0
