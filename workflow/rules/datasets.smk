@@ -14,7 +14,7 @@ rule collect:
     params:
         dac=DAC,
     message:
-        "Collect data in {wildcards.env}: train SAC and record it"
+        "Collect data in {wildcards.env}"
     shell:
         "{params.dac} collect {wildcards.env} --datasets {wildcards.datasets} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
