@@ -55,7 +55,7 @@ def test_params_edited_while_dvc_repro_runs(base: Project, tmp_path: Path) -> No
     status, output = once_trained(project, process, lambda: project.set_param(SEEDS, [0, 1, 2, 3, 4]))
     assert status != 0, output
     assert "changed while DVC's stage runs ran: study mini lacks" in output
-    assert "Run `dvc repro` again" in output
+    assert "run `dvc repro` again" in output
     assert UP_TO_DATE not in project.succeed("dvc", "status")
     assert project.make("dvc").trained == sorted(
         name for group in ("replay/lcb0.5", "replay/min", "expert/lcb1") for name in runs(group, 4)
