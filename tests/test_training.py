@@ -295,9 +295,13 @@ def after_submitting(step: int, act: Callable[[Overlapped], None]) -> Iterator[N
     submit = Overlapped.submit
 
     def submit_and_act(self: Overlapped, when: int, states: list[dict[str, torch.Tensor]]) -> None:
+        if when != step:
+            submit(self, when, states)
+            return
+        os.kill(self.pid, signal.SIGSTOP)  # so that it is pending, however fast the process is
         submit(self, when, states)
-        if when == step:
-            act(self)
+        act(self)
+        os.kill(self.pid, signal.SIGCONT)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Overlapped, "submit", submit_and_act)
