@@ -16,7 +16,7 @@ from dac import devices, provenance, store
 from dac.datasets.catalog import BANDIT_ENV
 from dac.envs import normalised_score
 from dac.params import ComputeSettings
-from dac.plan import Evaluation, Group, Run, evaluation_steps
+from dac.plan import Evaluation, Group, Run, kept_steps
 from dac.policies import load_policies
 from dac.rollouts import Rollouts, evaluation_workers, worker_processes
 
@@ -48,12 +48,10 @@ def evaluate(
 def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device, workers: int) -> None:
     group, seeds = runs[0].group, [run.seed for run in runs]
     started = time.monotonic()
-    values = group.values
     evaluated = {run: store.read_run(run)["files"] for run in runs}
-    kept = evaluation_steps(values["steps"], values["eval_interval"])[-values["kept_policies"] :]
     frames = []
     with contextlib.closing(Rollouts(group.env, len(runs), evaluation.episodes, device, workers)) as rollouts:
-        for step in kept:
+        for step in kept_steps(group.values):
             policy = load_policies(group, runs, step, device)
             episodes = rollouts.evaluate(
                 policy, seeds, "evaluate", step, evaluation.action_samples, evaluation.temperature

@@ -269,6 +269,11 @@ def evaluation_steps(steps: int, interval: int) -> list[int]:
     return sorted({*range(0, steps, interval), steps})
 
 
+def kept_steps(values: Mapping[str, Any]) -> list[int]:
+    """Steps whose policies are kept, the last evaluations', from the resolved settings of a group."""
+    return evaluation_steps(values["steps"], values["eval_interval"])[-values["kept_policies"] :]
+
+
 def study_plan(params: Params, name: str) -> StudyPlan:
     """Resolve a study into its cells.
 

@@ -32,7 +32,7 @@ from dac.errors import UserError
 from dac.evaluator import CurveTask, Evaluator, evaluator
 from dac.pack import Pack
 from dac.params import ComputeSettings
-from dac.plan import Group, Run, evaluation_steps
+from dac.plan import Group, Run, evaluation_steps, kept_steps
 from dac.policies import agent_config, policy_name
 from dac.rollouts import evaluation_workers
 from dac.signals import Interrupted, StopRequest, stop_request
@@ -108,7 +108,7 @@ class _Trainer:
         self.action_dim = self.transitions.actions.shape[1]
         self._check_dimensions()
         self.evaluated = evaluation_steps(self.values["steps"], self.values["eval_interval"])
-        self.kept = set(self.evaluated[-self.values["kept_policies"] :])
+        self.kept = set(kept_steps(self.values))
         self.stop = StopRequest()
         self.together: int | None = None  # most runs that train at once; None: all
         self.checkpointed = time.monotonic()

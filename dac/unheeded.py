@@ -31,7 +31,8 @@ def notices(params: Params, study: str) -> list[str]:
 
 def _anchors(text: str) -> list[str]:
     """A sentence about the anchors that are used in a YAML text; none where there are none."""
-    used = {event.anchor: event.start_mark.line + 1 for event in YAML(pure=True).parse(text) if _is_alias(event)}
+    events = YAML(pure=True).parse(text)
+    used = {event.anchor: event.start_mark.line + 1 for event in events if isinstance(event, AliasEvent)}
     if not used:
         return []
     places = ", ".join(f"*{name} (line {line})" for name, line in used.items())
@@ -39,10 +40,6 @@ def _anchors(text: str) -> list[str]:
         f"params.yaml uses YAML anchors: {places}. `dvc exp run -S` does not follow them: it changes all users of an "
         "anchor, or none, in silence. Write the values where they belong, or name them once under presets."
     ]
-
-
-def _is_alias(event: object) -> bool:
-    return isinstance(event, AliasEvent)
 
 
 def _committed() -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from dac.datasets import minari
 from dac.datasets.transitions import RawDataset, content_hash, episode_returns, statistics
 from dac.errors import UserError
-from dac.hashing import sha256_of
+from dac.store import file_entry
 
 DESCRIPTION_FILE = "dataset.json"
 _EPISODE_BYTES = 16_000  # what an episode of Minari's takes on the disk besides its arrays, measured on recordings
@@ -49,7 +49,7 @@ def publish(
             "sha256": content_hash(raw),
             **statistics(raw),
             "episode_returns": [float(value) for value in episode_returns(raw)],
-            "files": {name: _entry(temporary / name) for name in _files(temporary)},
+            "files": {name: file_entry(temporary / name) for name in _files(temporary)},
         }
         (temporary / DESCRIPTION_FILE).write_text(json.dumps(content, indent=2) + "\n")
         if directory.exists():
@@ -89,10 +89,6 @@ def size_on_disk(arrays: int, episodes: int) -> float:
 def _files(directory: Path) -> list[str]:
     data = directory / "data"  # may be a link, which rglob would not enter
     return sorted(f"data/{path.relative_to(data)}" for path in data.rglob("*") if path.is_file())
-
-
-def _entry(path: Path) -> dict[str, Any]:
-    return {"size": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def load(directory: Path) -> RawDataset:

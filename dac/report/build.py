@@ -14,7 +14,7 @@ from dac import store
 from dac.bandit import behaviour
 from dac.envs import normalised_score
 from dac.errors import UserError
-from dac.plan import Cell, Evaluation, Run, StudyPlan, evaluation_steps, references
+from dac.plan import Cell, Evaluation, Run, StudyPlan, evaluation_steps, kept_steps, references
 from dac.provenance import device_seconds
 from dac.report import render
 from dac.report.bandit import level_grid
@@ -106,10 +106,9 @@ def _read_curve(run: Run) -> pd.DataFrame:
 
 
 def _read_evaluation(run: Run, evaluation: Evaluation) -> pd.DataFrame:
-    path, values = store.verified_evaluation(run, evaluation), run.group.values
+    path = store.verified_evaluation(run, evaluation)
     frame = pd.read_parquet(path)
-    kept = evaluation_steps(values["steps"], values["eval_interval"])[-values["kept_policies"] :]
-    _check_episodes(path, frame, kept, evaluation.episodes)
+    _check_episodes(path, frame, kept_steps(run.group.values), evaluation.episodes)
     if set(frame["seed"]) != {run.seed} or set(frame["action_samples"]) != {evaluation.action_samples}:
         raise UserError(
             f"{path}: its rows are of another run or another N_a. Delete the file and start snakemake again."

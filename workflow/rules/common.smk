@@ -31,11 +31,8 @@ PENDING = pending.Pending(PARAMS)
 
 # `dvc exp run -S` edits params.yaml by itself, so nobody sees that an edit changes nothing.
 if os.environ.get("DVC_STAGE") == "datasets":
-    print(
-        *or_explain(unheeded.notices, PARAMS, PARAMS.dvc_study),
-        sep="\n",
-        file=sys.stderr,
-    )
+    for notice in or_explain(unheeded.notices, PARAMS, PARAMS.dvc_study):
+        print(notice, file=sys.stderr)
 
 
 def pending_report(study):
