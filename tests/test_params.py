@@ -135,6 +135,18 @@ def test_a_preset_that_does_not_exist(project: Project) -> None:
             "experiments.main.claims[0].measure: found 'inside'; inside and reward are of an experiment that shows a "
             "bandit alone, score of any other",
         ),
+        (
+            {"higher": {"variant": "soft"}, "lower": "data", "tasks": ["pendulum", "replay"]},
+            "experiments.main.claims[0].tasks[1]: 'replay' is no task of this experiment; allowed: pendulum.",
+        ),
+        (
+            {"higher": {"variant": "soft"}, "lower": "data", "tasks": ["pendulum", "pendulum"]},
+            "experiments.main.claims[0].tasks[1]: 'pendulum' stands twice; each may stand once",
+        ),
+        (
+            {"higher": {"variant": "soft"}, "lower": "data", "tasks": []},
+            "experiments.main.claims.0.tasks: found []; tuple should have at least 1 item after validation, not 0",
+        ),
     ],
 )
 def test_a_claim_that_cannot_be_measured(claim: dict[str, Any], said: str, project: Project) -> None:
