@@ -125,12 +125,14 @@ def _seeds(options: argparse.Namespace) -> list[int]:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from dac import planning
+    from dac import dual_ascent, planning
 
     params = parameters.load()
     studies = [options.study] if options.study else list(params.studies)
     for study in studies:
         print(planning.describe(params, study, options.calibrate))
+        for notice in dual_ascent.notices(plan.study_plan(params, study)):
+            print(f"{notice}\n")
 
 
 def _why(options: argparse.Namespace) -> None:
