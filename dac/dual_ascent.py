@@ -46,9 +46,8 @@ def _sentence(plan: StudyPlan, cell: Cell, others: int) -> str:
     return (
         f"params.yaml: {setting_place(plan.params, plan.name, cell, 'steps')}: found {values['steps']} with eta "
         f"{values['eta']:g} and eta_lr {values['eta_lr']:g} ({cell.variant} on {cell.task}{more}); usual are "
-        f"{_usual(cell)} ({USUAL} · eta / eta_lr) and more. In fewer, the dual ascent lets the policy go as far from "
-        "the data as bc_threshold allows, however little Q has settled (docs/tasks.md, Settings). Fix eta: "
-        f"{_advice(plan.params)}."
+        f"{_usual(cell)} ({USUAL} · eta / eta_lr) and more. In fewer, eta, the weight of the data against Q, may not "
+        f"find its level in time (docs/tasks.md, Settings). Fix eta: {_advice(plan.params)}."
     )
 
 
