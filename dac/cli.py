@@ -272,9 +272,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _claims(options: argparse.Namespace) -> None:
-    import pandas as pd
-
-    from dac.report import claims
+    from dac import verdicts
 
     params = parameters.load()
     study = plan.study_plan(params, options.study)
@@ -284,7 +282,7 @@ def _claims(options: argparse.Namespace) -> None:
     table = directory / "tables/claims.csv"
     if not table.is_file():
         raise UserError(f"params.yaml: no experiment of studies.{options.study} has claims.")
-    print("\n".join(claims.lines(pd.read_csv(table))))
+    print("\n".join(verdicts.lines(table)))
     figures = sorted((directory / "figures").glob("*.png"))
     print(f"Read {directory}/README.md" + (f"; the first figure is {figures[0]}" if figures else ""))
 
