@@ -19,7 +19,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from dac import checkpoint, devices, envs, locking, provenance, store
 from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise, initial_run_state
@@ -34,6 +33,7 @@ from dac.pack import Pack
 from dac.params import ComputeSettings
 from dac.plan import Group, Run, evaluation_steps, kept_steps
 from dac.policies import agent_config, policy_name
+from dac.progress import Bar
 from dac.rollouts import evaluation_workers
 from dac.signals import Interrupted, StopRequest, stop_request
 
@@ -212,7 +212,7 @@ class _Trainer:
         data = self._device_data()
         log_interval = max(1, min(1000, self.values["eval_interval"] // 2))
         stepping, first = time.monotonic(), agent.step
-        progress = tqdm(
+        progress = Bar(
             total=self.values["steps"],
             initial=agent.step,
             unit="step",
@@ -223,7 +223,7 @@ class _Trainer:
             evaluations = held.enter_context(self._evaluator(seeds))
             held.enter_context(progress)
             writers = [held.enter_context(self._writer(state)) for state in states]
-            pack = Pack(agent, states, evaluations, writers, started)
+            pack = Pack(agent, states, evaluations, writers, progress, started)
             held.callback(pack.count_seconds)  # also those of a stretch that the device's memory ended
             frozen = _all_diverged(agent)
             while True:

@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from dac import envs, provenance
 from dac.datasets import folder
 from dac.datasets.recording import Recorder
 from dac.datasets.sac_checkpoint import Checkpoint
 from dac.errors import UserError
+from dac.progress import Bar
 from dac.signals import Interrupted, StopRequest, stop_request
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def collect(
         _torch_threads(threads),
         _random_state(recipe["seed"], "training"),
         Recorder(envs.make(env_id), recording=any(level.transitions is None for level in wanted)) as recorder,
-        tqdm(total=sac.steps, desc=f"SAC on {env_id}", unit="step", disable=None) as bar,
+        Bar(total=sac.steps, desc=f"SAC on {env_id}", unit="step", disable=None) as bar,
         stop_request() as stop,
     ):
         taker = _Taker(env_id, recipe, sac, wanted, recorder, bar, log, stop)
@@ -214,7 +214,7 @@ class _Taker:
         sac: SacRecipe,
         levels: list[Level],
         recorder: Recorder,
-        bar: tqdm[NoReturn],
+        bar: Bar,
         log: Log,
         stop: StopRequest,
     ) -> None:
