@@ -33,19 +33,24 @@ class Display(Live):
         """A heading, behind a bar where there is a share of it that is full, and a line for each running job."""
         top = Table.grid(padding=(0, 1))
         bar = [] if share is None else [ProgressBar(1.0, share, width=BAR_WIDTH)]
-        top.add_row(*bar, Text(heading))
+        top.add_row(*bar, _cut(heading))
         rows = Table.grid(padding=(0, 1))
-        rows.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        rows.add_column()  # what a narrow terminal has no room for is missing here
         for _ in cells(Progress(""))[1:]:
             rows.add_column(no_wrap=True, justify="right")
         for job in jobs:
-            rows.add_row(*map(Text, cells(job)))
+            name, *others = cells(job)
+            rows.add_row(_cut(name), *map(Text, others))
         shown: list[RenderableType] = [top, rows]
         self.update(Group(*shown), refresh=True)
 
     def say(self, line: str) -> None:
         """A line that stays, above the others."""
         self.console.print(Text(line), soft_wrap=True)
+
+
+def _cut(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def cells(job: Progress) -> tuple[str, str, str, str, str]:

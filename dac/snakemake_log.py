@@ -17,16 +17,14 @@ class SnakemakeLog:
 
     Attributes:
         done, total: jobs; the total is 0 until Snakemake has said it, and also where it finds nothing to do.
-        news: lines for the user since the last `take_news`: which job failed, why, and where its log is.
-        failed: whether a job has failed.
     """
 
     def __init__(self, path: Path, folder: Path) -> None:
         self.path = path
         self.done = self.total = 0
-        self.failed = False
-        self.news: list[str] = []
         self._folder = folder
+        self._failures: list[str] = []
+        self._remarks: list[str] = []
         self._stream = path.open(encoding="utf-8", errors="replace")
         self._rest = ""
         self._names: dict[str, str] = {}
@@ -45,14 +43,16 @@ class SnakemakeLog:
         *lines, self._rest = (self._rest + self._stream.read()).split("\n")
         for line in lines:
             if line.startswith(REMARKS):
-                self.news.append(line)
+                self._remarks.append(line)
             for pattern, function in self._patterns:
                 if match := pattern.fullmatch(line):
                     function(*match.groups())
         return self
 
-    def take_news(self) -> list[str]:
-        news, self.news = self.news, []
+    def take_news(self) -> tuple[list[str], list[str]]:
+        """Lines for the user since the last call: which job failed, why, and where its log is; and other remarks."""
+        news = self._failures, self._remarks
+        self._failures, self._remarks = [], []
         return news
 
     def close(self) -> None:
@@ -65,7 +65,7 @@ class SnakemakeLog:
         self.done, self.total = int(done), int(total)
 
     def _on_error(self, rule: str) -> None:
-        self._failing, self.failed = rule, True
+        self._failing = rule
 
     def _on_job(self, number: str) -> None:
         if self._failing is not None:
@@ -73,7 +73,7 @@ class SnakemakeLog:
 
     def _on_log(self, name: str) -> None:
         if self._failing is not None:
-            self.news += [f"Failed: {self._failing}", *reason(self._folder / name), f"    its log: {name}"]
+            self._failures += [f"Failed: {self._failing}", *reason(self._folder / name), f"    its log: {name}"]
             self._failing = None
 
 

@@ -21,6 +21,6 @@ def _line(row: dict[str, str]) -> str:
         for name in ("higher_mean", "lower_mean", "difference", "low", "high")
     )
     return (
-        f"{row['verdict']:9s} {row['claim']} ({row['task']}): {row['higher']} {higher:.4g}, {row['lower']} {lower:.4g}, "
-        f"difference {difference:+.4g} [{low:.4g}, {high:.4g}] over {row['seeds']} seeds"
+        f"{row['verdict']:9s} {row['claim']} ({row['task']}): {row['higher']} {higher:.4g}, "
+        f"{row['lower']} {lower:.4g}, difference {difference:+.4g} [{low:.4g}, {high:.4g}] over {row['seeds']} seeds"
     )

@@ -104,7 +104,7 @@ def _follow(child: subprocess.Popen[bytes], said: SnakemakeLog, folder: Path, st
     if not said.read().total:
         sys.stdout.write(said.path.read_text(errors="replace"))
     else:
-        print(*said.take_news(), _conclusion(said, time.time() - started, status), sep="\n")
+        print(*_news(said, stopping()), _conclusion(said, time.time() - started, status, stopping()), sep="\n")
     return status
 
 
@@ -122,20 +122,27 @@ def _display(
 
     with Display() as display:
         while not _ends(child):
-            for line in said.read().take_news():
+            for line in _news(said, stopping()):
                 display.say(line)
             jobs = f"{said.done} of {said.total} jobs" if said.total else "planning"
-            state = ", stopping: trainings save their states" if stopping() else ""
+            state = ", stopping, states are saved" if stopping() else ""
             heading = f"{jobs}, {duration(time.time() - started)}{state}"
             display.draw(progress.running(folder, since=started), heading, said.done / max(1, said.total))
 
 
-def _conclusion(said: SnakemakeLog, seconds: float, status: int) -> str:
+def _news(said: SnakemakeLog, stopping: bool) -> list[str]:
+    """What Snakemake said since the last time; of jobs that end because the user wants it, not that they failed."""
+    failed, remarks = said.read().take_news()
+    return remarks if stopping else [*failed, *remarks]
+
+
+def _conclusion(said: SnakemakeLog, seconds: float, status: int, stopped: bool) -> str:
     from dac.screen import duration
 
     did = f"{said.done} of {said.total} jobs in {duration(seconds)}"
     if status:
-        did = f"Ended with status {status} after {did}. The same command goes on from there"
+        how = "Stopped" if stopped else f"Ended with status {status}"
+        did = f"{how} after {did}. The same command goes on from there"
     return f"{did}. All lines: {said.path}"
 
 

@@ -57,18 +57,19 @@ def test_a_failed_job_is_told_with_its_reason_and_its_log(log: SnakemakeLog, tmp
     (tmp_path / "logs/a b.log").write_text("04:25:55 step 1\ndac: too few rows\nlower batch_size\n")
     write(log, FAILED)
     assert (log.done, log.total) == (2, 8)
-    assert log.take_news() == [
+    failures = [
         "Failed: Train replay soft, seeds 0-1-2",
         "    dac: too few rows",
         "    lower batch_size",
         "    its log: logs/a b.log",
     ]
-    assert log.take_news() == []
+    assert log.take_news() == (failures, [])
+    assert log.take_news() == ([], [])
 
 
 def test_what_is_not_recorded_is_told(log: SnakemakeLog) -> None:
     write(log, "Touching output file x\ndvc.lock: recorded runs.\n")
-    assert log.take_news() == ["dvc.lock: recorded runs."]
+    assert log.take_news() == ([], ["dvc.lock: recorded runs."])
 
 
 def test_the_reason_is_the_last_error_of_a_log(tmp_path: Path) -> None:

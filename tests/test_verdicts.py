@@ -43,6 +43,8 @@ def test_each_claim_is_a_line(table: Path) -> None:
 
 
 def test_claims_are_printed_without_slow_imports(table: Path) -> None:
-    code = "import sys, dac.cli, dac.verdicts; print({'pandas', 'torch', 'scipy', 'matplotlib', 'rich'} & {*sys.modules})"
+    code = (
+        "import sys, dac.cli, dac.verdicts; print({'pandas', 'torch', 'scipy', 'matplotlib', 'rich'} & {*sys.modules})"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -11,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from terminal import CTRL_C, on_terminal
 
 from dac.progress import Progress
-from dac.screen import cells, duration
+from dac.screen import Display, cells, duration
 from dac.watch import project_of
 
 ROOT = Path(__file__).parents[1]
@@ -28,13 +30,14 @@ from pathlib import Path
 from dac.progress import Bar, announced
 
 def stop(number, frame):
+    print("Error in rule train:\\n    jobid: 1\\n    log: logs/a (check log file(s) for error details)", flush=True)
     with Path("signals").open("a") as stream:
         stream.write(f"{number}\\n")
     raise SystemExit(3)
 
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, stop)
-print("job count\\ntotal 4\\nJob 1: Train a\\n1 of 4 steps (25%) done", flush=True)
+print("Job stats:\\ntotal 4\\nJob 1: Train a\\n1 of 4 steps (25%) done", flush=True)
 with announced("train a", (0.0, 10.0)), Bar(total=2000, unit="step", initial=500, disable=True) as bar:
     bar.evaluated(7.0)
     while not Path("go-on").exists():
@@ -89,7 +92,8 @@ def test_ctrl_c_ends_the_command_once(tmp_path: Path, environment: Mapping[str, 
     status, shown = on_terminal((*WATCH, sys.executable, "-c", COMMAND), tmp_path, environment, SECONDS, typed)
     assert status == 3
     assert (tmp_path / "signals").read_text() == f"{signal.SIGINT}\n"
-    assert "Ended with status 3 after 1 of 4 jobs in " in visible(shown)
+    assert "Stopped after 1 of 4 jobs in " in visible(shown)
+    assert "Failed" not in visible(shown)
     assert "The same command goes on from there." in visible(shown)
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
 
@@ -161,3 +165,16 @@ def test_a_jobs_line() -> None:
     assert cells(fetched) == ("fetch a", "5.00MB/20.0MB", "2.50MB/s", "", "0:06 left")
     assert cells(Progress("evaluate a", None, 1, 10, "policy", 0.25))[1:3] == ("1/10", "0.2/s")
     assert [duration(seconds) for seconds in (0, 59.6, 3725)] == ["0:00", "1:00", "1:02:05"]
+
+
+def test_a_narrow_terminal_cuts_names_and_nothing_else() -> None:
+    job = Progress("train halfcheetah-quick hard-H2-lcb0 0-1-2", (0.0, 200.0), 12_500, 20_000, "step", 412.3, 90.0)
+    with io.StringIO() as stream:
+        display = Display()
+        display.console = Console(file=stream, width=60, force_terminal=True, color_system=None)
+        with display:
+            display.draw([job], "8 of 22 jobs, 1:15, stopping, states are saved", 0.5)
+        lines = visible(stream.getvalue()).splitlines()
+    row, cut = "train halfcheetah-… 12,500/20,000 412/s score 45.0 0:18 left", "8 of 22 jobs, 1:15, stopping, stat…"
+    assert {line.rstrip() for line in lines if "train" in line} == {row}
+    assert {line[25:].rstrip() for line in lines if "jobs" in line} == {cut}
