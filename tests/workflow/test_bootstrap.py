@@ -294,6 +294,22 @@ def test_the_first_command_that_fails_ends_it(machine: Machine) -> None:
     assert machine.calls() == SET_UP + LINT[:3]
 
 
+SIGNALS = {
+    # Ctrl-C reaches both; what the command does then is its own matter, and its status the answer.
+    "SIGINT": ("os.kill(os.getppid(), signal.SIGINT); sys.exit(7)", 7),
+    "SIGTERM": ("os.kill(os.getppid(), signal.SIGTERM); signal.pause()", 128 + 15),
+}
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_ends_a_command_in_its_own_way(name: str) -> None:
+    code, expected = SIGNALS[name]
+    command = [sys.executable, "-c", f"import os, signal, sys; {code}"]
+    parent = f"import runpy, sys; sys.exit(runpy.run_path({SCRIPT!r})['run']({command!r}, {{}}))"
+    done = subprocess.run([sys.executable, "-c", parent], cwd=ROOT, check=False, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (expected, b"")
+
+
 @pytest.mark.workflow
 def test_a_study_in_a_path_with_spaces(tmp_path: Path) -> None:
     """The whole of `quick` on the miniature study; .venv borrows the packages of the tests' environment."""
