@@ -1,39 +1,44 @@
-# Each target sets up .venv by itself; it needs Python 3.11 and git, nothing else.
-PYTHON ?= python3.11
-VENV := .venv
-BIN := $(CURDIR)/$(VENV)/bin
-export PATH := $(BIN):$(PATH)
-READY := $(VENV)/.installed
+# Each target sets up .venv by itself; it needs Python 3.11 and git, nothing else. Without make, the same is
+# `python3 workflow/bootstrap.py quick` (test, lint). Another Python 3.11 than PATH's: make quick PYTHON=/path/to/python3.11
+VENV_PYTHON := .venv/bin/python
 BENCH_NAME ?= calibration-$(shell uname -n)
 
-.PHONY: quick test lint bench clean-env
+# The script says which Python the project needs, so any that can read it may run it.
+define BOOTSTRAP
+@for python in $(VENV_PYTHON) "$${PYTHON:-python3.11}" python3.11 python3 python \
+		python3.14 python3.13 python3.12 python3.10 python3.9; do \
+	if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 6))' 2> /dev/null; then \
+		exec "$$python" workflow/bootstrap.py $@; \
+	fi; \
+done; \
+echo "No Python 3 is in PATH; this project is tested with Python 3.11 alone. Install it (Debian/Ubuntu: 'sudo apt install" \
+	"python3.11 python3.11-venv', macOS: 'brew install python@3.11', anywhere: 'uv python install 3.11') and start" \
+	"again, or name one: make $@ PYTHON=/path/to/python3.11" >&2; \
+exit 1
+endef
+
+.PHONY: quick test lint setup bench clean-env
 
 # The quick study: collects data, trains, evaluates, writes results/quick/README.md.
-quick: $(READY)
-	@python -m dac watch snakemake quick --cores all --show-failed-logs --quiet host reason
-	@python -m dac claims quick
+quick:
+	$(BOOTSTRAP)
 
-test: $(READY)
-	pytest -n 2 --dist loadgroup
+test:
+	$(BOOTSTRAP)
 
-lint: $(READY)
-	ruff check .
-	ruff format --check .
-	mypy
-	snakefmt --check Snakefile workflow
-	snakemake --lint
+lint:
+	$(BOOTSTRAP)
+
+# .venv alone.
+setup:
+	$(BOOTSTRAP)
 
 # Training and environment speed of this machine, recorded; `dac plan` estimates with it.
-bench: $(READY)
-	dac bench --runs 1 2 4 8 16 32 --diffusion-steps 5 10 20 50 100 --processes 8 \
-		--json benchmarks/results/$(BENCH_NAME).json
-	dac bench --runs 1 8 --precision bf16 --json benchmarks/results/$(BENCH_NAME)-bf16.json
-	dac bench --page
-
-$(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	@touch $(READY)
+bench: setup
+	$(VENV_PYTHON) -m dac bench --runs 1 2 4 8 16 32 --diffusion-steps 5 10 20 50 100 --processes 8 \
+		--json "benchmarks/results/$(BENCH_NAME).json"
+	$(VENV_PYTHON) -m dac bench --runs 1 8 --precision bf16 --json "benchmarks/results/$(BENCH_NAME)-bf16.json"
+	$(VENV_PYTHON) -m dac bench --page
 
 clean-env:
-	rm -rf $(VENV)
+	rm -rf .venv
