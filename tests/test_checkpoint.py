@@ -446,7 +446,7 @@ def test_a_killed_process_whose_newest_state_is_damaged(damage: Callable[[Path],
         [sys.executable, "-c", TRAIN],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/support'}"},
     )
     assert process.stdout is not None
     for line in process.stdout:

@@ -107,7 +107,8 @@ def test_it_ends_with_its_parent(end: str, status: int, tmp_path: Path) -> None:
     """Killed, ended without closing, or failed: a child in the middle of an answer ends, too, and delays nothing."""
     script = tmp_path / "parent.py"
     script.write_text(PARENT.format(end=end))
-    folders = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
+    here = Path(__file__).parent
+    folders = os.pathsep.join(map(str, (here.parent, here, here / "support")))
     parent = subprocess.Popen(
         [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         env={**os.environ, "PYTHONPATH": folders},

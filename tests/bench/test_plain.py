@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from small import ACTION_DIM, OBSERVATION_DIM, batch_of, draws_of, small_config
 
 from dac.agent import Agent, AgentConfig
 from dac.bench.plain import PlainAgent
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "agent"))
-from small import ACTION_DIM, OBSERVATION_DIM, batch_of, draws_of, small_config
 
 
 def plain_copy(agent: Agent) -> PlainAgent:

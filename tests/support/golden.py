@@ -1,7 +1,7 @@
 """Golden numbers: 50 gradient steps of a tiny agent by the real trainer on committed data, a checksum per parameter.
 
-`python tests/golden.py`, in the installed environment, records them under the present numerics versions after a bump in
-dac/versions.py.
+`python tests/support/golden.py`, in the installed environment, records them under the present numerics versions after a
+bump in dac/versions.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dac.agent import ActingNoise, AgentConfig, Policy
 from dac.policies import agent_config
 from dac.training import RunState, train
 
-FOLDER = Path(__file__).parent / "data" / "golden"
+FOLDER = Path(__file__).parents[1] / "data" / "golden"
 CHECKSUMS = FOLDER / "checksums.json"
 # Enough for other processors' vector instructions and thread counts; a step of another optimiser changes 1e-2.
 TOLERANCE = 2e-4
@@ -126,7 +126,7 @@ def check() -> str | None:
         if name not in recorded:
             return (
                 f"No golden numbers are recorded for these versions ({name}). If the change of numbers is meant, "
-                "record them: python tests/golden.py"
+                "record them: python tests/support/golden.py"
             )
         if found := differences(compute(*combination), recorded[name]):
             changed[combination] = found
@@ -138,7 +138,7 @@ def check() -> str | None:
             f"The numbers of {len(changed)} of {len(COMBINATIONS)} agents changed, but no numerics version did:",
             *lines,
             f"If that is not meant, mend it. If it is, raise {verdict(set(changed))} in dac/versions.py, so that "
-            "the runs that it touches are made anew, and record the new numbers: python tests/golden.py",
+            "the runs that it touches are made anew, and record the new numbers: python tests/support/golden.py",
         ]
     )
 

@@ -312,7 +312,7 @@ def build_base(folder: Path) -> Project:
     """
     shutil.rmtree(folder, ignore_errors=True)
     project = new_project(folder / "project")
-    shutil.copy(Path(__file__).parent / "params.yaml", project.path)
+    shutil.copy(ROOT / "tests/workflow/params.yaml", project.path)
     project.git("init", "--quiet", "--initial-branch", "main")
     project.succeed("dvc", "remote", "add", "--default", "local", str(folder / "remote"))
     project.git("add", "--all")
