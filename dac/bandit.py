@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from dac.datasets.catalog import BANDIT_ENV, BANDIT_SETS
 from dac.datasets.transitions import RawDataset
+from dac.study.catalog import BANDIT_ENV, BANDIT_SETS
 
 Points = NDArray[np.float64]  # (n, 2)
 Parts = NDArray[np.int64]  # (n,)

@@ -14,16 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from dac import devices, envs, provenance, speeds
+from dac import envs, speeds
 from dac.bench.workload import Workload
 from dac.datasets.collect import new_sac, sac_recipe
 from dac.datasets.recording import Recorder
-from dac.errors import UserError
 from dac.estimate import EPISODE_STEPS
-from dac.jobs import Collect, Evaluate, Job, Train, jobs
-from dac.params import Params
-from dac.plan import Group, StudyPlan
 from dac.policies import agent_config
+from dac.study.jobs import Collect, Evaluate, Job, Train, jobs
+from dac.study.params import Params
+from dac.study.plan import Group, StudyPlan
+from dac.system import devices, provenance
+from dac.system.errors import UserError
 
 SECONDS = 1.0
 WARM_UP = 2

@@ -23,11 +23,11 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from dac import store
-from dac.errors import UserError
-from dac.hashing import sha256_of
-from dac.plan import Run
 from dac.policies import policy_name, save_policy
+from dac.study import store
+from dac.study.plan import Run
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
 
 LOG = logging.getLogger(__name__)
 

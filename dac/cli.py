@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from dac import params as parameters
-from dac import plan, store, why
-from dac.errors import UserError
-from dac.params import Precision, closest
-from dac.signals import Interrupted
+from dac.study import params as parameters
+from dac.study import plan, store, why
+from dac.study.params import Precision, closest
+from dac.system.errors import UserError
+from dac.system.signals import Interrupted
 
 PRECISIONS = get_args(Precision)
 
@@ -137,7 +137,7 @@ def _why(options: argparse.Namespace) -> None:
     params = parameters.load()
     what = options.what or params.dvc_study
     if what in params.studies:
-        from dac import unheeded
+        from dac.study import unheeded
 
         print("\n".join([*why.explain_study(params, what), *unheeded.notices(params, what)]))
         return
@@ -182,8 +182,9 @@ def _datasets(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from dac.datasets import loading, lock
-    from dac.datasets.catalog import d4rl_file, d4rl_ids, suggestions
+    from dac.datasets import loading
+    from dac.study import datasets_lock
+    from dac.study.catalog import d4rl_file, d4rl_ids, suggestions
 
     params, what = parameters.load(), options.what
     mirrors = params.compute.d4rl_mirrors
@@ -195,7 +196,7 @@ def _fetch(options: argparse.Namespace) -> None:
             known = list(dict.fromkeys([*params.tasks, *d4rl_ids()]))
             raise UserError(f"No task or D4RL dataset {what!r}. {suggestions(what, known)}")
     d4rl_id = name.removeprefix("d4rl:")
-    if name != d4rl_id and d4rl_file(d4rl_id).sha256 is None and not lock.entry(name):
+    if name != d4rl_id and d4rl_file(d4rl_id).sha256 is None and not datasets_lock.entry(name):
         loading.fetch_d4rl(d4rl_id, mirrors)  # its identity is what is downloaded
     dataset = plan.dataset_named(params, name)
     if options.dataset not in (None, dataset.fingerprint):
@@ -270,12 +271,12 @@ def _claims(options: argparse.Namespace) -> None:
 
 
 def _record(options: argparse.Namespace) -> None:
-    from dac import record
+    from dac.study import dvc
 
-    if stage := record.in_dvc_stage():
-        record.check(stage)
+    if stage := dvc.in_dvc_stage():
+        dvc.check(stage)
     else:
-        print("\n".join(record.record()))
+        print("\n".join(dvc.record()))
 
 
 def _parity(options: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dac import envs
-from dac.processes import Child, end_with_parent, serve
+from dac.system.children import Child, end_with_parent, serve
 
 Transition = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 

@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import ArrayLike, NDArray
 
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 Environment = gym.Env[Any, Any]
 Act = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
@@ -129,17 +129,18 @@ def _make(what: str | EnvSpec) -> Environment:
 
 def _recovered(env_id: str) -> Environment:
     """The environment that a Minari dataset names, from what this machine's packages register under that name."""
-    from dac.datasets import lock, recorded_env  # they need this module
-    from dac.plan import minari_dataset
+    from dac.datasets import recorded_env  # they need this module
+    from dac.study import datasets_lock
+    from dac.study.plan import minari_dataset
 
     data = minari_dataset(env_id.removeprefix("minari:")).path / "data"
     spec = recorded_env.evaluation_spec(data)
-    known = lock.entry(env_id).get("evaluation_env")
+    known = datasets_lock.entry(env_id).get("evaluation_env")
     if known is not None and known != recorded_env.evaluation_digest(data):
         raise UserError(
             f"{data}/metadata.json: the environment that it names is {spec.id} with {spec.kwargs}, which is not what "
-            f"it was when {lock.LOCK_FILE} recorded it and runs were evaluated in it. Put the metadata back; or give "
-            "the task's env in params.yaml, which makes other runs."
+            f"it was when {datasets_lock.LOCK_FILE} recorded it and runs were evaluated in it. Put the metadata back; "
+            "or give the task's env in params.yaml, which makes other runs."
         )
     try:
         return _make(spec)

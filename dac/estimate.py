@@ -10,9 +10,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from dac.jobs import Collect, Evaluate, Fetch, Job, Train
-from dac.params import Params
-from dac.plan import Evaluation, Group
 from dac.speeds import (
     Calibration,
     acting_shape,
@@ -21,6 +18,9 @@ from dac.speeds import (
     environment_shape,
     gradient_shape,
 )
+from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train
+from dac.study.params import Params
+from dac.study.plan import Evaluation, Group
 
 TIME_FEATURES = 32
 # Longest episodes where the environment was not asked; most end earlier. A bandit's have one step.

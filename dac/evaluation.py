@@ -12,13 +12,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from dac import devices, provenance, store
-from dac.datasets.catalog import BANDIT_ENV
 from dac.envs import normalised_score
-from dac.params import ComputeSettings
-from dac.plan import Evaluation, Group, Run, kept_steps
 from dac.policies import load_policies
 from dac.rollouts import Rollouts, evaluation_workers, worker_processes
+from dac.study import store
+from dac.study.catalog import BANDIT_ENV
+from dac.study.params import ComputeSettings
+from dac.study.plan import Evaluation, Group, Run, kept_steps
+from dac.system import devices, provenance
 
 LOG = logging.getLogger(__name__)
 

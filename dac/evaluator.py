@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dac import devices
 from dac.agent import AgentConfig, Policy
-from dac.errors import UserError
-from dac.processes import Child, end_with_parent, serve
 from dac.rollouts import Rollouts, worker_processes
+from dac.system import devices
+from dac.system.children import Child, end_with_parent, serve
+from dac.system.errors import UserError
 
 PolicyState = Mapping[str, Tensor]
 Request = tuple[int, list[dict[str, NDArray[Any]]]]

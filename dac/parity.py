@@ -17,7 +17,7 @@ from torch import Tensor
 from dac.agent import Agent, AgentConfig, Batch, Draws, initial_run_state
 from dac.agent.actor import q_gradient, q_norm
 from dac.agent.diffusion import forward_noise, make_schedule
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 RELATIVE_TOLERANCE = 1e-4
 # Measured worst cases of bf16: 1.3e-2 for a value (the inner layers' activations are rounded by up to 2^-9 each) and

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dac import estimate, speeds, store
-from dac.jobs import Collect, Evaluate, Fetch, Job, Train, jobs
-from dac.params import Params
-from dac.pending import packs
-from dac.plan import Run, StudyPlan, study_plan
+from dac import estimate, speeds
 from dac.schedule import Task, wall_clock
+from dac.study import store
+from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train, jobs
+from dac.study.params import Params
+from dac.study.pending import packs
+from dac.study.plan import Run, StudyPlan, study_plan
 
 HEADER = ("experiment", "runs", "own", "packs", "missing", "steps", "evaluations", "disk", "memory", "time")
 

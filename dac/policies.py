@@ -15,12 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from dac import store
 from dac.agent import AgentConfig, Policy, stream_generator
 from dac.agent.networks import q_values
 from dac.agent.policy import state_dims
-from dac.errors import UserError
-from dac.plan import Group, Run
+from dac.study import store
+from dac.study.plan import Group, Run
+from dac.system.errors import UserError
 
 
 def agent_config(values: Mapping[str, Any]) -> AgentConfig:

@@ -14,10 +14,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from dac import provenance, store
-from dac.errors import UserError
-from dac.params import ComputeSettings
-from dac.plan import Group, canonical
+from dac.study import store
+from dac.study.params import ComputeSettings
+from dac.study.plan import Group, canonical
+from dac.system import provenance
+from dac.system.errors import UserError
 
 BENCHMARKS = Path("benchmarks/results")
 CALIBRATION = Path("work/calibration.json")

@@ -21,21 +21,23 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dac import checkpoint, devices, envs, locking, provenance, store
+from dac import checkpoint, envs
 from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise, initial_run_state
 from dac.agent.graph import ReplayError, updater
 from dac.agent.trained import untrained
 from dac.checkpoint import RunState, begin
 from dac.datasets.loading import load, refuse_other_version
 from dac.datasets.transitions import statistics, to_transitions
-from dac.errors import UserError
 from dac.evaluator import CurveTask, Evaluator, evaluator
 from dac.pack import Pack
-from dac.params import ComputeSettings
-from dac.plan import Group, Run, evaluation_steps, kept_steps
 from dac.policies import agent_config, policy_name
 from dac.rollouts import evaluation_workers
-from dac.signals import Interrupted, StopRequest, stop_request
+from dac.study import store
+from dac.study.params import ComputeSettings
+from dac.study.plan import Group, Run, evaluation_steps, kept_steps
+from dac.system import devices, locks, provenance
+from dac.system.errors import UserError
+from dac.system.signals import Interrupted, StopRequest, stop_request
 
 LOG = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
     torch.set_num_threads(threads)
     with _disk_errors(group), contextlib.ExitStack() as held:
         for seed in sorted(seeds):
-            held.enter_context(locking.lock(store.work_directory(Run(group, seed)) / "lock", LOG.info))
+            held.enter_context(locks.lock(store.work_directory(Run(group, seed)) / "lock", LOG.info))
         # Another process may have finished them while this one waited for the lock.
         runs = [Run(group, seed) for seed in seeds if store.run_problem(Run(group, seed))]
         for seed in seeds:

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 from tiny import COMPUTE, Project
 
-from dac import bandit, envs, load_policy, store, versions
-from dac.datasets.catalog import BANDIT_ENV, BANDIT_REFERENCE, BANDIT_SETS
+from dac import bandit, envs, load_policy
 from dac.datasets.transitions import to_transitions
 from dac.evaluation import evaluate
-from dac.plan import Run
 from dac.report.build import report_data
+from dac.study import store, versions
+from dac.study.catalog import BANDIT_ENV, BANDIT_REFERENCE, BANDIT_SETS
+from dac.study.plan import Run
 from dac.training import train
 
 
@@ -69,7 +70,7 @@ def test_sets_are_the_same_at_every_call_and_lie_in_the_square(name: str) -> Non
     assert not (bandit.behaviour(name, 1).actions == first).any()
 
 
-# Projections of every set, at four decimals; they change with DATASET["bandit"] of dac/versions.py only.
+# Projections of every set, at four decimals; they change with DATASET["bandit"] of dac/study/versions.py only.
 GOLDEN = {
     (1, "two-gaussians"): [0.29023, 1.78684, -21.88299],
     (1, "three-gaussians"): [1.56992, 2.7362, -2.3707],
@@ -84,7 +85,8 @@ def test_the_sets_change_with_a_version_only(name: str) -> None:
     weights = np.cos(np.arange(len(rows)))
     found = [*(weights @ rows.actions.astype(np.float64)), weights @ rows.rewards.astype(np.float64)]
     assert found == pytest.approx(GOLDEN[versions.DATASET["bandit"], name], abs=1e-4), (
-        'the behaviour sets changed: if that is meant, raise DATASET["bandit"] in dac/versions.py and add these numbers'
+        'the behaviour sets changed: if that is meant, raise DATASET["bandit"] in dac/study/versions.py and add '
+        "these numbers"
     )
 
 

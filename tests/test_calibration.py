@@ -9,8 +9,8 @@ import torch
 from tiny import Project
 
 from dac import calibration, planning, speeds
-from dac.errors import UserError
-from dac.jobs import jobs
+from dac.study.jobs import jobs
+from dac.system.errors import UserError
 
 SECONDS = 0.01
 

@@ -29,10 +29,12 @@ from trained import (
     state_paths,
 )
 
-from dac import checkpoint, locking, store
-from dac.errors import UserError
+from dac import checkpoint
 from dac.pack import Pack
-from dac.plan import Group, Run
+from dac.study import store
+from dac.study.plan import Group, Run
+from dac.system import locks
+from dac.system.errors import UserError
 from dac.training import _Trainer, train
 
 ROOT = Path(__file__).parents[1]
@@ -416,7 +418,7 @@ def test_a_disk_that_refuses_a_lock_is_a_sentence(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(locking, "lock", refuse)
+    monkeypatch.setattr(locks, "lock", refuse)
     with pytest.raises(UserError, match=rf"{os.strerror(number)}\. Make room in work/, logs/ and results/"):
         train(project.group(), [0], COMPUTE, 1)
 

@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 from tiny import Project, publish, publish_study
 
-from dac import cli, plan, signals, store, training
-from dac.errors import UserError
-from dac.pending import Pending
-from dac.plan import Run
+from dac import cli, training
+from dac.study import plan, store
+from dac.study.pending import Pending
+from dac.study.plan import Run
+from dac.system import signals
+from dac.system.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 Capture = pytest.CaptureFixture[str]

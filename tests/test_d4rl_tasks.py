@@ -12,7 +12,7 @@ from shared import shared_data
 
 from dac import envs
 from dac.d4rl_tasks import GOAL_RADIUS, MAZES, AntMaze
-from dac.datasets.catalog import d4rl_ids, environment_of, reference_returns
+from dac.study.catalog import d4rl_ids, environment_of, reference_returns
 
 SIZES = {
     "halfcheetah": (17, 6), "hopper": (11, 3), "walker2d": (17, 6), "antmaze": (29, 8), "pen": (45, 24),

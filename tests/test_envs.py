@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dac import envs
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 WEIGHTS = 0.3 * np.random.default_rng(1).standard_normal((11, 3))
 

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from tiny import COMPUTE, Project, publish, publish_study
 
-from dac import envs, estimate, planning, provenance, speeds, store
+from dac import envs, estimate, planning, speeds
 from dac.agent import AgentConfig, initial_run_state
-from dac.errors import UserError
-from dac.jobs import Collect, Evaluate, Train, jobs
-from dac.plan import Run, evaluation_steps
 from dac.speeds import Calibration
+from dac.study import store
+from dac.study.jobs import Collect, Evaluate, Train, jobs
+from dac.study.plan import Run, evaluation_steps
+from dac.system import provenance
+from dac.system.errors import UserError
 from dac.training import train
 
 SPEED = Calibration("box", "cpu", "2026-01-01", flops=1e6, environment_steps=1000.0, startup=2.0)

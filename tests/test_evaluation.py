@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from tiny import COMPUTE, Project
 
-from dac import store
-from dac.errors import UserError
 from dac.evaluation import evaluate
-from dac.plan import Evaluation, Group, Run
 from dac.policies import load_policies
 from dac.rollouts import episode_seed
+from dac.study import store
+from dac.study.plan import Evaluation, Group, Run
+from dac.system.errors import UserError
 from dac.training import train
 
 ONE = Evaluation(1, 3, (5.0, 105.0))

@@ -13,8 +13,8 @@ import torch
 from processes import all_gone, children
 
 from dac.agent import Agent, AgentConfig
-from dac.errors import UserError
 from dac.evaluator import CurveTask, Evaluator, Overlapped, PolicyState, evaluator
+from dac.system.errors import UserError
 
 CONFIG = AgentConfig(hidden_sizes=(8, 8), ensemble_size=2)
 TASK = CurveTask(

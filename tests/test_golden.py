@@ -8,8 +8,8 @@ import golden
 import pytest
 from torch import Tensor
 
-from dac import versions
 from dac.agent import critic
+from dac.study import versions
 
 
 def test_numbers_change_with_a_version_only() -> None:

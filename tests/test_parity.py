@@ -9,8 +9,8 @@ import pytest
 import torch
 from recording import Case, record
 
-from dac.errors import UserError
 from dac.parity import replay, tolerance
+from dac.system.errors import UserError
 
 RECORDINGS = sorted((Path(__file__).parent / "data" / "parity").glob("*.npz"))
 

@@ -13,10 +13,11 @@ import torch
 from tiny import COMPUTE, Project
 
 import dac
-from dac import envs, params, store
-from dac.errors import UserError
-from dac.plan import Run, study_plan
+from dac import envs
 from dac.policies import TrainedPolicy, load_policies
+from dac.study import params, store
+from dac.study.plan import Run, study_plan
+from dac.system.errors import UserError
 from dac.training import train
 
 ROOT = Path(__file__).parents[1]

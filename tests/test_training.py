@@ -22,18 +22,19 @@ from safetensors.torch import load_file
 from tiny import COMPUTE, Project, write_rows
 from trained import curve_of, forget, largest_difference, metadata_of, policy_of, published, replace_state, state_paths
 
-from dac import devices, store
 from dac.agent import Agent, AgentConfig, Batch, Draws, Policy
 from dac.agent.critic import Metrics
 from dac.agent.graph import Record, RecordedUpdate
-from dac.errors import UserError
 from dac.evaluator import Overlapped
-from dac.hashing import sha256_of
-from dac.params import AgentSettings, ComputeSettings
-from dac.plan import Group, Run, evaluation_steps
 from dac.policies import agent_config, load_policies
 from dac.rollouts import Rollouts
-from dac.signals import Interrupted
+from dac.study import store
+from dac.study.params import AgentSettings, ComputeSettings
+from dac.study.plan import Group, Run, evaluation_steps
+from dac.system import devices
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
+from dac.system.signals import Interrupted
 from dac.training import train
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dac import devices, envs, provenance
+from dac import envs
 from dac.agent import AgentConfig
 from dac.agent.precision import matrix_products
 from dac.agent.streams import BLOCK_STEPS
@@ -24,7 +24,8 @@ from dac.bench.plain import PlainAgent
 from dac.bench.processes import step_seconds
 from dac.bench.workload import Workload, median_seconds
 from dac.estimate import step_flops
-from dac.params import AgentSettings, TrainingSettings
+from dac.study.params import AgentSettings, TrainingSettings
+from dac.system import devices, provenance
 
 ENVIRONMENT = "Hopper-v5"
 SWEEP = (5, 10, 20, 50, 100)

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate  # type: ignore[import-untyped]
 
-from dac import store
-from dac.errors import UserError
+from dac.study import store
+from dac.system.errors import UserError
 
 FOLDER = Path("benchmarks")
 PARTS = ("draws", "batch", "target_sampling", "target_q", "critic", "actor", "ema")

@@ -15,7 +15,7 @@ from dac.agent.graph import updater
 from dac.agent.networks import noise_predictor, q_values
 from dac.agent.policy import sample_actions
 from dac.agent.precision import without_gradient
-from dac.params import TrainingSettings
+from dac.study.params import TrainingSettings
 
 TRANSITIONS = 100_000
 WARM_UP = 5  # calls before the clock; a graph is recorded in the fourth

@@ -15,7 +15,7 @@ from dac.datasets import behaviours
 from dac.datasets.collect import SacRecipe, new_sac
 from dac.datasets.recording import Recorder
 from dac.datasets.transitions import FloatArray
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 if TYPE_CHECKING:
     from stable_baselines3 import SAC

@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from dac import store
-from dac.errors import UserError
+from dac.study import store
+from dac.system.errors import UserError
 
 UNIT = 1024  # numbers are whole multiples of 1 / UNIT
 _LIMIT = 1024 * UNIT  # of observations and activations: with it, and weights of 16 bits, no sum leaves 64 bits

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dac.datasets import d4rl
 from dac.datasets.transitions import FloatArray, RawDataset
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 LOG = logging.getLogger(__name__)
 

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from tqdm import tqdm
 
-from dac import envs, provenance
+from dac import envs
 from dac.datasets import folder
 from dac.datasets.recording import Recorder
 from dac.datasets.sac_checkpoint import Checkpoint
-from dac.errors import UserError
-from dac.signals import Interrupted, StopRequest, stop_request
+from dac.system import provenance
+from dac.system.errors import UserError
+from dac.system.signals import Interrupted, StopRequest, stop_request
 
 if TYPE_CHECKING:
     from stable_baselines3 import SAC

@@ -13,12 +13,13 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
 from dac import envs
-from dac.datasets import checks, d4rl, folder, lock, minari
-from dac.datasets.catalog import d4rl_file, environment_of, known_returns
+from dac.datasets import checks, d4rl, folder, minari
 from dac.datasets.transitions import FloatArray, RawDataset, episode_slices
-from dac.errors import UserError
-from dac.hashing import sha256_of
-from dac.plan import Dataset
+from dac.study import datasets_lock
+from dac.study.catalog import d4rl_file, environment_of, known_returns
+from dac.study.plan import Dataset
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
 
 LOG = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def check_source(dataset: Dataset, path: Path) -> None:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file. Get it with `dac fetch`, or correct the path in params.yaml.")
-    lock.compare(dataset.id, path, sha256_of(path), dataset.file_sha256)
+    datasets_lock.compare(dataset.id, path, sha256_of(path), dataset.file_sha256)
 
 
 def source_changed(dataset: Dataset, path: Path) -> bool:

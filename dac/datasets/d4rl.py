@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dac.datasets import hdf5
-from dac.datasets.catalog import D4RLFile
 from dac.datasets.download import download
 from dac.datasets.transitions import FloatArray, RawDataset, check_finite, episode_slices
-from dac.errors import UserError
+from dac.study.catalog import D4RLFile
+from dac.system.errors import UserError
 
 KEYS = ("observations", "actions", "rewards", "terminals", "timeouts")
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate  # type: ignore[import-untyped]
 
-from dac import store
 from dac.datasets import convert, folder
 from dac.datasets.checks import misplaced_ends
 from dac.datasets.loading import load
 from dac.datasets.replay import replay
 from dac.datasets.transitions import RawDataset, episode_returns, statistics
 from dac.envs import normalised_score
-from dac.errors import UserError
-from dac.params import Params
-from dac.plan import Dataset, dataset_of, environment, references
+from dac.study import store
+from dac.study.params import Params
+from dac.study.plan import Dataset, dataset_of, environment, references
+from dac.system.errors import UserError
 
 
 def listing(params: Params) -> str:

@@ -16,10 +16,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dac import locking
 from dac.datasets import hdf5
-from dac.errors import UserError
-from dac.hashing import sha256_of
+from dac.system import locks
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
 
 LOG = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def download(
     """
     wanted = _Wanted(size, sha256, check)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with locking.lock(Path("work/locks") / f"download-{destination.name}", LOG.info):
+    with locks.lock(Path("work/locks") / f"download-{destination.name}", LOG.info):
         if destination.is_file():
             try:
                 digest, problem = _check(destination, wanted)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dac.datasets.transitions import FloatArray, RawDataset
 from dac.envs import flatten
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 STEPS = ("actions", "rewards", "terminations", "truncations")
 

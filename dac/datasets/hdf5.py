@@ -16,7 +16,7 @@ import numpy as np
 from h5py import h5d, h5l, h5z
 from numpy.typing import NDArray
 
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEAD_BYTES = 512

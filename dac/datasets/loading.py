@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from dac import bandit, locking, store
-from dac.datasets import behaviours, checks, convert, d4rl, folder, lock, minari, mixture, recorded_env
+from dac import bandit
+from dac.datasets import behaviours, checks, convert, d4rl, folder, minari, mixture, recorded_env
 from dac.datasets import collect as collecting
-from dac.datasets.catalog import d4rl_file, minari_returns, policy_file
 from dac.datasets.transitions import RawDataset, content_hash
-from dac.errors import UserError
-from dac.params import Params
-from dac.plan import Dataset, Group, dataset_of
+from dac.study import datasets_lock, store
+from dac.study.catalog import d4rl_file, minari_returns, policy_file
+from dac.study.params import Params
+from dac.study.plan import Dataset, Group, dataset_of
+from dac.system import locks
+from dac.system.errors import UserError
 
 LOG = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ def _convert(dataset: Dataset, path: Path) -> None:
 
 
 def _lock(dataset: Dataset) -> Any:
-    return locking.lock(Path("work/locks") / f"dataset-{dataset.path.name}", LOG.info)
+    return locks.lock(Path("work/locks") / f"dataset-{dataset.path.name}", LOG.info)
 
 
 def fetch_d4rl(dataset_id: str, mirrors: Sequence[str]) -> None:
@@ -64,7 +66,7 @@ def fetch_d4rl(dataset_id: str, mirrors: Sequence[str]) -> None:
         UserError: an unknown id, or no address gives the file.
     """
     file = d4rl_file(dataset_id)
-    known = lock.entry(f"d4rl:{dataset_id}").get("sha256")
+    known = datasets_lock.entry(f"d4rl:{dataset_id}").get("sha256")
     path = Path("data/d4rl") / f"{dataset_id}.hdf5"
     if file.sha256:
         d4rl.fetch(file, path, mirrors)
@@ -76,10 +78,10 @@ def fetch_d4rl(dataset_id: str, mirrors: Sequence[str]) -> None:
             raise
         raise UserError(
             f"{error}\nNo sha256 is published for {dataset_id}: the expected one is that of the file that was fetched "
-            f"first, from {lock.LOCK_FILE}. If that one was wrong, delete the entry d4rl:{dataset_id} in it and fetch "
-            "again: the runs on it are made anew."
+            f"first, from {datasets_lock.LOCK_FILE}. If that one was wrong, delete the entry d4rl:{dataset_id} in it "
+            "and fetch again: the runs on it are made anew."
         ) from error
-    lock.locked_file(f"d4rl:{dataset_id}", path)
+    datasets_lock.locked_file(f"d4rl:{dataset_id}", path)
 
 
 def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
@@ -132,26 +134,26 @@ def _compare_or_lock(dataset: Dataset, digest: str) -> None:
     """
     note = folder.describe(dataset.path)
     _refuse_other_contents(dataset, digest, note["source"]["path"])
-    known, environment = lock.entry(dataset.id), recorded_env.evaluation_digest(dataset.path / "data")
+    known, environment = datasets_lock.entry(dataset.id), recorded_env.evaluation_digest(dataset.path / "data")
     evaluated = {"evaluation_env": environment} if environment else {}
     if not known:
         reference = note["reference_returns"]
         own = {"reference_returns": reference} if reference and minari_returns(dataset.name) is None else {}
-        lock.record(dataset.id, {"sha256": digest, **evaluated, **own})
+        datasets_lock.record(dataset.id, {"sha256": digest, **evaluated, **own})
     elif evaluated and "evaluation_env" not in known:
-        lock.record(dataset.id, {**known, **evaluated})
+        datasets_lock.record(dataset.id, {**known, **evaluated})
 
 
 def _refuse_other_contents(dataset: Dataset, digest: str, source: object) -> None:
-    known = lock.entry(dataset.id).get("sha256", digest)
+    known = datasets_lock.entry(dataset.id).get("sha256", digest)
     if known == digest:
         return
     raise UserError(
-        f"{dataset.id}: the contents of {source} have the sha256 {digest[:12]}…, but {lock.LOCK_FILE} says "
+        f"{dataset.id}: the contents of {source} have the sha256 {digest[:12]}…, but {datasets_lock.LOCK_FILE} says "
         f"{known[:12]}…: episodes were added or changed since. Put the copy of then back; or give the new data an id "
         "of their own (the next -v<n>), which is another dataset; or, if they are to replace the old ones, delete the "
-        f"entry in {lock.LOCK_FILE} and the runs on it. A copy that was downloaded can be had again: move it and "
-        f"{dataset.path} away and `dac fetch` it."
+        f"entry in {datasets_lock.LOCK_FILE} and the runs on it. A copy that was downloaded can be had again: move it "
+        f"and {dataset.path} away and `dac fetch` it."
     )
 
 
@@ -214,7 +216,7 @@ def collect(params: Params, env: str, fingerprints: list[str]) -> None:
             f"{', '.join(gone)}. Nothing was written. Start again: the new plan is used."
         )
     collection = f"collect-{known[fingerprints[0]].collection}"
-    with locking.lock(Path("work/locks") / collection, LOG.info):
+    with locks.lock(Path("work/locks") / collection, LOG.info):
         wanted = [known[name] for name in fingerprints if store.dataset_problem(known[name])]
         if wanted:
             levels = {dataset.name.rpartition("/")[2]: dataset.path for dataset in wanted}

@@ -23,8 +23,8 @@ from dac.datasets import hdf5
 from dac.datasets.episodes import STEPS, Layout, to_raw
 from dac.datasets.transitions import RawDataset, check_finite
 from dac.envs import vector_keys
-from dac.errors import UserError
-from dac.locking import lock
+from dac.system.errors import UserError
+from dac.system.locks import lock
 
 # Minari keeps the data of dataset <id> in <root>/<id>/data.
 _DATA_FOLDER = "data"

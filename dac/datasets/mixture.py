@@ -25,8 +25,8 @@ from dac.datasets import folder
 from dac.datasets.behaviours import UNIT, RecordedPolicy
 from dac.datasets.recording import Recorder
 from dac.datasets.transitions import FloatArray
-from dac.errors import UserError
-from dac.signals import Interrupted, stop_request
+from dac.system.errors import UserError
+from dac.system.signals import Interrupted, stop_request
 
 Log = Callable[[str], None]
 Actions = NDArray[np.float64]  # (A,)

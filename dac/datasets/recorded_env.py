@@ -19,8 +19,8 @@ from gymnasium.envs.registration import EnvSpec
 
 from dac import envs
 from dac.datasets.minari import metadata
-from dac.errors import UserError
-from dac.plan import fingerprint
+from dac.study.plan import fingerprint
+from dac.system.errors import UserError
 
 # Wrappers that change nothing a policy sees, or that `envs.make` applies by itself.
 _WITHOUT_EFFECT = frozenset(

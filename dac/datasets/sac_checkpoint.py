@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dac import store
 from dac.datasets.recording import Recorder
-from dac.errors import UserError
-from dac.hashing import sha256_of
+from dac.study import store
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
 
 if TYPE_CHECKING:
     from stable_baselines3 import SAC

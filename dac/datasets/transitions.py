@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 FloatArray = NDArray[np.float32]
 

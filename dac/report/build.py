@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dac import store
 from dac.bandit import behaviour
 from dac.envs import normalised_score
-from dac.errors import UserError
-from dac.plan import Cell, Evaluation, Run, StudyPlan, evaluation_steps, kept_steps, references
-from dac.provenance import device_seconds
 from dac.report import render
 from dac.report.bandit import level_grid
 from dac.report.comparable import differences
 from dac.report.data import COLUMNS, BanditTask, Experiment, ReportData, ReportSettings
+from dac.study import store
+from dac.study.plan import Cell, Evaluation, Run, StudyPlan, evaluation_steps, kept_steps, references
+from dac.system.errors import UserError
+from dac.system.provenance import device_seconds
 
 SIMULATORS = ("gymnasium", "gymnasium-robotics", "mujoco")
 

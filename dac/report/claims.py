@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from dac.params import Claim, ClaimSide
 from dac.report import bandit, tables
 from dac.report.data import ReportData, select
 from dac.report.statistics import Summary, action_sample_scores
 from dac.report.tables import Table, Text
+from dac.study.params import Claim, ClaimSide
 
 Array = npt.NDArray[np.float64]
 

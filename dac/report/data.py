@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from dac.bandit import Behaviour
-from dac.errors import UserError
-from dac.params import Claim
+from dac.study.params import Claim
+from dac.system.errors import UserError
 
 SHOW = ("scores", "curves", "comparison", "sweep", "action_samples", "bandit")
 

@@ -14,7 +14,7 @@ from tiny import write_rows
 
 from dac.datasets import checks, d4rl
 from dac.datasets.transitions import RawDataset, content_hash
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 PATH = Path("a.hdf5")
 

@@ -24,8 +24,8 @@ from dac.datasets import collect, folder
 from dac.datasets.recording import Recorder
 from dac.datasets.sac_checkpoint import Checkpoint
 from dac.datasets.transitions import content_hash, episode_returns, statistics
-from dac.errors import UserError
-from dac.signals import Interrupted
+from dac.system.errors import UserError
+from dac.system.signals import Interrupted
 
 SAC = {"steps": 300, "learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "learning_rate": 1e-3}
 RECIPE: dict[str, Any] = {

@@ -14,9 +14,9 @@ import pytest
 
 from dac.datasets import convert, d4rl, folder
 from dac.datasets.transitions import RawDataset, Transitions, statistics, to_transitions
-from dac.errors import UserError
-from dac.hashing import sha256_of
-from dac.plan import Dataset, canonical
+from dac.study.plan import Dataset, canonical
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
 
 
 def write(path: Path, raw: RawDataset, env_id: str | None = None, **more: np.ndarray) -> Dataset:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from dac.datasets import d4rl
-from dac.datasets.catalog import D4RLFile, d4rl_file, reference_returns
 from dac.datasets.transitions import RawDataset, content_hash, episode_returns, to_transitions
 from dac.envs import normalised_score
-from dac.errors import UserError
-from dac.hashing import sha256_of
+from dac.study.catalog import D4RLFile, d4rl_file, reference_returns
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
 
 
 def write(path: Path, raw: RawDataset, **changes: np.ndarray | None) -> Path:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tiny import Project, write_rows
 
-from dac import plan
 from dac.cli import main
 from dac.datasets import loading
 from dac.datasets.describing import describe, listing
+from dac.study import plan
 
 
 def line(text: str, start: str) -> str:

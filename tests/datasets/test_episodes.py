@@ -17,10 +17,10 @@ from test_hdf5 import writer
 from tiny import Project
 from unprivileged import somebody_else
 
-from dac import plan
 from dac.datasets import folder, loading, minari
 from dac.datasets.transitions import content_hash
-from dac.errors import UserError
+from dac.study import plan
+from dac.system.errors import UserError
 
 STEPS = 40
 ID = "own/six-v0"

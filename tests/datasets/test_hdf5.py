@@ -17,7 +17,7 @@ from tiny import write_rows
 from unprivileged import somebody_else
 
 from dac.datasets import d4rl, hdf5
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 PATH = Path("a.hdf5")
 

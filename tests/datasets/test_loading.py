@@ -18,13 +18,13 @@ from test_hdf5 import writer
 from tiny import Project, write_rows
 from unprivileged import somebody_else
 
-from dac import plan, store
 from dac.cli import main
 from dac.datasets import convert, d4rl, loading
 from dac.datasets.transitions import content_hash, to_transitions
-from dac.errors import UserError
-from dac.hashing import sha256_of
-from dac.plan import Dataset
+from dac.study import plan, store
+from dac.study.plan import Dataset
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
 
 ENV = "InvertedPendulum-v5"
 RECIPE = {

@@ -19,11 +19,12 @@ from minari import DataCollector
 from tiny import COMPUTE, Project, publish, publish_study
 
 import dac.d4rl_tasks  # noqa: F401 - registers the environments of gymnasium-robotics, too
-from dac import envs, evaluation, plan, store
+from dac import envs, evaluation
 from dac.datasets import loading, recorded_env
-from dac.errors import UserError
-from dac.pending import Pending
-from dac.plan import Run
+from dac.study import plan, store
+from dac.study.pending import Pending
+from dac.study.plan import Run
+from dac.system.errors import UserError
 from dac.training import train
 
 HOPPER = "mujoco/hopper/tiny-v0"

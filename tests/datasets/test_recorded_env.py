@@ -15,10 +15,11 @@ import pytest
 from test_minari_source import fetched, record, task
 from tiny import COMPUTE, Project, write_rows
 
-from dac import envs, plan
+from dac import envs
 from dac.cli import main
 from dac.datasets import convert, loading, recorded_env
-from dac.errors import UserError
+from dac.study import plan
+from dac.system.errors import UserError
 from dac.training import train
 
 PENDULUM = "own/pendulum-v0"

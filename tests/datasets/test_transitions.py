@@ -13,7 +13,7 @@ from dac.datasets.transitions import (
     statistics,
     to_transitions,
 )
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 
 def test_pairs_stay_inside_episodes(raw: RawDataset) -> None:

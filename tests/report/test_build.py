@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from tiny import Project, publish, publish_evaluation
 
-from dac import store
-from dac.errors import UserError
-from dac.params import AgentSettings, TrainingSettings
-from dac.plan import Evaluation, Run, StudyPlan
 from dac.report import render
 from dac.report.build import build, report_data
 from dac.report.comparable import differences
 from dac.report.data import COLUMNS, ReportData
+from dac.study import store
+from dac.study.params import AgentSettings, TrainingSettings
+from dac.study.plan import Evaluation, Run, StudyPlan
+from dac.system.errors import UserError
 
 DATA = {
     "episodes": 20,

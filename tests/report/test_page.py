@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dac.errors import UserError
 from dac.report import Experiment, ReportData, ReportSettings, render
 from dac.report.page import device_time
+from dac.system.errors import UserError
 
 Build = Callable[..., ReportData]
 Make = Callable[..., Experiment]

@@ -1,7 +1,7 @@
 """Golden numbers: 50 gradient steps of a tiny agent by the real trainer on committed data, a checksum per parameter.
 
 `python tests/support/golden.py`, in the installed environment, records them under the present numerics versions after a
-bump in dac/versions.py.
+bump in dac/study/versions.py.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import torch
 from tiny import COMPUTE, Project
 from torch import Tensor
 
-from dac import versions
 from dac.agent import ActingNoise, AgentConfig, Policy
 from dac.policies import agent_config
+from dac.study import versions
 from dac.training import RunState, train
 
 FOLDER = Path(__file__).parents[1] / "data" / "golden"
@@ -107,7 +107,7 @@ def differences(found: Checksums, recorded: Checksums) -> list[str]:
 
 
 def verdict(changed: set[tuple[str, str]]) -> str:
-    """Which constant of dac/versions.py a change of these combinations' numbers belongs to."""
+    """Which constant of dac/study/versions.py a change of these combinations' numbers belongs to."""
     for guidance in versions.GUIDANCE:
         if changed == {item for item in COMBINATIONS if item[0] == guidance}:
             return f'GUIDANCE["{guidance}"]'
@@ -137,7 +137,7 @@ def check() -> str | None:
         [
             f"The numbers of {len(changed)} of {len(COMBINATIONS)} agents changed, but no numerics version did:",
             *lines,
-            f"If that is not meant, mend it. If it is, raise {verdict(set(changed))} in dac/versions.py, so that "
+            f"If that is not meant, mend it. If it is, raise {verdict(set(changed))} in dac/study/versions.py, so that "
             "the runs that it touches are made anew, and record the new numbers: python tests/support/golden.py",
         ]
     )

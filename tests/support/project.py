@@ -225,7 +225,9 @@ class Project:
             .get("settings", {})
             .get("lcb_coefficient", self.params["agent"]["lcb_coefficient"])
         )
-        version = re.search(rf'^Q_TARGET = .*"{target}": (\d+)', (self.path / "dac/versions.py").read_text(), re.M)
+        version = re.search(
+            rf'^Q_TARGET = .*"{target}": (\d+)', (self.path / "dac/study/versions.py").read_text(), re.M
+        )
         assert version
         wanted = {"q_target": target, "rho": rho if target == "lcb" else None, "version": int(version[1])}
         found = []

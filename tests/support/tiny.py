@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 import yaml
 
-from dac import params, store
-from dac.params import ComputeSettings, Params
-from dac.plan import Evaluation, Group, Run, StudyPlan, study_plan
+from dac.study import params, store
+from dac.study.params import ComputeSettings, Params
+from dac.study.plan import Evaluation, Group, Run, StudyPlan, study_plan
 
 COMPUTE = ComputeSettings(device="cpu")
 

@@ -11,9 +11,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
-from dac import store
-from dac.plan import Run
 from dac.policies import policy_name
+from dac.study import store
+from dac.study.plan import Run
 
 
 def published(run: Run) -> dict[str, bytes]:

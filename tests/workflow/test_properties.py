@@ -51,7 +51,7 @@ COMMENTED = (
     "workflow/rules/common.smk",
     "workflow/rules/train.smk",
     "dac/training.py",
-    "dac/versions.py",
+    "dac/study/versions.py",
 )
 DATASETS = ["collect:InvertedDoublePendulum-v5/expert", "collect:InvertedDoublePendulum-v5/medium-replay"]
 
@@ -97,7 +97,7 @@ def delete_store(project: Project) -> None:
 
 def bump_version(project: Project) -> None:
     """A change of code after which the Q-target `min` computes other numbers."""
-    project.edit("dac/versions.py", '"min": 1', '"min": 2')
+    project.edit("dac/study/versions.py", '"min": 1', '"min": 2')
 
 
 # In this order, each from the state that the one before left.

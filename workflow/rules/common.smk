@@ -10,8 +10,8 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from dac import params, pending, plan, unheeded
-from dac.errors import UserError
+from dac.study import params, pending, plan, unheeded
+from dac.system.errors import UserError
 
 # Input of every target: without any input, Snakemake would run the target each time.
 ROOT_FILE = "params.yaml"

@@ -10,11 +10,11 @@ import yaml
 from tiny import Project, publish, publish_study
 from zc.lockfile import LockFile
 
-from dac import record, store
-from dac.errors import UserError
-from dac.hashing import KnownHashes
+from dac.study import dvc, store
+from dac.system.errors import UserError
+from dac.system.hashing import KnownHashes
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMPLETE = ["dvc.lock: recorded datasets and runs and report."]
 
 
@@ -39,8 +39,8 @@ def complete(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proj
     monkeypatch.delenv("DVC_STAGE", raising=False)
     Path(".dvc").mkdir()
     Path(".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
-    for name in ("dvc.yaml", "dac/versions.py"):
-        Path(name).parent.mkdir(exist_ok=True)
+    for name in ("dvc.yaml", "dac/study/versions.py"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, name)
     project.set("dvc_study", "tiny")
     plan = project.plan()
@@ -62,8 +62,8 @@ def damage(name: str) -> Path:
 
 
 def test_a_complete_study_is_recorded(complete: Project) -> None:
-    assert record.record() == COMPLETE
-    files = ["params.yaml", "dac/versions.py"]
+    assert dvc.record() == COMPLETE
+    files = ["params.yaml", "dac/study/versions.py"]
     assert {name: list(stage["params"]) for name, stage in lock().items()} == {
         "datasets": files,
         "runs": files,
@@ -75,16 +75,16 @@ def test_a_complete_study_is_recorded(complete: Project) -> None:
 def test_without_collected_data_too(complete: Project) -> None:
     """The folder of collected data, which DVC asks for, is made."""
     assert not store.DATASETS.exists()
-    assert record.record() == COMPLETE
+    assert dvc.record() == COMPLETE
     assert lock()["datasets"]["outs"][0]["nfiles"] == 0
 
 
 def test_of_an_incomplete_study_the_files_are_recorded_and_no_parameters(complete: Project) -> None:
     """As after a `snakemake` of another study, or of this one when params.yaml was edited meanwhile."""
-    record.record()
+    dvc.record()
     name = complete.group().name
     complete.set("studies.tiny.seeds", [0, 1, 2]).load()
-    assert record.record() == [
+    assert dvc.record() == [
         "dvc.lock: recorded datasets and the files of runs.",
         f"dvc.lock: runs is not recorded as complete: study tiny of dvc_study lacks train pendulum/{name} (1 seed), "
         f"evaluate pendulum/{name} (1 seed). `snakemake tiny` makes it.",
@@ -97,21 +97,21 @@ def test_of_an_incomplete_study_the_files_are_recorded_and_no_parameters(complet
 
 
 def test_back_to_what_is_complete_it_is_recorded_again(complete: Project) -> None:
-    record.record()
+    dvc.record()
     before = Path("dvc.lock").read_text()
     complete.set("studies.tiny.seeds", [0, 1, 2]).load()
-    record.record()
+    dvc.record()
     complete.set("studies.tiny.seeds", [0, 1]).load()
-    assert record.record() == COMPLETE
+    assert dvc.record() == COMPLETE
     assert Path("dvc.lock").read_text() == before
 
 
 @pytest.mark.parametrize("name", ["policy-40.safetensors", "curve.csv", "evaluation-*.parquet"])
 def test_a_damaged_file_is_not_recorded(name: str, complete: Project) -> None:
-    record.record()
+    dvc.record()
     before = lock()["runs"]
     path = damage(name)
-    first, said = record.record()
+    first, said = dvc.record()
     assert first == "dvc.lock: recorded datasets and the files of runs."
     assert said.startswith(f"dvc.lock: not recorded: the contents of {path} are not what run.json records")
     assert lock()["runs"]["outs"][0]["md5"] == before["outs"][0]["md5"]  # the file as it was before
@@ -122,7 +122,7 @@ def test_what_was_recorded_before_the_damage_comes_back(complete: Project) -> No
     """By the command that the message names, which leaves what is not recorded alone."""
     from dvc.repo import Repo
 
-    record.record()
+    dvc.record()
     path = damage("policy-40.safetensors")
     good = store.read_json(path.parent / "run.json")
     other = publish(complete.set("studies.tiny.seeds", [0, 1, 2]).plan().runs()[2]) / "run.json"
@@ -131,7 +131,7 @@ def test_what_was_recorded_before_the_damage_comes_back(complete: Project) -> No
         repo.checkout([str(path)], force=True)
     assert good is not None and store.file_entry(path) == good["files"][path.name]
     assert other.exists()
-    assert record.record() == COMPLETE
+    assert dvc.record() == COMPLETE
 
 
 def test_damaged_data_are_not_recorded(complete: Project) -> None:
@@ -139,19 +139,19 @@ def test_damaged_data_are_not_recorded(complete: Project) -> None:
     folder.mkdir(parents=True)
     (folder / "rows").write_bytes(b"rows")
     store.write_json(folder / "dataset.json", {"files": {"rows": store.file_entry(folder / "rows")}})
-    assert record.record() == COMPLETE
+    assert dvc.record() == COMPLETE
     (folder / "rows").write_bytes(b"Rows")
-    first, said = record.record()
+    first, said = dvc.record()
     assert first == "dvc.lock: recorded the files of datasets and runs and report."
     assert said.startswith(f"dvc.lock: not recorded: the contents of {folder}/rows are not what dataset.json records")
 
 
 def test_params_that_are_wrong_now_record_nothing(complete: Project) -> None:
-    record.record()
+    dvc.record()
     before = Path("dvc.lock").read_text()
     Path("params.yaml").write_text("agent: [")
     with pytest.raises(UserError, match=r"params.yaml: not readable as YAML"):
-        record.record()
+        dvc.record()
     assert Path("dvc.lock").read_text() == before
 
 
@@ -162,7 +162,7 @@ def test_another_dvc_is_told(complete: Project) -> None:
         with pytest.raises(
             UserError, match=r"(?s)dvc.lock: not recorded: Unable to acquire lock.*`dac record` does it"
         ):
-            record.record()
+            dvc.record()
     finally:
         held.close()
 
@@ -170,17 +170,17 @@ def test_another_dvc_is_told(complete: Project) -> None:
 @pytest.mark.parametrize("without", [".dvc", "dvc.yaml"])
 def test_nothing_is_recorded_without_dvc(without: str, complete: Project) -> None:
     shutil.rmtree(without) if Path(without).is_dir() else Path(without).unlink()
-    assert record.record() == ["dvc.lock: nothing was recorded; DVC is not set up here."]
+    assert dvc.record() == ["dvc.lock: nothing was recorded; DVC is not set up here."]
     assert not Path("dvc.lock").exists()
 
 
 def test_where_nothing_is_published_nothing_is_recorded(complete: Project) -> None:
     """As in a clone before `dvc pull`: what dvc.lock records of others' runs stays."""
-    record.record()
+    dvc.record()
     before = Path("dvc.lock").read_text()
     shutil.rmtree(store.RUNS)
     shutil.rmtree(store.DATASETS)
-    assert record.record() == ["dvc.lock: nothing was recorded; nothing is published here."]
+    assert dvc.record() == ["dvc.lock: nothing was recorded; nothing is published here."]
     assert Path("dvc.lock").read_text() == before
 
 
@@ -188,11 +188,11 @@ def test_what_is_recorded_and_not_here_stays_recorded(complete: Project) -> None
     """As in a clone that made a run before `dvc pull`."""
     from dvc.repo import Repo
 
-    record.record()
+    dvc.record()
     gone = store.run_directory(complete.plan().runs()[1])
     shutil.rmtree(gone)
     new = publish(complete.set("studies.tiny.seeds", [0, 1, 2]).plan().runs()[2])
-    first, *_ = record.record()
+    first, *_ = dvc.record()
     assert first == "dvc.lock: recorded datasets and the files of runs."
     with Repo() as repo:
         repo.checkout(force=True)
@@ -202,23 +202,23 @@ def test_what_is_recorded_and_not_here_stays_recorded(complete: Project) -> None
 
 @pytest.mark.parametrize("content", ["{", '{"files": null}', '{"files": {}}', '{"files": {"curve.csv": {"size": 1}}}'])
 def test_a_record_that_says_nothing_is_damage(content: str, complete: Project) -> None:
-    record.record()
+    dvc.record()
     before = lock()["runs"]["outs"][0]["md5"]
     path = store.run_directory(complete.plan().runs()[0]) / "run.json"
     path.write_text(content)
-    assert any(f"the contents of {path} are not what run.json records" in line for line in record.record())
+    assert any(f"the contents of {path} are not what run.json records" in line for line in dvc.record())
     assert lock()["runs"]["outs"][0]["md5"] == before
 
 
 def test_a_damaged_provenance_is_damage(complete: Project) -> None:
     path = store.run_directory(complete.plan().runs()[0]) / "provenance.json"
     path.write_text("{")
-    assert any(f"the contents of {path}" in line for line in record.record())
+    assert any(f"the contents of {path}" in line for line in dvc.record())
 
 
 def test_a_study_that_cannot_be_planned_is_no_reason_to_record_no_files(complete: Project) -> None:
     complete.set("tasks.pendulum.dataset", "file:nowhere.hdf5").load()
-    first, *said = record.record()
+    first, *said = dvc.record()
     assert first == "dvc.lock: recorded the files of datasets and the files of runs."
     assert "there is no file nowhere.hdf5" in said[0]
     assert lock()["runs"]["outs"][0]["nfiles"] > 0
@@ -231,9 +231,9 @@ def test_an_edit_while_dvc_reads_the_files_is_not_recorded(complete: Project, mo
         complete.set("studies.tiny.seeds", [0, 1, 2]).load()
         yield from damaged_runs(known)
 
-    damaged_runs = record.damaged_runs
-    monkeypatch.setattr(record, "damaged_runs", damaged_runs_slowly)
-    first, *said = record.record()
+    damaged_runs = dvc.damaged_runs
+    monkeypatch.setattr(dvc, "damaged_runs", damaged_runs_slowly)
+    first, *said = dvc.record()
     assert first == "dvc.lock: recorded datasets and the files of runs."
     assert said[0].startswith("dvc.lock: runs is not recorded as complete: study tiny of dvc_study lacks train")
     assert {"runs", "report"} <= set(status())
@@ -244,24 +244,24 @@ def test_a_store_out_of_reach(complete: Project) -> None:
     store.RUNS.symlink_to("unmounted")
     store.DATASETS.mkdir()
     with pytest.raises(UserError, match=r"results/runs: not a folder, or out of reach"):
-        record.record()
+        dvc.record()
 
 
 def test_a_stage_of_dvc_ends_well_where_it_is_complete(complete: Project) -> None:
     for name in ("datasets", "runs", "report"):
-        record.check(name)
+        dvc.check(name)
 
 
 def test_a_stage_of_dvc_fails_where_params_changed_meanwhile(complete: Project) -> None:
     complete.set("studies.tiny.seeds", [0, 1, 2]).load()
-    record.check("datasets")
+    dvc.check("datasets")
     with pytest.raises(UserError, match=r"changed while DVC's stage runs ran: study tiny lacks train pendulum/soft-H2"):
-        record.check("runs")
+        dvc.check("runs")
     with pytest.raises(UserError, match=r"changed while DVC's stage report ran: study tiny lacks its page"):
-        record.check("report")
+        dvc.check("report")
 
 
 def test_a_stage_of_dvc_fails_on_a_damaged_file(complete: Project) -> None:
     damage("policy-40.safetensors")
     with pytest.raises(UserError, match=r"not recorded: the contents of .*policy-40.safetensors are not"):
-        record.check("runs")
+        dvc.check("runs")

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from tiny import Project
 
-from dac import plan, versions
-from dac.datasets.catalog import policy_file
-from dac.errors import UserError
-from dac.hashing import sha256_of
-from dac.params import AgentSettings, Preset, TrainingSettings
-from dac.plan import Cell, Dataset, Evaluation, Group, Run, StudyPlan, canonical, fingerprint
+from dac.study import plan, versions
+from dac.study.catalog import policy_file
+from dac.study.params import AgentSettings, Preset, TrainingSettings
+from dac.study.plan import Cell, Dataset, Evaluation, Group, Run, StudyPlan, canonical, fingerprint
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
 
 COLLECTION = "collect.InvertedPendulum-v5"
 SETTINGS = [*AgentSettings.model_fields, *TrainingSettings.model_fields]

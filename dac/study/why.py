@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dac import store
-from dac.params import Params
-from dac.plan import Evaluation, Group, Run, study_plan
+from dac.study import store
+from dac.study.params import Params
+from dac.study.plan import Evaluation, Group, Run, study_plan
 
 
 def explain_study(params: Params, study: str) -> list[str]:

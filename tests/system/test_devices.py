@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from dac import devices, evaluator
+from dac import evaluator
 from dac.agent import AgentConfig
-from dac.errors import UserError
+from dac.system import devices
+from dac.system.errors import UserError
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((7, 5), False), ((8, 0), True), ((8, 9), True), ((9, 0), True)])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dac import hashing
-from dac.hashing import KnownHashes, sha256_of
+from dac.system import hashing
+from dac.system.hashing import KnownHashes, sha256_of
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from tiny import PARAMS, Project, write_rows
 
-from dac import params
-from dac.errors import UserError
-from dac.params import AgentSettings, Overrides, Params, Preset, TrainingSettings
-from dac.plan import study_plan
+from dac.study import params
+from dac.study.params import AgentSettings, Overrides, Params, Preset, TrainingSettings
+from dac.study.plan import study_plan
+from dac.system.errors import UserError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def problems(project: Project) -> list[str]:

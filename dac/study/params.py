@@ -1,7 +1,7 @@
 """The schema of params.yaml, the only reader of that file, and its errors.
 
-Every section forbids unknown keys and every value has a type and a range. A mistake raises one
-`dac.errors.UserError` that lists each wrong place with its path in the file, the value found and what is allowed.
+Every section forbids unknown keys and every value has a type and a range. A mistake raises one `UserError` that lists
+each wrong place with its path in the file, the value found and what is allowed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from dac.datasets.catalog import BANDIT_ENV, BANDIT_SETS, recorded_policies
-from dac.errors import UserError
+from dac.study.catalog import BANDIT_ENV, BANDIT_SETS, recorded_policies
+from dac.system.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -40,7 +40,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 RESERVED_STUDY_NAMES = frozenset({"all", "collect", "fetch", "train", "evaluate", "report", "runs", "datasets"})
 RESERVED_STUDY_SUFFIXES = ("_datasets", "_runs")
 
-PUBLISHED_SCORES = Path(__file__).resolve().parent / "reference" / "published_scores.csv"
+PUBLISHED_SCORES = Path(__file__).resolve().parents[1] / "reference" / "published_scores.csv"
 
 
 def _evaluation_workers(value: Any) -> int | str:

@@ -1,6 +1,6 @@
-"""The jobs that a study consists of, as `dac.pending` has Snakemake start them, for estimates.
+"""The jobs that a study consists of, as `dac.study.pending` has Snakemake start them, for estimates.
 
-`dac.pending` names jobs by markers and removes stale ones while it looks; here nothing is touched.
+`dac.study.pending` names jobs by markers and removes stale ones while it looks; here nothing is touched.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dac import store
-from dac.pending import EVALUATIONS_PER_JOB, chunks, packs
-from dac.plan import Dataset, Evaluation, Group, Run, StudyPlan
+from dac.study import store
+from dac.study.pending import EVALUATIONS_PER_JOB, chunks, packs
+from dac.study.plan import Dataset, Evaluation, Group, Run, StudyPlan
 
 
 @dataclass(frozen=True)

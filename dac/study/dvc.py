@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dac import locking, store
-from dac.errors import UserError
-from dac.hashing import KnownHashes
-from dac.jobs import Collect, Evaluate, Fetch, Job, Train, jobs
-from dac.params import Params, load
-from dac.plan import study_plan
+from dac.study import store
+from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train, jobs
+from dac.study.params import Params, load
+from dac.study.plan import study_plan
+from dac.system import locks
+from dac.system.errors import UserError
+from dac.system.hashing import KnownHashes
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -58,7 +59,7 @@ def record() -> list[str]:
         return ["dvc.lock: nothing was recorded; DVC is not set up here."]
     if not any(folder.exists() for folder in FOLDERS.values()):
         return ["dvc.lock: nothing was recorded; nothing is published here."]
-    with locking.lock(LOCK, waiting=lambda _: None):
+    with locks.lock(LOCK, waiting=lambda _: None):
         params = load()
         _make_folders()
         stages = look(params)
@@ -80,8 +81,8 @@ def check(name: str) -> None:
         raise UserError("\n".join(_explained(name, Stage(damaged=damaged), params.dvc_study)))
     if lacking:
         raise UserError(
-            f"params.yaml (or dac/versions.py) changed while DVC's stage {name} ran: study {params.dvc_study} lacks "
-            f"{_some(lacking)}. What was made is kept, but DVC did not record it: run `dvc repro` again, or `dac "
+            f"params.yaml (or dac/study/versions.py) changed while DVC's stage {name} ran: study {params.dvc_study} "
+            f"lacks {_some(lacking)}. What was made is kept, but DVC did not record it: run `dvc repro` again, or `dac "
             "record`, before any `dvc pull --force` or `dvc checkout --force`."
         )
 

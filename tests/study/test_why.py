@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tiny import Project, publish, publish_evaluation, publish_study, write_rows
 
-from dac import store, versions, why
-from dac.hashing import sha256_of
-from dac.plan import Evaluation, Run
+from dac.study import store, versions, why
+from dac.study.plan import Evaluation, Run
+from dac.system.hashing import sha256_of
 
 
 def explain(project: Project, study: str = "tiny") -> list[str]:

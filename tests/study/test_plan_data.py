@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from tiny import Project, publish_study, write_rows
 
-from dac import hashing
 from dac.cli import main
-from dac.errors import UserError
-from dac.pending import Pending
-from dac.plan import find_group
+from dac.study.pending import Pending
+from dac.study.plan import find_group
+from dac.system import hashing
+from dac.system.errors import UserError
 
 
 def other_study(project: Project) -> Project:

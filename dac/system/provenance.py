@@ -16,7 +16,7 @@ PACKAGES = (
     "dac", "torch", "gymnasium", "gymnasium-robotics", "mujoco", "minari", "stable-baselines3", "numpy", "pandas",
     "snakemake", "dvc",
 )  # fmt: skip
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 UNKNOWN = "unknown"
 GIT_SECONDS = 10.0  # for one answer; a finished training does not wait for a repository that does not answer
 

@@ -16,7 +16,7 @@ from typing import TextIO
 
 import torch
 
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 LOG = logging.getLogger(__name__)
 POLL_SECONDS = 2.0

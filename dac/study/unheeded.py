@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent
 
-from dac import plan
-from dac.errors import UserError
-from dac.params import PARAMS_FILE, Params, parse, validated
+from dac.study import plan
+from dac.study.params import PARAMS_FILE, Params, parse, validated
+from dac.system.errors import UserError
 
 SECTIONS = ("agent", "training", "evaluation", "report", "collect", "presets", "tasks", "experiments", "studies")
 MOST = 20  # edits that are looked at: each is a plan of the study

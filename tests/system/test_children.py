@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from processes import all_gone
 
-from dac.errors import UserError
-from dac.processes import Child, end_with_parent, serve
+from dac.system.children import Child, end_with_parent, serve
+from dac.system.errors import UserError
 
 
 def answer(connection: Connection) -> None:
@@ -90,8 +90,8 @@ def test_close_ends_it_whatever_it_does(request_: int, child: Child) -> None:
 
 PARENT = """
 import sys, time
-from dac.processes import Child
-from test_processes import answer
+from dac.system.children import Child
+from test_children import answer
 if __name__ == "__main__":
     child = Child("doubling", answer)
     child.send(1)
@@ -108,7 +108,7 @@ def test_it_ends_with_its_parent(end: str, status: int, tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT.format(end=end))
     here = Path(__file__).parent
-    folders = os.pathsep.join(map(str, (here.parent, here, here / "support")))
+    folders = os.pathsep.join(map(str, (here.parents[1], here, here.parent / "support")))
     parent = subprocess.Popen(
         [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         env={**os.environ, "PYTHONPATH": folders},

@@ -22,10 +22,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dac import locking
-from dac.errors import UserError
-from dac.hashing import sha256_of
-from dac.plan import Dataset, Evaluation, Group, Run, StudyPlan, canonical
+from dac.study.plan import Dataset, Evaluation, Group, Run, StudyPlan, canonical
+from dac.system import locks
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
 
 RUNS = Path("results/runs")
 DATASETS = Path("results/datasets")
@@ -292,7 +292,7 @@ def publish_evaluation(
     directory = run_directory(run)
     name, meant = f"evaluation-{evaluation.fingerprint}.parquet", sha256_of(source)
     # Two jobs may evaluate one run at different N_a at the same time.
-    with locking.lock(WORK / "locks" / f"{run.group.task}-{run.group.name}-{run.seed}", waiting=lambda _: None):
+    with locks.lock(WORK / "locks" / f"{run.group.task}-{run.group.name}-{run.seed}", waiting=lambda _: None):
         content = read_run(run)
         if content["files"] != evaluated:
             raise UserError(f"{directory}: the run was made anew while it was evaluated. Start snakemake again.")

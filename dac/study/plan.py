@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dac import versions
-from dac.datasets.catalog import (
+from dac.study import versions
+from dac.study.catalog import (
     BANDIT_ENV,
     BANDIT_REFERENCE,
     d4rl_file,
@@ -26,11 +26,9 @@ from dac.datasets.catalog import (
     policy_file,
     reference_returns,
 )
-from dac.datasets.lock import compare_if_here, locked_file
-from dac.datasets.lock import entry as locked_entry
-from dac.errors import UserError
-from dac.hashing import sha256_of
-from dac.params import (
+from dac.study.datasets_lock import compare_if_here, locked_file
+from dac.study.datasets_lock import entry as locked_entry
+from dac.study.params import (
     AgentSettings,
     EvaluationSettings,
     Experiment,
@@ -39,6 +37,8 @@ from dac.params import (
     TrainingSettings,
     closest,
 )
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
 
 FINGERPRINT_DIGITS = 12
 D4RL_FOLDER = Path("data/d4rl")
@@ -597,7 +597,7 @@ def find_group(params: Params, task: str, name: str) -> Group:
         if cell.group.name == name:
             return cell.group
     raise UserError(
-        f"params.yaml (or dac/versions.py) changed since this job was planned: it no longer describes "
+        f"params.yaml (or dac/study/versions.py) changed since this job was planned: it no longer describes "
         f"{task}/{name}. Nothing was written. Let the other jobs end, then start again: the new plan is used."
     )
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from tiny import Project, publish, publish_evaluation, publish_study
 
-from dac import store
-from dac.errors import UserError
-from dac.pending import SEEDS_NAME_LENGTH, Pending, chunks
-from dac.plan import Run
+from dac.study import store
+from dac.study.pending import SEEDS_NAME_LENGTH, Pending, chunks
+from dac.study.plan import Run
+from dac.system.errors import UserError
 
 
 def pending(project: Project) -> Pending:

@@ -16,9 +16,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dac.errors import UserError
-from dac.hashing import KnownHashes
-from dac.locking import lock
+from dac.system.errors import UserError
+from dac.system.hashing import KnownHashes
+from dac.system.locks import lock
 
 LOCK_FILE = Path("datasets.lock")
 

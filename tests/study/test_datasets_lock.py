@@ -12,9 +12,9 @@ from test_hdf5 import writer
 from tiny import write_rows
 from unprivileged import somebody_else
 
-from dac.datasets.lock import entry, locked_file, record
-from dac.errors import UserError
-from dac.hashing import sha256_of
+from dac.study.datasets_lock import entry, locked_file, record
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
 
 DATA = Path("data.hdf5")
 
@@ -81,7 +81,9 @@ def test_an_entry_of_old_is_the_sha256_alone() -> None:
 
 
 def test_processes_beside_each_other_lose_no_entry() -> None:
-    code = "import sys; from dac.datasets.lock import record; [record(f'{sys.argv[1]}{i}', {}) for i in range(20)]"
+    code = (
+        "import sys; from dac.study.datasets_lock import record; [record(f'{sys.argv[1]}{i}', {}) for i in range(20)]"
+    )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     three = [subprocess.Popen([sys.executable, "-c", code, name], env=environment) for name in "abc"]
     assert [process.wait(timeout=60) for process in three] == [0, 0, 0]

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from dac import provenance
 from dac.datasets import collect
+from dac.system import provenance
 
 Git = Callable[..., str]
 

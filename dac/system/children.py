@@ -18,7 +18,7 @@ from multiprocessing import resource_tracker, util
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 CLOSE_SECONDS = 10.0  # for an idle child to end by itself
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from dac.datasets.catalog import d4rl_file, d4rl_ids, reference_returns
-from dac.errors import UserError
+from dac.study.catalog import d4rl_file, d4rl_ids, reference_returns
+from dac.system.errors import UserError
 
 PAPER = [
     *(
@@ -73,6 +73,6 @@ def test_unknown_names_are_answered_with_close_matches() -> None:
 
 
 def test_the_catalog_loads_neither_torch_nor_gymnasium() -> None:
-    code = "import sys, dac.datasets.catalog; print([m for m in ('torch', 'gymnasium', 'numpy') if m in sys.modules])"
+    code = "import sys, dac.study.catalog; print([m for m in ('torch', 'gymnasium', 'numpy') if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from tiny import FACTS, Project, publish, publish_evaluation
 
-from dac import locking, plan, store
-from dac.errors import UserError
-from dac.plan import Dataset, Evaluation, Run, StudyPlan
+from dac.study import plan, store
+from dac.study.plan import Dataset, Evaluation, Run, StudyPlan
+from dac.system import locks
+from dac.system.errors import UserError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_a_lock_waits_for_its_holder_however_that_ends(ending: str, project: Pro
         waiting.set()
 
     def take() -> None:
-        with locking.lock(path, say):
+        with locks.lock(path, say):
             held.set()
 
     taker = threading.Thread(target=take, daemon=True)
@@ -156,7 +157,7 @@ def test_a_lock_waits_for_its_holder_however_that_ends(ending: str, project: Pro
 def test_a_lock_that_is_free_is_taken_at_once(project: Project) -> None:
     said: list[str] = []
     for _ in range(2):
-        with locking.lock(Path("lock"), said.append):
+        with locks.lock(Path("lock"), said.append):
             assert Path("lock").read_text() == str(os.getpid())
     assert said == []
 

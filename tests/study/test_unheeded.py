@@ -10,8 +10,8 @@ import pytest
 import yaml
 from tiny import Project
 
-from dac import unheeded
-from dac.params import load
+from dac.study import unheeded
+from dac.study.params import load
 
 Edit = Callable[[Project], Project]
 
@@ -138,5 +138,5 @@ def test_anchors_are_named_with_their_lines(project: Project) -> None:
 
 
 def test_the_shipped_file_has_none() -> None:
-    text = (Path(__file__).parents[1] / "params.yaml").read_text()
+    text = (Path(__file__).parents[2] / "params.yaml").read_text()
     assert unheeded._anchors(text) == []

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from dac import store
-from dac.errors import UserError
-from dac.params import Params
-from dac.plan import Dataset, Evaluation, Group, Run, StudyPlan, study_plan
+from dac.study import store
+from dac.study.params import Params
+from dac.study.plan import Dataset, Evaluation, Group, Run, StudyPlan, study_plan
+from dac.system.errors import UserError
 
 TODO = Path("work/todo")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 REFERENCE_FOLDER = Path(__file__).resolve().parent.parent / "reference"
 BEHAVIOURS_FOLDER = Path(__file__).resolve().parent.parent / "behaviours"

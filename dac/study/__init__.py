@@ -1,0 +1,1 @@
+"""What params.yaml asks for, what is there of it, and what is missing. It imports no torch: the Snakefile reads it."""
