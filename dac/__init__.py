@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dac.policies import load_policy
 
 __all__ = ["load_policy"]
+
+# Metadata of data that were recorded earlier name `dac.bandit` and `dac.d4rl_tasks`.
+__path__.append(str(Path(__file__).parent / "envs" / "earlier"))
 
 
 def __getattr__(name: str) -> Any:

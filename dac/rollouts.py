@@ -11,7 +11,7 @@ import torch
 
 from dac import envs
 from dac.agent import ActingNoise, Policy
-from dac.env_workers import WorkerVector
+from dac.envs.workers import WorkerVector
 
 ENVIRONMENTS_PER_WORKER = 5  # with fewer, a worker waits for its turn more than it steps
 

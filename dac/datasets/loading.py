@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from dac import bandit
-from dac.datasets import behaviours, checks, convert, d4rl, folder, minari, mixture, recorded_env
+from dac.datasets import behaviours, checks, convert, d4rl, folder, minari, mixture
 from dac.datasets import collect as collecting
 from dac.datasets.transitions import RawDataset, content_hash
+from dac.envs import bandit, minari_spec
 from dac.study import datasets_lock, store
 from dac.study.catalog import d4rl_file, minari_returns, policy_file
 from dac.study.params import Params
@@ -113,7 +113,7 @@ def _fetch_minari(dataset: Dataset) -> None:
             clipped = checks.clipped_rows(str(data.parent), raw)
             description = {
                 "dataset": dataset.id,
-                "env_id": recorded_env.recorded_env(data),
+                "env_id": minari_spec.recorded_env(data),
                 "reference_returns": _references(dataset.name, minari.metadata(data)),
                 "rows_with_clipped_actions": clipped,
                 "source": {"path": str(data)},
@@ -134,7 +134,7 @@ def _compare_or_lock(dataset: Dataset, digest: str) -> None:
     """
     note = folder.describe(dataset.path)
     _refuse_other_contents(dataset, digest, note["source"]["path"])
-    known, environment = datasets_lock.entry(dataset.id), recorded_env.evaluation_digest(dataset.path / "data")
+    known, environment = datasets_lock.entry(dataset.id), minari_spec.evaluation_digest(dataset.path / "data")
     evaluated = {"evaluation_env": environment} if environment else {}
     if not known:
         reference = note["reference_returns"]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dac.bandit import behaviour
 from dac.envs import normalised_score
+from dac.envs.bandit import behaviour
 from dac.report import render
 from dac.report.bandit import level_grid
 from dac.report.comparable import differences

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from dac.bandit import Behaviour
+from dac.envs.bandit import Behaviour
 from dac.study.params import Claim
 from dac.system.errors import UserError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate  # type: ignore[import-untyped]
 
-from dac.bandit import BEST_ACTION, MODE_SHARE, SUPPORT_RADIUS
+from dac.envs.bandit import BEST_ACTION, MODE_SHARE, SUPPORT_RADIUS
 from dac.report import bandit, published
 from dac.report.data import Experiment, ReportData
 from dac.report.statistics import ALL_TASKS, Cell, Estimate, Summary

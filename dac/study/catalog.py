@@ -13,8 +13,8 @@ from dac.system.errors import UserError
 REFERENCE_FOLDER = Path(__file__).resolve().parent.parent / "reference"
 BEHAVIOURS_FOLDER = Path(__file__).resolve().parent.parent / "behaviours"
 
-# Behaviour sets of the two-dimensional bandit (dac.bandit), and its expected rewards that are scores 0 and 100: of
-# uniform actions, and of the best action.
+# Behaviour sets of the two-dimensional bandit (dac.envs.bandit), and its expected rewards that are scores 0 and 100:
+# of uniform actions, and of the best action.
 BANDIT_ENV = "Bandit2D-v0"
 BANDIT_SETS = ("two-gaussians", "three-gaussians", "two-moons", "two-circles")
 BANDIT_REFERENCE = (-0.9032, 0.0)
@@ -33,7 +33,7 @@ _ENVIRONMENT_FAMILIES = {
 
 
 # D4RL's ids begin with a family; the environment that its data are evaluated in. docs/tasks.md says how these differ
-# from D4RL's own simulator; those under D4RL/ are made in dac.d4rl_tasks.
+# from D4RL's own simulator; those under D4RL/ are made in dac.envs.d4rl_tasks.
 _D4RL_ENVIRONMENTS = {
     "halfcheetah-": "HalfCheetah-v4",
     "hopper-": "Hopper-v4",

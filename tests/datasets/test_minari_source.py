@@ -18,9 +18,10 @@ import pytest
 from minari import DataCollector
 from tiny import COMPUTE, Project, publish, publish_study
 
-import dac.d4rl_tasks  # noqa: F401 - registers the environments of gymnasium-robotics, too
+import dac.envs.d4rl_tasks  # noqa: F401 - registers the environments of gymnasium-robotics, too
 from dac import envs, evaluation
-from dac.datasets import loading, recorded_env
+from dac.datasets import loading
+from dac.envs import minari_spec
 from dac.study import plan, store
 from dac.study.pending import Pending
 from dac.study.plan import Run
@@ -164,7 +165,7 @@ def test_a_specification_that_an_older_gymnasium_wrote(project: Project, root: P
     spec = {**old, "apply_api_compatibility": False, **json.loads(content["env_spec"])}
     path.write_text(json.dumps({**content, "env_spec": json.dumps(spec)}))
     dataset = fetched(task(project, HOPPER))
-    assert recorded_env.recorded_env(dataset.path / "data") == "Hopper-v5"
+    assert minari_spec.recorded_env(dataset.path / "data") == "Hopper-v5"
     assert envs.make(f"minari:{HOPPER}").observation_space.shape == (11,)
 
 

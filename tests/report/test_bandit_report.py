@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from dac.bandit import BEST_ACTION, Behaviour
+from dac.envs.bandit import BEST_ACTION, Behaviour
 from dac.report import Experiment, ReportData, render
 from dac.report.bandit import FRESH, level_grid, measures
 from dac.report.data import BanditTask

@@ -174,4 +174,4 @@ class Bandit(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
 
 
 if BANDIT_ENV not in gym.registry:
-    gym.register(BANDIT_ENV, entry_point="dac.bandit:Bandit")
+    gym.register(BANDIT_ENV, entry_point="dac.envs.bandit:Bandit")

@@ -11,7 +11,7 @@ import pytest
 from shared import shared_data
 
 from dac import envs
-from dac.d4rl_tasks import GOAL_RADIUS, MAZES, AntMaze
+from dac.envs.d4rl_tasks import GOAL_RADIUS, MAZES, AntMaze
 from dac.study.catalog import d4rl_ids, environment_of, reference_returns
 
 SIZES = {

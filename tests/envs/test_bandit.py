@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from tiny import COMPUTE, Project
 
-from dac import bandit, envs, load_policy
+from dac import envs, load_policy
 from dac.datasets.transitions import to_transitions
+from dac.envs import bandit
 from dac.evaluation import evaluate
 from dac.report.build import report_data
 from dac.study import store, versions

@@ -9,7 +9,7 @@ import pytest
 from processes import all_gone
 
 from dac import envs
-from dac.env_workers import WorkerVector
+from dac.envs.workers import WorkerVector
 from dac.system.errors import UserError
 
 WEIGHTS = 0.3 * np.random.default_rng(1).standard_normal((11, 3))

@@ -32,6 +32,8 @@ class FlatObservation(gym.ObservationWrapper[NDArray[np.float32], Any, Any], gym
     (FrankaKitchen), what is achieved is part of the observation, which is taken alone.
     """
 
+    __module__ = "dac.envs"  # as the metadata of recorded data name it, wherever it is defined
+
     def __init__(self, env: Environment) -> None:
         gym.utils.RecordConstructorArgs.__init__(self)
         gym.ObservationWrapper.__init__(self, env)
@@ -81,6 +83,8 @@ def _name(env: Environment) -> str:
 class UnitAction(gym.ActionWrapper[Any, NDArray[np.float32], Any], gym.utils.RecordConstructorArgs):
     """Actions in [-1, 1], mapped to the bounds of the wrapped environment's actions."""
 
+    __module__ = "dac.envs"  # as FlatObservation's
+
     def __init__(self, env: Environment) -> None:
         gym.utils.RecordConstructorArgs.__init__(self)
         gym.ActionWrapper.__init__(self, env)
@@ -129,14 +133,14 @@ def _make(what: str | EnvSpec) -> Environment:
 
 def _recovered(env_id: str) -> Environment:
     """The environment that a Minari dataset names, from what this machine's packages register under that name."""
-    from dac.datasets import recorded_env  # they need this module
+    from dac.envs import minari_spec  # they need this module
     from dac.study import datasets_lock
     from dac.study.plan import minari_dataset
 
     data = minari_dataset(env_id.removeprefix("minari:")).path / "data"
-    spec = recorded_env.evaluation_spec(data)
+    spec = minari_spec.evaluation_spec(data)
     known = datasets_lock.entry(env_id).get("evaluation_env")
-    if known is not None and known != recorded_env.evaluation_digest(data):
+    if known is not None and known != minari_spec.evaluation_digest(data):
         raise UserError(
             f"{data}/metadata.json: the environment that it names is {spec.id} with {spec.kwargs}, which is not what "
             f"it was when {datasets_lock.LOCK_FILE} recorded it and runs were evaluated in it. Put the metadata back; "
@@ -183,7 +187,8 @@ def _rescale_actions(env: Environment) -> Environment:
 
 
 def _register_others() -> None:
-    for module in ("dac.bandit", "dac.d4rl_tasks"):  # these register themselves, the latter gymnasium-robotics too
+    # These register themselves, the latter gymnasium-robotics too.
+    for module in ("dac.envs.bandit", "dac.envs.d4rl_tasks"):
         importlib.import_module(module)
 
 

@@ -17,7 +17,8 @@ from tiny import COMPUTE, Project, write_rows
 
 from dac import envs
 from dac.cli import main
-from dac.datasets import convert, loading, recorded_env
+from dac.datasets import convert, loading
+from dac.envs import minari_spec
 from dac.study import plan
 from dac.system.errors import UserError
 from dac.training import train
@@ -207,7 +208,7 @@ def test_a_field_of_another_gymnasium_changes_nothing(project: Project, planted:
 def test_plain_arguments_and_the_step_limit_are_kept(project: Project, planted: Path) -> None:
     specification(PENDULUM, kwargs={"reset_noise_scale": 0.5, "render_mode": "human"}, max_episode_steps=7)
     dataset = fetched(task(project, PENDULUM))
-    spec = recorded_env.evaluation_spec(dataset.path / "data")
+    spec = minari_spec.evaluation_spec(dataset.path / "data")
     assert (spec.kwargs, spec.max_episode_steps) == ({"reset_noise_scale": 0.5}, 7)
     assert gym.registry["InvertedPendulum-v5"].kwargs == {}
     env = envs.make(f"minari:{PENDULUM}")
