@@ -125,12 +125,16 @@ def _seeds(options: argparse.Namespace) -> list[int]:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from dac import planning
+    from dac.cost import table
 
     params = parameters.load()
     studies = [options.study] if options.study else list(params.studies)
     for study in studies:
-        print(planning.describe(params, study, options.calibrate))
+        if options.calibrate:
+            from dac.bench import calibrate  # torch
+
+            calibrate.calibrate(params, plan.study_plan(params, study))
+        print(table.describe(params, study))
 
 
 def _why(options: argparse.Namespace) -> None:
@@ -282,7 +286,7 @@ def _record(options: argparse.Namespace) -> None:
 def _parity(options: argparse.Namespace) -> None:
     import torch
 
-    from dac import parity
+    from dac.bench import parity
 
     failed = []
     for path in options.recordings:

@@ -102,7 +102,7 @@ def _packs(records: list[Record], folder: Path) -> list[str]:
     text = """\
 The ceiling is what the same machine reaches in nothing but the critics' batched matrix products. To act is to choose
 one of ten candidates in ten states of every run, as an evaluation does at every environment step. Plain PyTorch is the
-same step in float32 as one would first write it (`dac/bench/plain.py`), with as many runs one after the other.
+same step in float32 as one would first write it (`dac/agent/plain.py`), with as many runs one after the other.
 """
     return [
         "## Time against the number of runs that train together\n",

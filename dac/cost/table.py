@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dac import estimate, speeds
-from dac.schedule import Task, wall_clock
+from dac.cost import estimate, speeds
+from dac.cost.wall_clock import Task, wall_clock
 from dac.study import store
 from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train, jobs
 from dac.study.params import Params
@@ -15,17 +15,9 @@ from dac.study.plan import Run, StudyPlan, study_plan
 HEADER = ("experiment", "runs", "own", "packs", "missing", "steps", "evaluations", "disk", "memory", "time")
 
 
-def describe(params: Params, study: str, calibrate: bool = False) -> str:
-    """Runs, packs, gradient steps, bytes and time per experiment of a study; runs that experiments share count once.
-
-    Args:
-        calibrate: measure on this machine what its record lacks, before.
-    """
+def describe(params: Params, study: str) -> str:
+    """Runs, packs, gradient steps, bytes and time per experiment of a study; runs that experiments share count once."""
     plan = study_plan(params, study)
-    if calibrate:
-        from dac import calibration  # torch
-
-        calibration.calibrate(params, plan)
     speed = speeds.calibration(params.compute)
     counted: set[Run] = set()
     made: set[str] = set()

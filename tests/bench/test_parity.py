@@ -9,10 +9,10 @@ import pytest
 import torch
 from recording import Case, record
 
-from dac.parity import replay, tolerance
+from dac.bench.parity import replay, tolerance
 from dac.system.errors import UserError
 
-RECORDINGS = sorted((Path(__file__).parent / "data" / "parity").glob("*.npz"))
+RECORDINGS = sorted((Path(__file__).parents[1] / "data" / "parity").glob("*.npz"))
 
 
 def test_all_seven_recordings_are_here() -> None:

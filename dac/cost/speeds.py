@@ -1,7 +1,7 @@
 """How fast a machine is: what was measured here for a plan's own shapes, and the committed benchmarks elsewhere.
 
-A *shape* is what changes the time of a step: two settings of one shape cost the same. `dac.calibration` measures
-shapes, `dac.estimate` adds them up. This module imports no torch.
+A *shape* is what changes the time of a step: two settings of one shape cost the same. `dac.bench.calibrate` measures
+shapes, `dac.cost.estimate` adds them up. This module imports no torch.
 """
 
 from __future__ import annotations

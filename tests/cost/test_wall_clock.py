@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dac.schedule import Task, wall_clock
+from dac.cost.wall_clock import Task, wall_clock
 
 
 def test_tasks_fill_the_cores_in_their_order() -> None:

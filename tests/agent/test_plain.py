@@ -7,7 +7,7 @@ import torch
 from small import ACTION_DIM, OBSERVATION_DIM, batch_of, draws_of, small_config
 
 from dac.agent import Agent, AgentConfig
-from dac.bench.plain import PlainAgent
+from dac.agent.plain import PlainAgent
 
 
 def plain_copy(agent: Agent) -> PlainAgent:

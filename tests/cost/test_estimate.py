@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from tiny import COMPUTE, Project, publish, publish_study
 
-from dac import envs, estimate, planning, speeds
+from dac import envs
 from dac.agent import AgentConfig, initial_run_state
-from dac.speeds import Calibration
+from dac.cost import estimate, speeds, table
+from dac.cost.speeds import Calibration
 from dac.study import store
 from dac.study.jobs import Collect, Evaluate, Train, jobs
 from dac.study.plan import Run, evaluation_steps
@@ -123,7 +124,7 @@ def test_seconds_of_recorded_policies(project: Project) -> None:
         plan.cells[0].group, 1, project.set("collect.Pendulum-v1.levels.mixed.transitions", 3000).load()
     )
     assert more - fewer == 1000 * (3 + 3 + 1 + 2) * 4
-    assert planning.job_shapes(collect, plan.params) == [speeds.environment_shape("Pendulum-v1")]
+    assert table.job_shapes(collect, plan.params) == [speeds.environment_shape("Pendulum-v1")]
 
 
 def test_jobs_of_a_study(project: Project) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from dac import envs, speeds
+from dac import envs
 from dac.bench.workload import Workload
+from dac.cost import speeds
+from dac.cost.estimate import EPISODE_STEPS
 from dac.datasets.collect import new_sac, sac_recipe
 from dac.datasets.recording import Recorder
-from dac.estimate import EPISODE_STEPS
 from dac.policies import agent_config
 from dac.study.jobs import Collect, Evaluate, Job, Train, jobs
 from dac.study.params import Params
@@ -34,7 +35,7 @@ SAC_PIECE = 100
 # Most processes that keep the machine busy while the effect of that is measured; each takes about 0.5 GB.
 NEIGHBOURS = 15
 START = "import torch, dac.training"
-BUSY = "import sys; from dac.calibration import keep_busy; keep_busy(int(sys.argv[1]))"
+BUSY = "import sys; from dac.bench.calibrate import keep_busy; keep_busy(int(sys.argv[1]))"
 
 Measure = Callable[[], dict[str, float]]
 
@@ -44,7 +45,7 @@ class Shape:
     """Something to measure.
 
     Attributes:
-        key: its name in the record, see `dac.speeds`.
+        key: its name in the record, see `dac.cost.speeds`.
         measure: measures it; the result is its entry there.
     """
 
