@@ -170,23 +170,23 @@ def _runs(options: argparse.Namespace) -> None:
 
 
 def _datasets(options: argparse.Namespace) -> None:
-    from dac.datasets import describing
+    from dac.datasets import describe
 
     params = parameters.load()
     if not options.what:
-        print(describing.listing(params), end="")
+        print(describe.listing(params), end="")
     elif len(options.what) == 2 and options.what[0] == "describe":
         task = options.what[1]
         if task not in params.tasks:
             raise UserError(f"params.yaml: no task {task!r}; {closest(task, list(params.tasks))}")
         figure = options.figure or Path("work/datasets") / f"{task}.png"
-        print(describing.describe(params, task, figure), end="")
+        print(describe.describe(params, task, figure), end="")
     else:
         raise UserError(f"dac datasets: found {' '.join(options.what)!r}; allowed: nothing, or describe TASK.")
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from dac.datasets import loading
+    from dac.datasets import load
     from dac.study import datasets_lock
     from dac.study.catalog import d4rl_file, d4rl_ids, suggestions
 
@@ -201,44 +201,44 @@ def _fetch(options: argparse.Namespace) -> None:
             raise UserError(f"No task or D4RL dataset {what!r}. {suggestions(what, known)}")
     d4rl_id = name.removeprefix("d4rl:")
     if name != d4rl_id and d4rl_file(d4rl_id).sha256 is None and not datasets_lock.entry(name):
-        loading.fetch_d4rl(d4rl_id, mirrors)  # its identity is what is downloaded
+        load.fetch_d4rl(d4rl_id, mirrors)  # its identity is what is downloaded
     dataset = plan.dataset_named(params, name)
     if options.dataset not in (None, dataset.fingerprint):
         raise UserError(
             f"params.yaml changed since this job was planned: the dataset of {what} is now {dataset.id} "
             f"({dataset.fingerprint}). Nothing was written. Start again: the new plan is used."
         )
-    loading.fetch(dataset, mirrors)
+    load.fetch(dataset, mirrors)
     print(f"{dataset.id} is in {dataset.path}")
 
 
 def _collect(options: argparse.Namespace) -> None:
-    from dac.datasets import loading
+    from dac.datasets import load
 
-    loading.collect(parameters.load(), options.env, options.datasets.split("-"))
+    load.collect(parameters.load(), options.env, options.datasets.split("-"))
 
 
 def _behaviours(options: argparse.Namespace) -> None:
-    from dac.datasets import behaviour_training
+    from dac.datasets.sac import policies
 
-    behaviour_training.record(options.env, options.steps, options.folder, options.seed, print)
+    policies.record(options.env, options.steps, options.folder, options.seed, print)
 
 
 def _train(options: argparse.Namespace) -> None:
     params = parameters.load()
     group = plan.find_group(params, options.task, options.group)
-    from dac import training  # torch: only once the plan is known to be right
+    from dac.training import trainer  # torch: only once the plan is known to be right
 
-    training.train(group, _seeds(options), params.compute, options.threads)
+    trainer.train(group, _seeds(options), params.compute, options.threads)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     params = parameters.load()
     group = plan.find_group(params, options.task, options.group)
     evaluations = plan.find_evaluations(params, group, options.evaluations.split("-"))
-    from dac import evaluation
+    from dac.training import evaluate
 
-    evaluation.evaluate(group, _seeds(options), evaluations, params.compute, options.threads)
+    evaluate.evaluate(group, _seeds(options), evaluations, params.compute, options.threads)
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from tiny import Project, publish, publish_study
 
-from dac import cli, training
+from dac import cli
 from dac.study import plan, store
 from dac.study.pending import Pending
 from dac.study.plan import Run
 from dac.system import signals
 from dac.system.errors import UserError
+from dac.training import trainer
 
 ROOT = Path(__file__).parents[1]
 Capture = pytest.CaptureFixture[str]
@@ -99,7 +100,7 @@ def test_the_exit_status_of_an_interrupted_training(
     def train(*_: object) -> None:
         raise signals.Interrupted("stopped by a signal", number)
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     group = project.group().name
     assert dac("train", "pendulum", group, "--seeds", "0", capsys=capsys) == (status, "", "dac: stopped by a signal\n")
 

@@ -18,14 +18,14 @@ from dac import envs
 from dac.bench.workload import Workload
 from dac.cost import speeds
 from dac.cost.estimate import EPISODE_STEPS
-from dac.datasets.collect import new_sac, sac_recipe
-from dac.datasets.recording import Recorder
-from dac.policies import agent_config
+from dac.datasets.sac.collect import new_sac, sac_recipe
+from dac.datasets.sac.recorder import Recorder
 from dac.study.jobs import Collect, Evaluate, Job, Train, jobs
 from dac.study.params import Params
 from dac.study.plan import Group, StudyPlan
 from dac.system import devices, provenance
 from dac.system.errors import UserError
+from dac.training.policies import agent_config
 
 SECONDS = 1.0
 WARM_UP = 2
@@ -34,7 +34,7 @@ SAC_WARM_UP = 20
 SAC_PIECE = 100
 # Most processes that keep the machine busy while the effect of that is measured; each takes about 0.5 GB.
 NEIGHBOURS = 15
-START = "import torch, dac.training"
+START = "import torch, dac.training.trainer"
 BUSY = "import sys; from dac.bench.calibrate import keep_busy; keep_busy(int(sys.argv[1]))"
 
 Measure = Callable[[], dict[str, float]]

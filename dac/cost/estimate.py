@@ -1,8 +1,8 @@
 """What a study's jobs cost in time, memory and disk, from the plan and the speed of a machine alone.
 
 A shape that was measured on this machine (`dac.bench.calibrate`) counts as measured. Of another the arithmetic is
-counted from the networks' sizes, and turned into time by a benchmark's FLOP/s; small networks take longer than that, for
-each pass through one has a cost of its own.
+counted from the networks' sizes, and turned into time by a benchmark's FLOP/s; small networks take longer than that,
+for each pass through one has a cost of its own.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ def _bandit(cell: Cell, seed: int) -> BanditTask:
     import torch
 
     from dac.agent.networks import q_values
-    from dac.policies import load_policies
+    from dac.training.policies import load_policies
 
     grid = level_grid()
     second, first = np.meshgrid(grid, grid, indexing="ij")

@@ -17,7 +17,7 @@ from dac.study.jobs import Collect, Evaluate, Train, jobs
 from dac.study.plan import Run, evaluation_steps
 from dac.system import provenance
 from dac.system.errors import UserError
-from dac.training import train
+from dac.training.trainer import train
 
 SPEED = Calibration("box", "cpu", "2026-01-01", flops=1e6, environment_steps=1000.0, startup=2.0)
 PASS = estimate.PASS_SECONDS

@@ -19,14 +19,15 @@ from minari import DataCollector
 from tiny import COMPUTE, Project, publish, publish_study
 
 import dac.envs.d4rl_tasks  # noqa: F401 - registers the environments of gymnasium-robotics, too
-from dac import envs, evaluation
-from dac.datasets import loading
+from dac import envs
+from dac.datasets import load
 from dac.envs import minari_spec
 from dac.study import plan, store
 from dac.study.pending import Pending
 from dac.study.plan import Run
 from dac.system.errors import UserError
-from dac.training import train
+from dac.training import evaluate
+from dac.training.trainer import train
 
 HOPPER = "mujoco/hopper/tiny-v0"
 MAZE = "D4RL/antmaze/tiny-v1"
@@ -71,7 +72,7 @@ def task(project: Project, dataset_id: str, **more: Any) -> Project:
 
 def fetched(project: Project) -> plan.Dataset:
     dataset = plan.dataset_of(project.load(), "pendulum")
-    loading.fetch(dataset, ())
+    load.fetch(dataset, ())
     return dataset
 
 
@@ -79,7 +80,7 @@ def test_minaris_own_copy_is_used(project: Project, root: Path, offline: None) -
     record(gym.make("Hopper-v5"), HOPPER)
     dataset = fetched(task(project, HOPPER))
     assert (dataset.path / "data").resolve() == root / HOPPER / "data"
-    raw, digest = loading.load(dataset)
+    raw, digest = load.load(dataset)
     assert raw.observations.shape == (60, 11)
     environment = plan.fingerprint(["Hopper-v5", {}, 1000])
     assert json.loads(Path("datasets.lock").read_text()) == {
@@ -100,7 +101,7 @@ def test_other_contents_than_the_locks_are_refused(project: Project, root: Path)
     Path("datasets.lock").write_text(json.dumps({f"minari:{HOPPER}": {"sha256": "0" * 64}}))
     dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
     with pytest.raises(UserError, match=r"have the sha256 .*, but datasets.lock says 000000000000…"):
-        loading.fetch(dataset, ())
+        load.fetch(dataset, ())
     assert not dataset.path.exists()
 
 
@@ -109,7 +110,7 @@ def test_without_a_copy_and_a_network(project: Project, offline: None, root: Pat
     with pytest.raises(
         UserError, match=rf"minari:{HOPPER}: not downloaded: ConnectionError.*put the dataset into {root} "
     ):
-        loading.fetch(dataset, ())
+        load.fetch(dataset, ())
     assert not dataset.path.exists()
     assert not (root / HOPPER).exists()
 
@@ -138,13 +139,13 @@ def test_a_download_that_breaks_off_does_not_stand_in_the_way(
 
     monkeypatch.setattr(library, "download_dataset", half)
     with pytest.raises((UserError, KeyboardInterrupt)):
-        loading.fetch(dataset, ())
+        load.fetch(dataset, ())
     assert not (root / HOPPER).exists()
     assert os.environ["MINARI_DATASETS_PATH"] == str(root)
     (root / ".dac/arriving" / HOPPER / "data").mkdir(parents=True)  # as a kill would leave it
     monkeypatch.setattr(library, "download_dataset", lambda dataset_id: arrive(dataset_id, whole=True))
-    loading.fetch(dataset, ())
-    assert len(loading.load(dataset)[0]) == 60
+    load.fetch(dataset, ())
+    assert len(load.load(dataset)[0]) == 60
     assert not (root / ".dac/arriving").exists()
 
 
@@ -153,7 +154,7 @@ def test_a_copy_that_cannot_be_opened_is_named_and_kept(project: Project, root: 
     (root / HOPPER / "data/main_data.hdf5").unlink()
     dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
     with pytest.raises(UserError, match=rf"{root}/{HOPPER}/data/main_data.hdf5: no such file.*Restore it"):
-        loading.fetch(dataset, ())
+        load.fetch(dataset, ())
     assert (root / HOPPER / "data/metadata.json").is_file()
 
 
@@ -190,7 +191,7 @@ def test_the_project_keeps_to_the_copy_that_it_fetched(
     record(gym.make("Hopper-v5"), HOPPER)
     dataset = fetched(task(project, HOPPER))
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(root / "other"))
-    assert len(loading.load(dataset)[0]) == 60
+    assert len(load.load(dataset)[0]) == 60
     assert envs.make(f"minari:{HOPPER}").observation_space.shape == (11,)
 
 
@@ -199,12 +200,12 @@ def test_the_lock_is_compared_and_mended_with_the_folder_there(project: Project)
     dataset = fetched(task(project, HOPPER))
     text = Path("datasets.lock").read_text()
     Path("datasets.lock").unlink()
-    loading.fetch(dataset, ())
+    load.fetch(dataset, ())
     assert Path("datasets.lock").read_text() == text
     digest = json.loads(text)[f"minari:{HOPPER}"]["sha256"]
     Path("datasets.lock").write_text(text.replace(digest, "0" * 64))
     with pytest.raises(UserError, match=r"but datasets.lock says 000000000000…"):
-        loading.load(dataset)
+        load.load(dataset)
 
 
 def test_another_environment_in_the_metadata_is_not_evaluated_in(project: Project, root: Path) -> None:
@@ -252,7 +253,7 @@ def test_actions_of_an_unbounded_space_must_be_in_the_unit_box(
         fetched(task(project, HOPPER))
         return
     with pytest.raises(UserError, match=re.escape(said)):
-        loading.fetch(task(project, HOPPER).group().dataset, [])
+        load.fetch(task(project, HOPPER).group().dataset, [])
     assert not Path("datasets.lock").exists()
 
 
@@ -275,7 +276,7 @@ def test_trained_and_evaluated_in_the_recovered_environment(project: Project) ->
     fetched(project)
     train(group, [0], COMPUTE, 1)
     found = plan.study_plan(project.load(), "tiny").evaluations()[group]
-    evaluation.evaluate(group, [0], list(found[:1]), COMPUTE, 1)
+    evaluate.evaluate(group, [0], list(found[:1]), COMPUTE, 1)
     assert store.has_evaluation(Run(group, 0), found[0])
     env = envs.make(group.env)
     assert env.spec is not None
@@ -324,7 +325,7 @@ def test_a_maze_in_its_evaluation_environment(project: Project) -> None:
     other = gym.make("AntMaze_UMaze-v4", max_episode_steps=9, **maze)
     record(gym.make("AntMaze_UMaze-v4", max_episode_steps=30, **maze), MAZE, eval_env=other)
     dataset = fetched(task(project, MAZE))
-    raw, _ = loading.load(dataset)
+    raw, _ = load.load(dataset)
     assert raw.observations.shape == (60, 29)
     recorded = library.load_dataset(MAZE)[0].observations
     assert (raw.observations[:5, :2] == recorded["achieved_goal"][:5].astype(np.float32)).all()
@@ -344,14 +345,14 @@ def test_a_maze_in_its_evaluation_environment(project: Project) -> None:
 
 def test_the_kitchens_observation_is_taken_alone(project: Project) -> None:
     record(gym.make("FrankaKitchen-v1", tasks_to_complete=["kettle"], max_episode_steps=20), KITCHEN, steps=20)
-    raw, _ = loading.load(fetched(task(project, KITCHEN)))
+    raw, _ = load.load(fetched(task(project, KITCHEN)))
     assert raw.observations.shape == (20, 59)
     assert envs.make(f"minari:{KITCHEN}").observation_space.shape == (59,)
 
 
 def test_actions_are_brought_to_the_unit_box(project: Project) -> None:
     record(gym.make("InvertedPendulum-v5"), "own/pendulum-v0")
-    raw, _ = loading.load(fetched(task(project, "own/pendulum-v0")))
+    raw, _ = load.load(fetched(task(project, "own/pendulum-v0")))
     recorded = np.concatenate([episode.actions for episode in library.load_dataset("own/pendulum-v0")])
     assert np.abs(recorded).max() > 1.0
     assert raw.actions == pytest.approx(recorded / 3.0, abs=1e-6)

@@ -10,12 +10,12 @@ from tiny import COMPUTE, Project
 from dac import envs, load_policy
 from dac.datasets.transitions import to_transitions
 from dac.envs import bandit
-from dac.evaluation import evaluate
 from dac.report.build import report_data
 from dac.study import store, versions
 from dac.study.catalog import BANDIT_ENV, BANDIT_REFERENCE, BANDIT_SETS
 from dac.study.plan import Run
-from dac.training import train
+from dac.training.evaluate import evaluate
+from dac.training.trainer import train
 
 
 @pytest.mark.parametrize(

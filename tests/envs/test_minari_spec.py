@@ -17,11 +17,11 @@ from tiny import COMPUTE, Project, write_rows
 
 from dac import envs
 from dac.cli import main
-from dac.datasets import convert, loading
+from dac.datasets import convert, load
 from dac.envs import minari_spec
 from dac.study import plan
 from dac.system.errors import UserError
-from dac.training import train
+from dac.training.trainer import train
 
 PENDULUM = "own/pendulum-v0"
 MODULE = """
@@ -109,7 +109,7 @@ def test_an_hdf5_file_imports_nothing(project: Project, planted: Path, value: ob
     with pytest.raises(UserError, match=r"env_id of data/pendulum.hdf5 is 'planted:Planted-v0'.* Give the task's env"):
         project.plan()
     project.set("tasks.pendulum.env", "InvertedPendulum-v5")
-    loading.load(plan.dataset_of(project.load(), "pendulum"))
+    load.load(plan.dataset_of(project.load(), "pendulum"))
     assert marks(planted) == []
 
 
@@ -234,7 +234,7 @@ def test_another_environment_than_the_recorded_one_is_the_users_choice(
     specification(PENDULUM, id="Own-v0")
     group = task(project, PENDULUM, env="InvertedPendulum-v5").group()
     fetched(project)
-    loading.refuse_other_version(group)
+    load.refuse_other_version(group)
     assert f"minari:{PENDULUM}: recorded in Own-v0, evaluated in InvertedPendulum-v5" in caplog.text
 
 
@@ -245,4 +245,4 @@ def test_another_version_of_the_recorded_one_is_refused(project: Project, plante
     with pytest.raises(
         UserError, match=r"recorded in InvertedPendulum-v7, and versions .* Give InvertedPendulum-v7, or"
     ):
-        loading.refuse_other_version(group)
+        load.refuse_other_version(group)

@@ -105,8 +105,8 @@ def test_json_files(project: Project) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from dac import locking
-with locking.lock(Path(sys.argv[1]), waiting=print):
+from dac.system import locks
+with locks.lock(Path(sys.argv[1]), waiting=print):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -21,9 +21,9 @@ from tiny import COMPUTE, Project
 from torch import Tensor
 
 from dac.agent import ActingNoise, AgentConfig, Policy
-from dac.policies import agent_config
 from dac.study import versions
-from dac.training import RunState, train
+from dac.training.policies import agent_config
+from dac.training.trainer import RunState, train
 
 FOLDER = Path(__file__).parents[1] / "data" / "golden"
 CHECKSUMS = FOLDER / "checksums.json"
@@ -62,7 +62,7 @@ def compute(guidance: str, q_target: str) -> Checksums:
         project = Project()
         project.settings["studies"]["tiny"]["settings"] |= {**changes, **sizes, **FURTHER.get((guidance, q_target), {})}
         group = project.set("tasks.pendulum.reward_scaling", "none").group()
-        with mock.patch("dac.training._Trainer._publish", lambda trainer, state, *_: kept.append(state)):
+        with mock.patch("dac.training.trainer._Trainer._publish", lambda trainer, state, *_: kept.append(state)):
             train(group, [0], COMPUTE, 1)
     assert kept[0].step == 50
     state = {name: value for name, value in kept[0].agent.items() if name != "active"}

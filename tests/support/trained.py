@@ -11,9 +11,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
-from dac.policies import policy_name
 from dac.study import store
 from dac.study.plan import Run
+from dac.training.policies import policy_name
 
 
 def published(run: Run) -> dict[str, bytes]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from dac import evaluator
 from dac.agent import AgentConfig
 from dac.system import devices
 from dac.system.errors import UserError
+from dac.training import curve
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((7, 5), False), ((8, 0), True), ((8, 9), True), ((9, 0), True)])
@@ -71,8 +71,8 @@ def test_the_evaluators_process_makes_its_gpu_current(
 ) -> None:
     """It claims none: the GPU is the training's."""
     device = torch.device("cuda", 1)
-    task = evaluator.CurveTask("Hopper-v5", AgentConfig(), (0,), 1, 1, 0.0, device, torch.get_num_threads())
+    task = curve.CurveTask("Hopper-v5", AgentConfig(), (0,), 1, 1, 0.0, device, torch.get_num_threads())
     served: list[list[torch.device]] = []
-    monkeypatch.setattr(evaluator, "serve", lambda *_: served.append(list(gpus)))
-    evaluator._work(None, task, 1)  # type: ignore[arg-type]
+    monkeypatch.setattr(curve, "serve", lambda *_: served.append(list(gpus)))
+    curve._work(None, task, 1)  # type: ignore[arg-type]
     assert served == [[device]]

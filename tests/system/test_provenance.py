@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dac.datasets import collect
+from dac.datasets.sac import collect
 from dac.system import provenance
 
 Git = Callable[..., str]

@@ -50,7 +50,7 @@ COMMENTED = (
     "dvc.yaml",
     "workflow/rules/common.smk",
     "workflow/rules/train.smk",
-    "dac/training.py",
+    "dac/training/trainer.py",
     "dac/study/versions.py",
 )
 DATASETS = ["collect:InvertedDoublePendulum-v5/expert", "collect:InvertedDoublePendulum-v5/medium-replay"]
@@ -78,7 +78,9 @@ def comment(project: Project) -> None:
     for name in COMMENTED:
         with (project.path / name).open("a") as stream:
             stream.write("# A comment.\n")
-    project.edit("dac/evaluation.py", '"""Evaluation of trained runs:', '"""Evaluation of runs that are trained:')
+    project.edit(
+        "dac/training/evaluate.py", '"""Evaluation of trained runs:', '"""Evaluation of runs that are trained:'
+    )
 
 
 def delete_run(name: str) -> Edit:

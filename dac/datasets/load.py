@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dac.datasets import behaviours, checks, convert, d4rl, folder, minari, mixture
-from dac.datasets import collect as collecting
+from dac.datasets.sac import collect as collecting
 from dac.datasets.transitions import RawDataset, content_hash
 from dac.envs import bandit, minari_spec
 from dac.study import datasets_lock, store

@@ -9,7 +9,7 @@ import pytest
 
 from dac import envs
 from dac.datasets import d4rl
-from dac.datasets.replay import replay
+from dac.datasets.simulator import replay
 from dac.datasets.transitions import RawDataset
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from dac.datasets import collect, folder
-from dac.datasets.sac_checkpoint import Checkpoint
+from dac.datasets import folder
+from dac.datasets.sac import collect
+from dac.datasets.sac.checkpoint import Checkpoint
 from dac.datasets.transitions import content_hash
 
 RECIPE: dict[str, Any] = {

@@ -19,7 +19,7 @@ from tiny import Project, write_rows
 from unprivileged import somebody_else
 
 from dac.cli import main
-from dac.datasets import convert, d4rl, loading
+from dac.datasets import convert, d4rl, load
 from dac.datasets.transitions import content_hash, to_transitions
 from dac.study import plan, store
 from dac.study.plan import Dataset
@@ -37,7 +37,7 @@ RECIPE = {
 
 
 def test_a_file_in_d4rls_layout(project: Project) -> None:
-    raw, digest = loading.load(plan.dataset_of(project.load(), "pendulum"))
+    raw, digest = load.load(plan.dataset_of(project.load(), "pendulum"))
     assert digest == sha256_of(Path("data/pendulum.hdf5"))
     assert raw.observations.shape == (240, 4)
     assert raw.actions.shape == (240, 1)
@@ -48,22 +48,22 @@ def test_a_file_in_d4rls_layout(project: Project) -> None:
 
 def test_a_file_that_is_not_what_the_lock_says(project: Project) -> None:
     dataset = plan.dataset_of(project.load(), "pendulum")
-    before, _ = loading.load(dataset)
+    before, _ = load.load(dataset)
     write_rows(Path("data/pendulum.hdf5"), seed=1)
     with pytest.raises(UserError, match=r"data/pendulum.hdf5: its sha256 is .* delete its entry in datasets.lock"):
-        loading.load(dataset)
+        load.load(dataset)
     # The advice holds: with the entry gone it is another dataset, and its runs are other runs.
     Path("datasets.lock").unlink()
     changed = plan.dataset_of(project.load(), "pendulum")
     assert changed.fingerprint != dataset.fingerprint
-    assert content_hash(loading.load(changed)[0]) != content_hash(before)
+    assert content_hash(load.load(changed)[0]) != content_hash(before)
 
 
 def test_a_file_that_is_not_there(project: Project) -> None:
     dataset = plan.dataset_of(project.load(), "pendulum")
     Path("data/pendulum.hdf5").unlink()
     with pytest.raises(UserError, match=r"data/pendulum.hdf5: no such file"):
-        loading.load(dataset)
+        load.load(dataset)
 
 
 def test_a_d4rl_file_that_is_not_the_published_one(project: Project) -> None:
@@ -72,7 +72,7 @@ def test_a_d4rl_file_that_is_not_the_published_one(project: Project) -> None:
     assert dataset.file is not None
     write_rows(dataset.file)
     with pytest.raises(UserError, match=r"hopper-medium-v2.hdf5: its sha256 is .*, but d4rl:hopper-medium-v2 is "):
-        loading.load(dataset)
+        load.load(dataset)
 
 
 def test_a_d4rl_file_without_a_published_sha256_is_locked_when_it_is_first_fetched(
@@ -93,7 +93,7 @@ def test_a_d4rl_file_without_a_published_sha256_is_locked_when_it_is_first_fetch
     assert plan.dataset_of(project.load(), "hand") == dataset
     write_rows(mirror, observation_dim=39, seed=1)
     with pytest.raises(UserError, match=rf"its sha256 is \w+, expected is {dataset.file_sha256}. It is kept as"):
-        loading.fetch(dataset, ())
+        load.fetch(dataset, ())
 
 
 def test_two_processes_convert_a_file_once(project: Project) -> None:
@@ -138,7 +138,7 @@ def test_a_broken_file_leaves_no_entry_so_that_its_repair_is_taken(project: Proj
     assert not Path("datasets.lock").exists()
     Path("data/pendulum.hdf5").write_bytes(whole)
     repaired = plan.dataset_of(project.load(), "pendulum")
-    assert len(loading.load(repaired)[0]) == 240
+    assert len(load.load(repaired)[0]) == 240
 
 
 def test_a_file_without_rows(project: Project) -> None:
@@ -152,10 +152,10 @@ def test_actions_of_another_scale(project: Project, caplog: pytest.LogCaptureFix
     actions = np.linspace(-1, 1, 240, dtype=np.float32)[:, None]
     actions[7] = 1.5
     with pytest.raises(UserError, match=r"actions reach 1.5, outside of \[-1, 1\], in 1 of 240 rows"):
-        loading.load(change("actions", actions))
+        load.load(change("actions", actions))
     actions[7] = 1.0005
     caplog.set_level("INFO")
-    raw, _ = loading.load(change("actions", actions))
+    raw, _ = load.load(change("actions", actions))
     assert "actions of 1 rows reach 1.0005; they are clipped" in caplog.text
     assert to_transitions(raw, "none").actions.max() == pytest.approx(1 - 1e-5)
 
@@ -171,7 +171,7 @@ def test_d4rls_actions_are_clipped_with_a_count(
     shutil.copy("data/pendulum.hdf5", dataset.file)
     monkeypatch.setattr(convert, "sha256_of", lambda _: dataset.file_sha256)
     caplog.set_level("INFO")
-    loading.load(dataset)
+    load.load(dataset)
     assert "hopper-medium-v2.hdf5: actions of 240 rows reach 1.5; they are clipped" in caplog.text
 
 
@@ -206,18 +206,18 @@ def test_trouble_with_a_second_conversion_loses_no_entry(
 ) -> None:
     """The converted folder was deleted; afterwards, as before, no other file is accepted."""
     dataset = plan.dataset_of(project.load(), "pendulum")
-    loading.load(dataset)
+    load.load(dataset)
     entry = Path("datasets.lock").read_text()
     shutil.rmtree(dataset.path)
     with trouble(dataset), pytest.raises(UserError, match=message):
-        loading.load(dataset)
+        load.load(dataset)
     dataset.path.parent.chmod(0o755)
     assert Path("datasets.lock").read_text() == entry
     write_rows(Path("data/pendulum.hdf5"), seed=1)
     with pytest.raises(UserError, match="its sha256 is"):
         plan.dataset_of(project.load(), "pendulum")
     write_rows(Path("data/pendulum.hdf5"))
-    assert len(loading.load(plan.dataset_of(project.load(), "pendulum"))[0]) == 240
+    assert len(load.load(plan.dataset_of(project.load(), "pendulum"))[0]) == 240
 
 
 @pytest.mark.parametrize("garbage", ["pointer", "gzip", "truncated", "other layout"])
@@ -282,7 +282,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(tmp_path_factory.mktemp("collected"))
         project = Project().set(f"collect.{ENV}", RECIPE)
         project.set("tasks.expert", {**project.settings["tasks"]["replay"], "dataset": f"collect:{ENV}/expert"})
-        loading.collect(project.load(), ENV, [dataset.fingerprint for dataset in datasets(project)])
+        load.collect(project.load(), ENV, [dataset.fingerprint for dataset in datasets(project)])
         assert len(store.JOURNAL.read_text().splitlines()) == 2
         return Path("results").resolve()
 
@@ -296,7 +296,7 @@ def both(recipe: Project, collected: Path) -> Project:
 def test_collected_levels_are_there_and_load(both: Project) -> None:
     for dataset, steps in zip(datasets(both), (40, 30), strict=True):
         assert store.dataset_problem(dataset) is None
-        raw, digest = loading.load(dataset)
+        raw, digest = load.load(dataset)
         assert len(raw) == steps
         assert digest == content_hash(raw) == json.loads((dataset.path / "dataset.json").read_text())["sha256"]
         assert raw.observations.shape == (steps, 4)
@@ -305,7 +305,7 @@ def test_collected_levels_are_there_and_load(both: Project) -> None:
 def test_what_is_there_is_not_collected_again(both: Project) -> None:
     replay, expert = datasets(both)
     before = (replay.path / "dataset.json").stat().st_mtime_ns
-    loading.collect(both.load(), ENV, [replay.fingerprint, expert.fingerprint])
+    load.collect(both.load(), ENV, [replay.fingerprint, expert.fingerprint])
     assert (replay.path / "dataset.json").stat().st_mtime_ns == before
     assert not store.JOURNAL.exists()
 
@@ -316,20 +316,20 @@ def test_collected_data_that_were_changed(both: Project) -> None:
     (replay.path / "dataset.json").write_text(json.dumps({**note, "sha256": "0" * 64}))
     assert store.dataset_problem(replay) is None
     with pytest.raises(UserError, match=f"{replay.path}: .* make it again"):
-        loading.load(replay)
+        load.load(replay)
 
 
 def test_collected_data_that_are_not_there(recipe: Project) -> None:
     replay, _ = datasets(recipe)
     with pytest.raises(UserError, match=str(replay.path)):
-        loading.load(replay)
+        load.load(replay)
 
 
 def test_a_recipe_that_changed_since_the_job_was_planned(recipe: Project) -> None:
     old = [dataset.fingerprint for dataset in datasets(recipe)]
     changed = recipe.set(f"collect.{ENV}.levels.expert.transitions", 31).load()
     with pytest.raises(UserError, match=f"its recipe for {ENV} no longer gives {old[1]}. Nothing was written"):
-        loading.collect(changed, ENV, old)
+        load.collect(changed, ENV, old)
     assert not Path("results").exists()
 
 
@@ -348,7 +348,7 @@ def test_recorded_policies_are_collected_from_the_command_line(policies: Project
     dataset = plan.dataset_of(policies.load(), "replay")
     assert main(["collect", "Pendulum-v1", "--datasets", dataset.fingerprint]) == 0
     assert store.dataset_problem(dataset) is None
-    assert loading.load(dataset)[0].observations.shape == (450, 3)
+    assert load.load(dataset)[0].observations.shape == (450, 3)
     recipe = json.loads((dataset.path / "dataset.json").read_text())["recipe"]
     assert recipe == {
         "seed": 0,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dac.agent import Agent, AgentConfig
-from dac.rollouts import Rollouts, evaluation_workers, worker_processes
+from dac.training.rollouts import Rollouts, evaluation_workers, worker_processes
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 

@@ -14,13 +14,13 @@ from tiny import COMPUTE, Project
 
 import dac
 from dac import envs
-from dac.policies import TrainedPolicy, load_policies
 from dac.study import params, store
 from dac.study.plan import Run, study_plan
 from dac.system.errors import UserError
-from dac.training import train
+from dac.training.policies import TrainedPolicy, load_policies
+from dac.training.trainer import train
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OBSERVATIONS = np.random.default_rng(0).normal(size=(5, 4))
 
 

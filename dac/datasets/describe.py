@@ -9,8 +9,8 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 
 from dac.datasets import convert, folder
 from dac.datasets.checks import misplaced_ends
-from dac.datasets.loading import load
-from dac.datasets.replay import replay
+from dac.datasets.load import load
+from dac.datasets.simulator import replay
 from dac.datasets.transitions import RawDataset, episode_returns, statistics
 from dac.envs import normalised_score
 from dac.study import store

@@ -12,8 +12,8 @@ import pytest
 from tiny import Project, write_rows
 
 from dac.cli import main
-from dac.datasets import loading
-from dac.datasets.describing import describe, listing
+from dac.datasets import load
+from dac.datasets.describe import describe, listing
 from dac.study import plan
 
 
@@ -37,7 +37,7 @@ def test_the_list_says_what_is_here_and_right(project: Project) -> None:
 
 def test_what_is_converted_is_compared_with_its_note(project: Project) -> None:
     dataset = plan.dataset_of(project.load(), "pendulum")
-    loading.load(dataset)
+    load.load(dataset)
     assert line(listing(project.load()), "file:").endswith(" MB verified")
     Path("data/pendulum.hdf5").unlink()
     assert line(listing(project.load()), "file:").endswith(" MB verified"), "what is converted is enough"

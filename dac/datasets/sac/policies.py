@@ -12,8 +12,8 @@ import torch
 
 from dac import envs
 from dac.datasets import behaviours
-from dac.datasets.collect import SacRecipe, new_sac
-from dac.datasets.recording import Recorder
+from dac.datasets.sac.collect import SacRecipe, new_sac
+from dac.datasets.sac.recorder import Recorder
 from dac.datasets.transitions import FloatArray
 from dac.system.errors import UserError
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from tiny import COMPUTE, Project
 
-from dac.evaluation import evaluate
-from dac.policies import load_policies
-from dac.rollouts import episode_seed
 from dac.study import store
 from dac.study.plan import Evaluation, Group, Run
 from dac.system.errors import UserError
-from dac.training import train
+from dac.training.evaluate import evaluate
+from dac.training.policies import load_policies
+from dac.training.rollouts import episode_seed
+from dac.training.trainer import train
 
 ONE = Evaluation(1, 3, (5.0, 105.0))
 THREE = Evaluation(3, 2, (5.0, 105.0))
@@ -79,7 +79,7 @@ def test_a_run_that_is_made_anew_while_it_is_evaluated(trained: Group, monkeypat
         store.write_json(store.run_directory(run) / "run.json", content)
         return policies
 
-    monkeypatch.setattr("dac.evaluation.load_policies", load_and_make_anew)
+    monkeypatch.setattr("dac.training.evaluate.load_policies", load_and_make_anew)
     with pytest.raises(UserError, match=r"the run was made anew while it was evaluated. Start snakemake again"):
         evaluate(trained, [0], [ONE], COMPUTE, 1)
     assert not store.has_evaluation(run, ONE)

@@ -11,10 +11,10 @@ import pandas as pd
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from dac import checkpoint
 from dac.agent import Agent
-from dac.checkpoint import CURVE_COLUMNS, RunState
-from dac.evaluator import Evaluator
+from dac.training import checkpoint
+from dac.training.checkpoint import CURVE_COLUMNS, RunState
+from dac.training.curve import Evaluator
 
 LOG = logging.getLogger(__name__)
 

@@ -23,11 +23,11 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from dac.policies import policy_name, save_policy
 from dac.study import store
 from dac.study.plan import Run
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
+from dac.training.policies import policy_name, save_policy
 
 LOG = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import torch
 from processes import all_gone, children
 
 from dac.agent import Agent, AgentConfig
-from dac.evaluator import CurveTask, Evaluator, Overlapped, PolicyState, evaluator
 from dac.system.errors import UserError
+from dac.training.curve import CurveTask, Evaluator, Overlapped, PolicyState, evaluator
 
 CONFIG = AgentConfig(hidden_sizes=(8, 8), ensemble_size=2)
 TASK = CurveTask(

@@ -29,15 +29,15 @@ from trained import (
     state_paths,
 )
 
-from dac import checkpoint
-from dac.pack import Pack
 from dac.study import store
 from dac.study.plan import Group, Run
 from dac.system import locks
 from dac.system.errors import UserError
-from dac.training import _Trainer, train
+from dac.training import checkpoint
+from dac.training.pack import Pack
+from dac.training.trainer import _Trainer, train
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DATA = "d" * 64
 
 
@@ -428,11 +428,11 @@ def test_a_disk_that_refuses_a_lock_is_a_sentence(
 TRAIN = """
 import logging, sys
 from tiny import COMPUTE, Project
-from dac import training
+from dac.training import trainer
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, force=True)
 compute = COMPUTE.model_copy(update={"checkpoint_seconds": 0})
 group = Project().set("studies.tiny.settings.steps", 400).set("studies.tiny.settings.eval_interval", 50).group()
-training.train(group, [0], compute, 1)
+trainer.train(group, [0], compute, 1)
 """
 
 

@@ -25,9 +25,6 @@ from trained import curve_of, forget, largest_difference, metadata_of, policy_of
 from dac.agent import Agent, AgentConfig, Batch, Draws, Policy
 from dac.agent.critic import Metrics
 from dac.agent.graph import Record, RecordedUpdate
-from dac.evaluator import Overlapped
-from dac.policies import agent_config, load_policies
-from dac.rollouts import Rollouts
 from dac.study import store
 from dac.study.params import AgentSettings, ComputeSettings
 from dac.study.plan import Group, Run, evaluation_steps
@@ -35,9 +32,12 @@ from dac.system import devices
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
 from dac.system.signals import Interrupted
-from dac.training import train
+from dac.training.curve import Overlapped
+from dac.training.policies import agent_config, load_policies
+from dac.training.rollouts import Rollouts
+from dac.training.trainer import train
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def train_until(group: Group, seeds: list[int], step: int) -> None:
@@ -470,7 +470,7 @@ def test_steps_that_a_device_did_not_make_are_never_saved_or_published(
     expected = [published(run) for run in runs]
     forget()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dac.training.updater", recorded_by(record))
+        patch.setattr("dac.training.trainer.updater", recorded_by(record))
         refused = pytest.raises(
             UserError, match=rf"{message}\. Nothing of it was saved .* compute.cuda_graphs: false in"
         )
@@ -486,7 +486,7 @@ def test_steps_that_a_device_did_not_make_are_never_saved_or_published(
 def test_at_the_end_the_devices_count_is_compared_as_well(project: Project) -> None:
     run = Run(project.group(), 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dac.training.updater", recorded_by(record_for_a_while))
+        patch.setattr("dac.training.trainer.updater", recorded_by(record_for_a_while))
         with pytest.raises(UserError, match="the device has counted 13 gradient steps where it was told to make 40"):
             train(run.group, [0], COMPUTE, 1)
     assert (state_paths(run), store.run_problem(run)) == ([], "missing")
@@ -504,7 +504,7 @@ def test_a_run_that_no_step_changed_is_never_published(project: Project) -> None
         return update
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dac.training.updater", count_only)
+        patch.setattr("dac.training.trainer.updater", count_only)
         with pytest.raises(Interrupted):
             train_until(runs[0].group, [1], 10)
         with pytest.raises(UserError, match=r"actor after 40 gradient steps is what it was .*It was not published"):

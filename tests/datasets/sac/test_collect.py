@@ -20,9 +20,10 @@ import pytest
 import torch
 
 from dac import envs
-from dac.datasets import collect, folder
-from dac.datasets.recording import Recorder
-from dac.datasets.sac_checkpoint import Checkpoint
+from dac.datasets import folder
+from dac.datasets.sac import collect
+from dac.datasets.sac.checkpoint import Checkpoint
+from dac.datasets.sac.recorder import Recorder
 from dac.datasets.transitions import content_hash, episode_returns, statistics
 from dac.system.errors import UserError
 from dac.system.signals import Interrupted

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dac.agent import AgentConfig, Policy
-from dac.rollouts import Rollouts, worker_processes
 from dac.system import devices
 from dac.system.children import Child, end_with_parent, serve
 from dac.system.errors import UserError
+from dac.training.rollouts import Rollouts, worker_processes
 
 PolicyState = Mapping[str, Tensor]
 Request = tuple[int, list[dict[str, NDArray[Any]]]]

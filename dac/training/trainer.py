@@ -1,8 +1,8 @@
 """The training loop: batches, gradient steps, evaluations and checkpoints of a pack of runs.
 
-A checkpoint belongs to one run and is one file (`dac.checkpoint`), so packs may re-form after an interruption. Random
-streams and batches are functions of the run's seed and the step, so the checkpoint needs none of their state, and a
-resumed run computes what an uninterrupted one does.
+A checkpoint belongs to one run and is one file (`dac.training.checkpoint`), so packs may re-form after an interruption.
+Random streams and batches are functions of the run's seed and the step, so the checkpoint needs none of their state,
+and a resumed run computes what an uninterrupted one does.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from dac import checkpoint, envs
+from dac import envs
 from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise, initial_run_state
 from dac.agent.graph import ReplayError, updater
 from dac.agent.trained import untrained
-from dac.checkpoint import RunState, begin
-from dac.datasets.loading import load, refuse_other_version
+from dac.datasets.load import load, refuse_other_version
 from dac.datasets.transitions import statistics, to_transitions
-from dac.evaluator import CurveTask, Evaluator, evaluator
-from dac.pack import Pack
-from dac.policies import agent_config, policy_name
-from dac.rollouts import evaluation_workers
 from dac.study import store
 from dac.study.params import ComputeSettings
 from dac.study.plan import Group, Run, evaluation_steps, kept_steps
 from dac.system import devices, locks, provenance
 from dac.system.errors import UserError
 from dac.system.signals import Interrupted, StopRequest, stop_request
+from dac.training import checkpoint
+from dac.training.checkpoint import RunState, begin
+from dac.training.curve import CurveTask, Evaluator, evaluator
+from dac.training.pack import Pack
+from dac.training.policies import agent_config, policy_name
+from dac.training.rollouts import evaluation_workers
 
 LOG = logging.getLogger(__name__)
 

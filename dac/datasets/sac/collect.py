@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from dac import envs
 from dac.datasets import folder
-from dac.datasets.recording import Recorder
-from dac.datasets.sac_checkpoint import Checkpoint
+from dac.datasets.sac.checkpoint import Checkpoint
+from dac.datasets.sac.recorder import Recorder
 from dac.system import provenance
 from dac.system.errors import UserError
 from dac.system.signals import Interrupted, StopRequest, stop_request

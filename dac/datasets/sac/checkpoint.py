@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dac.datasets.recording import Recorder
+from dac.datasets.sac.recorder import Recorder
 from dac.study import store
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of

@@ -13,13 +13,13 @@ import pandas as pd
 import torch
 
 from dac.envs import normalised_score
-from dac.policies import load_policies
-from dac.rollouts import Rollouts, evaluation_workers, worker_processes
 from dac.study import store
 from dac.study.catalog import BANDIT_ENV
 from dac.study.params import ComputeSettings
 from dac.study.plan import Evaluation, Group, Run, kept_steps
 from dac.system import devices, provenance
+from dac.training.policies import load_policies
+from dac.training.rollouts import Rollouts, evaluation_workers, worker_processes
 
 LOG = logging.getLogger(__name__)
 
