@@ -12,10 +12,10 @@ import pandas as pd
 
 from dac.envs import normalised_score
 from dac.envs.bandit import behaviour
-from dac.report import render
 from dac.report.bandit import level_grid
 from dac.report.comparable import differences
 from dac.report.data import COLUMNS, BanditTask, Experiment, ReportData, ReportSettings
+from dac.report.render import render
 from dac.study import store
 from dac.study.plan import Cell, Evaluation, Run, StudyPlan, evaluation_steps, kept_steps, references
 from dac.system.errors import UserError

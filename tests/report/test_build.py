@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from tiny import Project, publish, publish_evaluation
 
-from dac.report import render
 from dac.report.build import build, report_data
 from dac.report.comparable import differences
 from dac.report.data import COLUMNS, ReportData
+from dac.report.render import render
 from dac.study import store
 from dac.study.params import AgentSettings, TrainingSettings
 from dac.study.plan import Evaluation, Run, StudyPlan
