@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
-from test_hdf5 import writer
 from tiny import Project
 from unprivileged import somebody_else
+from writing import writer
 
 from dac.datasets import folder, load, minari
 from dac.datasets.transitions import content_hash

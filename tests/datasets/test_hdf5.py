@@ -3,11 +3,8 @@ from __future__ import annotations
 import gzip
 import io
 import pickle
-import subprocess
-import sys
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -15,6 +12,7 @@ import numpy as np
 import pytest
 from tiny import write_rows
 from unprivileged import somebody_else
+from writing import writer
 
 from dac.datasets import d4rl, hdf5
 from dac.system.errors import UserError
@@ -161,19 +159,6 @@ def test_values_that_are_no_numbers() -> None:
     replace("rewards", lambda file: file.__setitem__("rewards", ["a"] * 240))
     with pytest.raises(UserError, match=r"a.hdf5: /rewards holds object; allowed are real numbers"):
         d4rl.read(PATH)
-
-
-@contextmanager
-def writer(code: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that has a.hdf5 open and says so."""
-    command = [sys.executable, "-c", f"import h5py, sys, time\n{code}\nprint('open', flush=True)\nsys.stdin.read()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "open\n"
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def test_a_file_that_another_program_writes() -> None:

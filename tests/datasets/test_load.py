@@ -14,9 +14,9 @@ from unittest.mock import patch
 import h5py
 import numpy as np
 import pytest
-from test_hdf5 import writer
 from tiny import Project, write_rows
 from unprivileged import somebody_else
+from writing import writer
 
 from dac.cli import main
 from dac.datasets import convert, d4rl, load

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import h5py
 import minari as library
 import numpy as np
 import pytest
-from minari import DataCollector
+from recorded_data import fetched, record, task
 from tiny import COMPUTE, Project, publish, publish_study
 
 import dac.envs.d4rl_tasks  # noqa: F401 - registers the environments of gymnasium-robotics, too
@@ -35,21 +34,6 @@ KITCHEN = "D4RL/kitchen/tiny-v2"
 MAP = [[1, 1, 1, 1], [1, "r", "g", 1], [1, 1, 1, 1]]
 
 
-def record(env: Any, dataset_id: str, steps: int = 60, **facts: Any) -> None:
-    """Record random actions as a dataset in Minari's root folder."""
-    collector = DataCollector(env)
-    collector.action_space.seed(0)
-    collector.reset(seed=0)
-    for _ in range(steps):
-        _, _, terminated, truncated, _ = collector.step(collector.action_space.sample())
-        if terminated or truncated:
-            collector.reset()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        collector.create_dataset(dataset_id, **facts)
-    collector.close()
-
-
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
@@ -62,18 +46,6 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ConnectionError("network is unreachable")
 
     monkeypatch.setattr(library, "download_dataset", refuse)
-
-
-def task(project: Project, dataset_id: str, **more: Any) -> Project:
-    settings = {**project.settings["tasks"]["pendulum"], "dataset": f"minari:{dataset_id}", **more}
-    settings.pop("env") if "env" not in more else None
-    return project.set("tasks.pendulum", settings)
-
-
-def fetched(project: Project) -> plan.Dataset:
-    dataset = plan.dataset_of(project.load(), "pendulum")
-    load.fetch(dataset, ())
-    return dataset
 
 
 def test_minaris_own_copy_is_used(project: Project, root: Path, offline: None) -> None:

@@ -12,7 +12,7 @@ import gymnasium as gym
 import h5py
 import numpy as np
 import pytest
-from test_minari_source import fetched, record, task
+from recorded_data import fetched, record, task
 from tiny import COMPUTE, Project, write_rows
 
 from dac import envs

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import h5py
 import pytest
-from test_hdf5 import writer
 from tiny import write_rows
 from unprivileged import somebody_else
+from writing import writer
 
 from dac.study.datasets_lock import entry, locked_file, record
 from dac.system.errors import UserError
