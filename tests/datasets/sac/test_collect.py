@@ -203,7 +203,7 @@ def test_progress_is_logged(tmp_path: Path) -> None:
 COLLECT = """
 import json, sys
 from pathlib import Path
-from dac.datasets import collect
+from dac.datasets.sac import collect
 recipe, out = json.loads(sys.argv[1]), Path(sys.argv[2])
 levels = {level: out / level for level in recipe["levels"] if not (out / level).exists()}
 collect.collect("Hopper-v5", recipe, levels, out / "work", lambda line: print(line, flush=True), checkpoint_seconds=0.2)
