@@ -10,7 +10,7 @@ BENCH_NAME ?= calibration-$(shell uname -n)
 
 # The quick study: collects data, trains, evaluates, writes results/quick/README.md.
 quick: $(READY)
-	@snakemake quick --cores all --show-failed-logs --quiet host reason
+	@python -m dac watch snakemake quick --cores all --show-failed-logs --quiet host reason
 	@python -m dac claims quick
 
 test: $(READY)

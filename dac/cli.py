@@ -7,12 +7,15 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import get_args
 
 from dac.study import params as parameters
 from dac.study import plan, store, why
-from dac.study.params import Precision, closest
+from dac.study.params import Params, Precision, closest
+from dac.study.plan import Group
+from dac.system import progress
 from dac.system.errors import UserError
 from dac.system.signals import Interrupted
 
@@ -79,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--plan", help="refuse if the study's plan has another fingerprint than this")
     command = add("claims", _claims, "print what a study is to show and whether it does, from its page")
     command.add_argument("study")
+    _add_watched(add("watch", _watch, "show the jobs that run in this project, or those of a command while it runs"))
     add("record", _record, "record the store in dvc.lock, as snakemake does at its end")
     command = add("parity", _parity, "replay recorded arrays through the agent and print the worst deviations")
     command.add_argument("recordings", nargs="+", type=Path, metavar="FIXTURE", help="an .npz recording")
@@ -108,6 +112,11 @@ def _add_pack(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", type=int, default=1)
 
 
+def _add_watched(command: argparse.ArgumentParser) -> None:
+    what = "snakemake or dvc with its arguments; what it prints goes to a log under logs/watch/"
+    command.add_argument("what", nargs=argparse.REMAINDER, metavar="COMMAND", help=what)
+
+
 def _add_behaviours(command: argparse.ArgumentParser) -> None:
     command.add_argument("env", help="Gymnasium id")
     command.add_argument("--steps", type=int, nargs="+", required=True, help="steps of SAC to record it at, ascending")
@@ -126,6 +135,7 @@ def _seeds(options: argparse.Namespace) -> list[int]:
 
 def _plan(options: argparse.Namespace) -> None:
     from dac.cost import table
+    from dac.study import dual_ascent
 
     params = parameters.load()
     studies = [options.study] if options.study else list(params.studies)
@@ -135,6 +145,8 @@ def _plan(options: argparse.Namespace) -> None:
 
             calibrate.calibrate(params, plan.study_plan(params, study))
         print(table.describe(params, study))
+        for notice in dual_ascent.notices(plan.study_plan(params, study)):
+            print(f"{notice}\n")
 
 
 def _why(options: argparse.Namespace) -> None:
@@ -208,14 +220,16 @@ def _fetch(options: argparse.Namespace) -> None:
             f"params.yaml changed since this job was planned: the dataset of {what} is now {dataset.id} "
             f"({dataset.fingerprint}). Nothing was written. Start again: the new plan is used."
         )
-    load.fetch(dataset, mirrors)
+    with progress.announced(f"fetch {dataset.id}"):
+        load.fetch(dataset, mirrors)
     print(f"{dataset.id} is in {dataset.path}")
 
 
 def _collect(options: argparse.Namespace) -> None:
     from dac.datasets import load
 
-    load.collect(parameters.load(), options.env, options.datasets.split("-"))
+    with progress.announced(f"collect data in {options.env}"):
+        load.collect(parameters.load(), options.env, options.datasets.split("-"))
 
 
 def _behaviours(options: argparse.Namespace) -> None:
@@ -227,18 +241,27 @@ def _behaviours(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     params = parameters.load()
     group = plan.find_group(params, options.task, options.group)
-    from dac.training import trainer  # torch: only once the plan is known to be right
+    with _announced(options, params, group):
+        from dac.training import trainer  # torch: only once the plan is known to be right
 
-    trainer.train(group, _seeds(options), params.compute, options.threads)
+        trainer.train(group, _seeds(options), params.compute, options.threads)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     params = parameters.load()
     group = plan.find_group(params, options.task, options.group)
     evaluations = plan.find_evaluations(params, group, options.evaluations.split("-"))
-    from dac.training import evaluate
+    with _announced(options, params, group):
+        from dac.training import evaluate
 
-    evaluate.evaluate(group, _seeds(options), evaluations, params.compute, options.threads)
+        evaluate.evaluate(group, _seeds(options), evaluations, params.compute, options.threads)
+
+
+def _announced(options: argparse.Namespace, params: Params, group: Group) -> AbstractContextManager[None]:
+    """A pack's job as `dac watch` shows it: without the fingerprint, which few terminals have room for."""
+    step = "train" if options.command is _train else "evaluate"
+    reference = plan.references(params.tasks[group.task], group.task)
+    return progress.announced(f"{step} {group.task} {group.label} {options.seeds}", reference)
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -251,15 +274,14 @@ def _report(options: argparse.Namespace) -> None:
             f"params.yaml changed since this page was planned (plan {options.plan}, now {study.fingerprint}). "
             "Nothing was written. Start again: the new plan is used."
         )
-    build.build(study)
+    with progress.announced(f"write the page of {options.study}"):
+        build.build(study)
     store.journal("report", study=options.study)
     print(f"Read {store.page_directory(options.study)}/README.md")
 
 
 def _claims(options: argparse.Namespace) -> None:
-    import pandas as pd
-
-    from dac.report import claims
+    from dac.report import verdicts
 
     params = parameters.load()
     study = plan.study_plan(params, options.study)
@@ -269,9 +291,16 @@ def _claims(options: argparse.Namespace) -> None:
     table = directory / "tables/claims.csv"
     if not table.is_file():
         raise UserError(f"params.yaml: no experiment of studies.{options.study} has claims.")
-    print("\n".join(claims.lines(pd.read_csv(table))))
+    print("\n".join(verdicts.lines(table)))
     figures = sorted((directory / "figures").glob("*.png"))
     print(f"Read {directory}/README.md" + (f"; the first figure is {figures[0]}" if figures else ""))
+
+
+def _watch(options: argparse.Namespace) -> None:
+    from dac.watch import command
+
+    if status := command.watch(options.what):
+        raise SystemExit(status)
 
 
 def _record(options: argparse.Namespace) -> None:

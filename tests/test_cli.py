@@ -144,6 +144,9 @@ def test_plan(project: Project, capsys: Capture) -> None:
     assert "wall clock of what is missing: about " in output
     assert "assumed" in output
     assert "`dac plan tiny --calibrate` measures here" in output
+    assert lines[-2].startswith(
+        "params.yaml: studies.tiny.settings.steps: found 40 with eta 1 and eta_lr 0.001 (soft on"
+    )
     assert refused("plan", "tyni", capsys=capsys) == "params.yaml: no study 'tyni'; allowed: tiny. Did you mean 'tiny'?"
 
 

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from dac.datasets import hdf5
 from dac.system import locks
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
+from dac.system.progress import Bar
 
 LOG = logging.getLogger(__name__)
 
@@ -163,7 +162,7 @@ def _receive(address: str, partial: Path, have: int, name: str, size: int | None
         start = have if have and _continues(response, have) else 0
         length = response.headers.get("Content-Length")
         total = start + int(length) if length is not None else size
-        bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name, disable=None)
+        bar = Bar(total=total, initial=start, unit="B", unit_scale=True, desc=name, disable=None)
         with partial.open("ab" if start else "wb") as stream, bar:
             while block := response.read(_BLOCK):
                 stream.write(block)

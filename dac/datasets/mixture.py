@@ -18,7 +18,6 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from dac import envs
 from dac.datasets import folder
@@ -26,6 +25,7 @@ from dac.datasets.behaviours import UNIT, RecordedPolicy
 from dac.datasets.sac.recorder import Recorder
 from dac.datasets.transitions import FloatArray
 from dac.system.errors import UserError
+from dac.system.progress import Bar
 from dac.system.signals import Interrupted, stop_request
 
 Log = Callable[[str], None]
@@ -103,7 +103,7 @@ def _roll_out(
     settings = recipe["policies"]
     _check_dimensions(env_id, recorder, settings["files"], policies)
     (low, high), mix = settings["noise"], MIXTURES[settings["mixture"]]
-    bar = tqdm(total=transitions, desc=f"{env_id} {level}", unit="step", disable=None)
+    bar = Bar(total=transitions, desc=f"{env_id} {level}", unit="step", disable=None)
     with bar, stop_request() as stop:
         episode, over, observation = -1, True, np.zeros(0, np.float32)
         while recorder.steps < transitions:

@@ -48,14 +48,14 @@ class Finding:
 
 
 def findings(data: ReportData, summary: Summary) -> Iterator[Finding]:
-    """The claims of an experiment on each of its tasks."""
+    """The claims of an experiment, each on every task of it that the claim is about, in the experiment's order."""
     experiment = summary.experiment
     if not experiment.claims:
         return
     drawn = None if experiment.shows_scores else bandit.measures(data, experiment)
     kept = action_sample_scores(select(data.evaluations, experiment.name))
     for claim in experiment.claims:
-        for task in experiment.tasks:
+        for task in (task for task in experiment.tasks if task in (claim.tasks or experiment.tasks)):
             frames = (drawn, kept, summary.run_scores)
             higher = _values(claim, claim.higher, task, frames)
             lower = (

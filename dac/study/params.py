@@ -224,12 +224,16 @@ class ClaimSide(Section):
 
 
 class Claim(Section):
-    """What an experiment is to show, for each of its tasks: that one measured number is above another."""
+    """What an experiment is to show, for each of its tasks or of those named: that one number is above another."""
 
     says: str
     higher: ClaimSide
     lower: ClaimSide | Literal["data"]  # data: the mean score of the data
     measure: Literal["score", "inside", "reward"] = "score"  # the latter two of a bandit's drawn actions
+    # Left out of the page's identity where it is not given, as before it existed.
+    tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)] | None = Field(
+        None, exclude_if=lambda value: value is None
+    )
 
 
 class Experiment(Section):
@@ -528,10 +532,15 @@ def _published_methods() -> list[str]:
 
 
 def _check_claims(where: str, experiment: Experiment) -> Any:
-    """The variants of a claim must exist, and what it measures must be shown."""
+    """The tasks and variants of a claim must be the experiment's, and what it measures must be shown."""
     variants = list(experiment.variant_names)
     for index, claim in enumerate(experiment.claims):
         place = f"{where}.claims[{index}]"
+        for number, task in enumerate(claim.tasks or ()):
+            if task not in experiment.tasks:
+                allowed = closest(task, list(experiment.tasks))
+                yield f"{place}.tasks[{number}]: {task!r} is no task of this experiment; {allowed}"
+        yield from _duplicates(f"{place}.tasks", claim.tasks or ())
         for side in ("higher", "lower"):
             found = getattr(claim, side)
             if found != "data" and found.variant not in variants:

@@ -472,6 +472,18 @@ def layers(params: Params, study: str, experiment: str, task: str) -> dict[str, 
     }
 
 
+def setting_place(params: Params, study: str, cell: Cell, key: str) -> str:
+    """Where params.yaml sets what a cell has of a setting of the agent or the training."""
+    found = f"{'agent' if key in AgentSettings.model_fields else 'training'}.{key}"
+    for place, settings in layers(params, study, cell.experiment, cell.task).items():
+        found = f"{place}.{key}" if key in settings else found
+    experiment = params.experiments[cell.experiment]
+    if key in _expanded(params, _variants(experiment)[cell.variant]):
+        variant = "vary" if experiment.vary else f"variants.{cell.variant}"
+        found = f"experiments.{cell.experiment}.{variant}.{key}"
+    return found
+
+
 def _expanded(params: Params, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with those of the preset that they name, if any; what they set themselves counts more."""
     name = overrides.get("preset")

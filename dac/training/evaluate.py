@@ -18,6 +18,7 @@ from dac.study.catalog import BANDIT_ENV
 from dac.study.params import ComputeSettings
 from dac.study.plan import Evaluation, Group, Run, kept_steps
 from dac.system import devices, provenance
+from dac.system.progress import Bar
 from dac.training.policies import load_policies
 from dac.training.rollouts import Rollouts, evaluation_workers, worker_processes
 
@@ -37,16 +38,17 @@ def evaluate(
         UserError: a run is not complete, or one of its files is damaged.
     """
     torch.set_num_threads(threads)
-    with devices.claimed(compute.device) as device:
+    policies = len(evaluations) * len(kept_steps(group.values))
+    with devices.claimed(compute.device) as device, Bar(total=policies, unit="policy", disable=None) as bar:
         for evaluation in evaluations:
             runs = [run for seed in seeds if not store.has_evaluation(run := Run(group, seed), evaluation)]
             if runs:
                 environments = len(runs) * evaluation.episodes
                 workers = evaluation_workers(compute.evaluation_workers, device, threads, environments)
-                _evaluate(runs, evaluation, device, worker_processes(workers))
+                _evaluate(runs, evaluation, device, worker_processes(workers), bar)
 
 
-def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device, workers: int) -> None:
+def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device, workers: int, bar: Bar) -> None:
     group, seeds = runs[0].group, [run.seed for run in runs]
     started = time.monotonic()
     evaluated = {run: store.read_run(run)["files"] for run in runs}
@@ -58,6 +60,8 @@ def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device, wor
                 policy, seeds, "evaluate", step, evaluation.action_samples, evaluation.temperature
             )
             frames.append(episodes)
+            bar.update()
+            bar.evaluated(float(episodes["return"].mean()))
     episodes = pd.concat(frames, ignore_index=True)
     episodes["score"] = normalised_score(episodes["return"].to_numpy(), *evaluation.reference)
     episodes["task"], episodes["variant"] = group.task, group.label

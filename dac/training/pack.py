@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from dac.agent import Agent
+from dac.system.progress import Bar
 from dac.training import checkpoint
 from dac.training.checkpoint import CURVE_COLUMNS, RunState
 from dac.training.curve import Evaluator
@@ -33,6 +34,7 @@ class Pack:
     states: list[RunState]
     evaluator: Evaluator
     writers: list[SummaryWriter]
+    progress: Bar
     counted: float
     waited: float = 0.0
 
@@ -76,6 +78,7 @@ class Pack:
             writer.add_scalar("evaluation/return", rows["return"].mean(), step)
             writer.add_scalar("evaluation/length", rows["length"].mean(), step)
         means = episodes.groupby("seed")["return"].mean()
+        self.progress.evaluated(float(means.mean()))
         LOG.info("step %d: return %s", step, " ".join(f"{means[state.run.seed]:.1f}" for state in self.states))
 
     def log(self, step: int, steps: int, metrics: dict[str, Tensor], speed: float) -> None:

@@ -19,7 +19,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from dac import envs
 from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise, initial_run_state
@@ -32,6 +31,7 @@ from dac.study.params import ComputeSettings
 from dac.study.plan import Group, Run, evaluation_steps, kept_steps
 from dac.system import devices, locks, provenance
 from dac.system.errors import UserError
+from dac.system.progress import Bar
 from dac.system.signals import Interrupted, StopRequest, stop_request
 from dac.training import checkpoint
 from dac.training.checkpoint import RunState, begin
@@ -215,7 +215,7 @@ class _Trainer:
         data = self._device_data()
         log_interval = max(1, min(1000, self.values["eval_interval"] // 2))
         stepping, first = time.monotonic(), agent.step
-        progress = tqdm(
+        progress = Bar(
             total=self.values["steps"],
             initial=agent.step,
             unit="step",
@@ -226,7 +226,7 @@ class _Trainer:
             evaluations = held.enter_context(self._evaluator(seeds))
             held.enter_context(progress)
             writers = [held.enter_context(self._writer(state)) for state in states]
-            pack = Pack(agent, states, evaluations, writers, started)
+            pack = Pack(agent, states, evaluations, writers, progress, started)
             held.callback(pack.count_seconds)  # also those of a stretch that the device's memory ended
             frozen = _all_diverged(agent)
             while True:

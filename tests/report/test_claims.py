@@ -46,6 +46,23 @@ def test_each_claim_is_measured_on_each_task(build: Build, experiment: Callable[
     assert items[2].difference == pytest.approx(64.25 - 44.3)
 
 
+def test_a_claim_about_some_tasks_is_measured_on_those_alone(
+    build: Build, experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    tasks = ("own_hopper", "walker2d-medium-v2", "hopper-medium-v2")
+    some = BC_ABOVE_SOFT.model_copy(update={"tasks": ("hopper-medium-v2", "own_hopper")})
+    data = build([experiment(tasks=tasks, claims=(some, MORE_SAMPLES))])
+    measured = [(item.claim, item.task) for item in found(data)]
+    assert measured == [(some, "own_hopper"), (some, "hopper-medium-v2"), *((MORE_SAMPLES, task) for task in tasks)]
+    render(data, tmp_path)
+    table = pd.read_csv(tmp_path / "tables/claims.csv")
+    assert table["task"].tolist() == [task for _, task in measured]
+    assert [line.partition(":")[0] for line in claims.lines(table)][:2] == [
+        "undecided One is above another (own_hopper)",
+        "undecided One is above another (hopper-medium-v2)",
+    ]
+
+
 def test_action_samples_are_of_the_kept_policies(build: Build, experiment: Callable[..., Experiment]) -> None:
     item = found(build([experiment(claims=(MORE_SAMPLES,))]))[0]
     assert (item.higher - item.lower).tolist() == [2.0] * 4  # conftest adds log2(N_a)

@@ -135,6 +135,18 @@ def test_a_preset_that_does_not_exist(project: Project) -> None:
             "experiments.main.claims[0].measure: found 'inside'; inside and reward are of an experiment that shows a "
             "bandit alone, score of any other",
         ),
+        (
+            {"higher": {"variant": "soft"}, "lower": "data", "tasks": ["pendulum", "replay"]},
+            "experiments.main.claims[0].tasks[1]: 'replay' is no task of this experiment; allowed: pendulum.",
+        ),
+        (
+            {"higher": {"variant": "soft"}, "lower": "data", "tasks": ["pendulum", "pendulum"]},
+            "experiments.main.claims[0].tasks[1]: 'pendulum' stands twice; each may stand once",
+        ),
+        (
+            {"higher": {"variant": "soft"}, "lower": "data", "tasks": []},
+            "experiments.main.claims.0.tasks: found []; tuple should have at least 1 item after validation, not 0",
+        ),
     ],
 )
 def test_a_claim_that_cannot_be_measured(claim: dict[str, Any], said: str, project: Project) -> None:
@@ -215,7 +227,7 @@ def test_the_bandit_study_has_the_papers_settings(committed: Params) -> None:
 
 def test_reading_imports_no_torch() -> None:
     code = (
-        "import sys; from dac.cost import estimate; from dac.study import dvc, params, pending;"
+        "import sys; from dac.cost import estimate; from dac.study import dual_ascent, dvc, params, pending;"
         "print('torch' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -133,6 +133,18 @@ def test_claims_are_part_of_the_page_alone(project: Project) -> None:
     assert after.fingerprint != before.fingerprint
 
 
+def test_the_tasks_of_a_claim_are_part_of_the_page_where_it_names_them(project: Project) -> None:
+    claim = {"says": "It works", "higher": {"variant": "soft"}, "lower": "data"}
+    everywhere = project.set("experiments.main.claims", [claim]).plan()
+    # A page that is of every task keeps the identity that it had before claims could name some.
+    assert everywhere.identity["experiments"]["main"]["claims"] == [
+        {"says": "It works", "higher": {"variant": "soft", "action_samples": None}, "lower": "data", "measure": "score"}
+    ]
+    named = project.set("experiments.main.claims", [{**claim, "tasks": ["pendulum"]}]).plan()
+    assert named.identity["experiments"]["main"]["claims"][0]["tasks"] == ["pendulum"]
+    assert named.fingerprint != everywhere.fingerprint
+
+
 def test_a_preset_gives_settings_and_what_stands_beside_it_counts_more(project: Project) -> None:
     plain = project.set("tasks.pendulum.settings", {"eta": 0.5, "discount": 0.9, "lcb_coefficient": 0.5}).group()
     project.set("presets", {"some": {"eta": 0.5, "discount": 0.8, "lcb_coefficient": 0.5}})

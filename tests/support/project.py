@@ -78,7 +78,7 @@ class Project:
         return subprocess.Popen(
             [sys.executable, "-m", *arguments],
             cwd=self.path,
-            env=_environment(),
+            env=environment(),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -107,7 +107,7 @@ class Project:
 
     def git(self, *arguments: str) -> None:
         command = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org", *arguments]
-        subprocess.run(command, cwd=self.path, env=_environment(), check=True, capture_output=True, timeout=TIMEOUT)
+        subprocess.run(command, cwd=self.path, env=environment(), check=True, capture_output=True, timeout=TIMEOUT)
 
     def make(self, tool: str, *studies: str) -> Work:
         """Ask Snakemake for studies, or DVC for the one that dvc_study names, and return what was executed."""
@@ -282,7 +282,7 @@ def _run_name(run: str) -> str:
     return "/".join(match.groups())
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """This environment, without what would lead a command to other code, and with this interpreter's tools first."""
     kept = {
         key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "DVC_", "SNAKEMAKE", "GIT_"))

@@ -4,13 +4,14 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import cache
 
 # The code beside this Snakefile, wherever a `dac` may be installed.
 sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from dac.study import params, pending, plan, unheeded
+from dac.study import dual_ascent, params, pending, plan, unheeded
 from dac.system.errors import UserError
 
 # Input of every target: without any input, Snakemake would run the target each time.
@@ -35,19 +36,34 @@ if os.environ.get("DVC_STAGE") == "datasets":
         print(notice, file=sys.stderr)
 
 
+@cache
+def say_what_is_too_short(study):
+    """Tell of trainings too short for the dual ascent, once: a target is the user's, not a job's on its node."""
+    # Of the stages of `dvc repro`, each of which plans anew, the first.
+    if os.environ.get("DVC_STAGE") in (None, "datasets"):
+        for notice in dual_ascent.notices(PENDING.plan(study)):
+            print(notice, file=sys.stderr)
+
+
+def asked(function, study):
+    """What a target asks for of a study."""
+    or_explain(say_what_is_too_short, study)
+    return or_explain(function, study)
+
+
 def pending_report(study):
     """Input function: the marker of a study's page, if the page is not what params.yaml and the store say."""
-    return lambda wildcards: or_explain(PENDING.report, study)
+    return lambda wildcards: asked(PENDING.report, study)
 
 
 def pending_runs(study):
     """Input function: the markers of the trainings and evaluations that a study lacks."""
-    return lambda wildcards: or_explain(PENDING.runs, study)
+    return lambda wildcards: asked(PENDING.runs, study)
 
 
 def pending_datasets(study):
     """Input function: the markers of the datasets that a study's missing trainings need."""
-    return lambda wildcards: or_explain(PENDING.datasets, study)
+    return lambda wildcards: asked(PENDING.datasets, study)
 
 
 def group_of(wildcards):

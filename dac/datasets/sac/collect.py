@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from dac import envs
 from dac.datasets import folder
@@ -24,6 +23,7 @@ from dac.datasets.sac.checkpoint import Checkpoint
 from dac.datasets.sac.recorder import Recorder
 from dac.system import provenance
 from dac.system.errors import UserError
+from dac.system.progress import Bar
 from dac.system.signals import Interrupted, StopRequest, stop_request
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def collect(
         _torch_threads(threads),
         _random_state(recipe["seed"], "training"),
         Recorder(envs.make(env_id), recording=any(level.transitions is None for level in wanted)) as recorder,
-        tqdm(total=sac.steps, desc=f"SAC on {env_id}", unit="step", disable=None) as bar,
+        Bar(total=sac.steps, desc=f"SAC on {env_id}", unit="step", disable=None) as bar,
         stop_request() as stop,
     ):
         taker = _Taker(env_id, recipe, sac, wanted, recorder, bar, log, stop)
@@ -215,7 +215,7 @@ class _Taker:
         sac: SacRecipe,
         levels: list[Level],
         recorder: Recorder,
-        bar: tqdm[NoReturn],
+        bar: Bar,
         log: Log,
         stop: StopRequest,
     ) -> None:

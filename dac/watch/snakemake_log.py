@@ -1,0 +1,88 @@
+"""What Snakemake's lines say of its jobs, read while they are written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+REASON_LINES = 12  # of a failed job's log, at most
+REMARKS = ("dvc.lock:", "DVC records nothing")  # lines of the workflow itself that a user must see
+
+
+class SnakemakeLog:
+    """A log that grows.
+
+    Args:
+        path: the log. folder: of the project, where the jobs' own logs are.
+
+    Attributes:
+        done, total: jobs; the total is 0 until Snakemake has said it, and also where it finds nothing to do.
+        news: lines for the user since the last `take_news`: which job failed, why, and where its log is.
+        failed: whether a job has failed.
+    """
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.path = path
+        self.done = self.total = 0
+        self.failed = False
+        self.news: list[str] = []
+        self._folder = folder
+        self._stream = path.open(encoding="utf-8", errors="replace")
+        self._rest = ""
+        self._names: dict[str, str] = {}
+        self._failing: str | None = None  # the job that the lines are about
+        self._patterns = (
+            (re.compile(r"total +(\d+)"), self._on_total),
+            (re.compile(r"(\d+) of (\d+) steps \(.*\) done"), self._on_done),
+            (re.compile(r"Job (\d+): (.*)"), self._names.__setitem__),
+            (re.compile(r"Error in (rule \w+).*"), self._on_error),
+            (re.compile(r" +jobid: (\d+)"), self._on_job),
+            (re.compile(r" +log: (.*) \(check log file.*"), self._on_log),
+        )
+
+    def read(self) -> SnakemakeLog:
+        """Take in the lines that are there since the last call; the one that is being written, once it is whole."""
+        *lines, self._rest = (self._rest + self._stream.read()).split("\n")
+        for line in lines:
+            if line.startswith(REMARKS):
+                self.news.append(line)
+            for pattern, function in self._patterns:
+                if match := pattern.fullmatch(line):
+                    function(*match.groups())
+        return self
+
+    def take_news(self) -> list[str]:
+        news, self.news = self.news, []
+        return news
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _on_total(self, total: str) -> None:
+        self.done, self.total = 0, int(total)
+
+    def _on_done(self, done: str, total: str) -> None:
+        self.done, self.total = int(done), int(total)
+
+    def _on_error(self, rule: str) -> None:
+        self._failing, self.failed = rule, True
+
+    def _on_job(self, number: str) -> None:
+        if self._failing is not None:
+            self._failing = self._names.get(number, self._failing)
+
+    def _on_log(self, name: str) -> None:
+        if self._failing is not None:
+            self.news += [f"Failed: {self._failing}", *reason(self._folder / name), f"    its log: {name}"]
+            self._failing = None
+
+
+def reason(log: Path) -> list[str]:
+    """The end of a failed job's log, indented: its message or traceback, if it left one."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    starts = [index for index, line in enumerate(lines) if line.startswith(("dac: ", "Traceback "))]
+    ending = lines[starts[-1] :] if starts else lines[-3:]
+    return [f"    {line}" for line in ending[-REASON_LINES:]]
