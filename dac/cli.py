@@ -13,10 +13,10 @@ from typing import get_args
 
 from dac.study import params as parameters
 from dac.study import plan, store, why
-from dac.study.params import Params, Precision, closest
+from dac.study.params import Params, Precision
 from dac.study.plan import Group
-from dac.system import progress
-from dac.system.errors import UserError
+from dac.system import files, progress
+from dac.system.errors import UserError, closest
 from dac.system.signals import Interrupted
 
 PRECISIONS = get_args(Precision)
@@ -351,4 +351,4 @@ def _bench(options: argparse.Namespace) -> None:
     text = json.dumps(result, indent=2, sort_keys=True)
     print(text)
     if options.json:
-        store.write_text(options.json, text + "\n")
+        files.write_text(options.json, text + "\n")

@@ -13,7 +13,7 @@ from dac import cli
 from dac.study import plan, store
 from dac.study.pending import Pending
 from dac.study.plan import Run
-from dac.system import signals
+from dac.system import files, signals
 from dac.system.errors import UserError
 from dac.training import trainer
 
@@ -219,7 +219,7 @@ def test_the_page_shows_the_scores(project: Project, capsys: Capture) -> None:
         assert dac(*command, capsys=capsys)[0] == 0
     curve = pd.read_csv(store.run_directory(Run(cell.group, 0)) / "curve.csv")
     expected = curve.query("step >= 30")["return"].mean() - 5.0  # reference returns 5 and 105, window 2
-    metrics = store.read_json(Path("results/tiny/metrics.json"))
+    metrics = files.read_json(Path("results/tiny/metrics.json"))
     assert metrics == {"main": {"pendulum": {"soft": pytest.approx(expected, abs=1e-4)}}}
 
 

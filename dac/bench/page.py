@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate  # type: ignore[import-untyped]
 
-from dac.study import store
+from dac.system import files
 from dac.system.errors import UserError
 
 FOLDER = Path("benchmarks")
@@ -50,7 +50,7 @@ def write(folder: Path = FOLDER) -> Path:
         _environments(records),
     ]
     page = folder / "README.md"
-    store.write_text(page, "\n".join(sections))
+    files.write_text(page, "\n".join(sections))
     return page
 
 

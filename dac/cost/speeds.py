@@ -14,10 +14,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from dac.study import store
 from dac.study.params import ComputeSettings
 from dac.study.plan import Group, canonical
-from dac.system import provenance
+from dac.system import files, provenance
 from dac.system.errors import UserError
 
 BENCHMARKS = Path("benchmarks/results")
@@ -200,7 +199,7 @@ def recorded(device: str, threads: int) -> dict[str, Any] | None:
 
 def save(record: Mapping[str, Any]) -> None:
     """Write work/calibration.json."""
-    store.write_text(CALIBRATION, json.dumps(record, indent=2, sort_keys=True) + "\n")
+    files.write_text(CALIBRATION, json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 
 def benchmark(device: str, threads: int) -> Calibration:

@@ -18,6 +18,7 @@ from dac.report.data import COLUMNS, BanditTask, Experiment, ReportData, ReportS
 from dac.report.render import render
 from dac.study import store
 from dac.study.plan import Cell, Evaluation, Run, StudyPlan, evaluation_steps, kept_steps, references
+from dac.system import files
 from dac.system.errors import UserError
 from dac.system.provenance import device_seconds
 
@@ -166,7 +167,7 @@ def _bandit(cell: Cell, seed: int) -> BanditTask:
 
 
 def _run(cell: Cell, run: Run, content: dict[str, Any]) -> dict[str, Any]:
-    made = store.read_json(store.run_directory(run) / "provenance.json") or {}
+    made = files.read_json(store.run_directory(run) / "provenance.json") or {}
     return {
         "experiment": cell.experiment,
         "task": cell.task,

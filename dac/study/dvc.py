@@ -22,6 +22,7 @@ from dac.study.params import Params, load
 from dac.study.plan import study_plan
 from dac.system import locks
 from dac.system.errors import UserError
+from dac.system.files import read_json
 from dac.system.hashing import KnownHashes
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def damaged_runs(known: KnownHashes) -> Iterator[Path]:
     """Files of the store whose contents differ from the sha256 in their run.json, and records that say nothing."""
     for path in sorted(store.RUNS.glob("*/*/seed-*/run.json")):
         made = path.parent / "provenance.json"
-        if made.exists() and store.read_json(made) is None:
+        if made.exists() and read_json(made) is None:
             yield made
         yield from _differing(path, store.recorded_files(path.parent), known)
 
@@ -142,7 +143,7 @@ def damaged_runs(known: KnownHashes) -> Iterator[Path]:
 def damaged_data(known: KnownHashes) -> Iterator[Path]:
     """Files of collected data whose contents differ from the sha256 in their dataset.json."""
     for path in sorted(store.DATASETS.glob("*/dataset.json")):
-        files = (store.read_json(path) or {}).get("files")
+        files = (read_json(path) or {}).get("files")
         # Data of before files had a sha256 are compared by `dac datasets` and by the trainer, by contents.
         without = isinstance(files, dict) and all("sha256" not in entry for entry in files.values())
         yield from () if without else _differing(path, files, known)

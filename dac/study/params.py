@@ -7,7 +7,6 @@ each wrong place with its path in the file, the value found and what is allowed.
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 import math
 import re
@@ -21,7 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from dac.study.catalog import BANDIT_ENV, BANDIT_SETS, recorded_policies
-from dac.system.errors import UserError
+from dac.system.errors import UserError, closest
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -334,13 +333,6 @@ def validated(content: Any, path: Path = PARAMS_FILE) -> Params:
 def _listing(path: Path, problems: list[str]) -> str:
     head = f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}; nothing was run."
     return "\n".join([head, *(f"  - {problem}" for problem in problems)])
-
-
-def closest(name: str, allowed: list[str]) -> str:
-    """What is allowed, with the nearest match first if there is one: the tail of an error message."""
-    near = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"allowed: {', '.join(allowed)}.{hint}"
 
 
 def _section_at(location: tuple[int | str, ...]) -> list[str]:

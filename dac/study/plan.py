@@ -28,16 +28,8 @@ from dac.study.catalog import (
 )
 from dac.study.datasets_lock import compare_if_here, locked_file
 from dac.study.datasets_lock import entry as locked_entry
-from dac.study.params import (
-    AgentSettings,
-    EvaluationSettings,
-    Experiment,
-    Params,
-    Task,
-    TrainingSettings,
-    closest,
-)
-from dac.system.errors import UserError
+from dac.study.params import AgentSettings, EvaluationSettings, Experiment, Params, Task, TrainingSettings
+from dac.system.errors import UserError, closest
 from dac.system.hashing import sha256_of
 
 FINGERPRINT_DIGITS = 12

@@ -11,20 +11,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import errno
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dac.study.plan import Dataset, Evaluation, Group, Run, StudyPlan, canonical
 from dac.system import locks
 from dac.system.errors import UserError
+from dac.system.files import atomic_path, file_entry, has_size, read_json, write_json
 from dac.system.hashing import sha256_of
 
 RUNS = Path("results/runs")
@@ -53,58 +51,6 @@ def page_directory(study: str) -> Path:
     return Path("results") / study
 
 
-@contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place, synced to the disk, when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk: a file that is synced may still lose its new name in a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems sync no folders
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file atomically."""
-    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None if there is no such file or it holds something else."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def file_entry(path: Path) -> dict[str, Any]:
-    """Size in bytes and sha256 of a file."""
-    return {"size": path.stat().st_size, "sha256": sha256_of(path)}
-
-
 def _entry_as_meant(path: Path, sha256: str) -> dict[str, Any]:
     """Size and sha256 of a file that was copied into the store.
 
@@ -119,13 +65,6 @@ def _entry_as_meant(path: Path, sha256: str) -> dict[str, Any]:
             "again: what is damaged is made again."
         )
     return entry
-
-
-def _has_size(path: Path, entry: Any) -> bool:
-    try:
-        return bool(path.stat().st_size == entry["size"])
-    except (OSError, KeyError, TypeError):
-        return False
 
 
 def journal(event: str, **facts: Any) -> None:
@@ -148,7 +87,7 @@ def run_problem(run: Run) -> str | None:
     if content.get("fingerprint") != run.group.fingerprint or content.get("seed") != run.seed:
         return "corrupt: run.json is of another run"
     for name, entry in sorted(content.get("files", {}).items()):
-        if not _has_size(directory / name, entry):
+        if not has_size(directory / name, entry):
             state = "has another size" if (directory / name).exists() else "is missing"
             return f"incomplete: {name} {state}"
     return None
@@ -168,7 +107,7 @@ def corrupt_files(directory: Path) -> list[str]:
     return [
         name
         for name, entry in sorted(recorded_files(directory).items())
-        if not _has_size(directory / name, entry) or sha256_of(directory / name) != entry["sha256"]
+        if not has_size(directory / name, entry) or sha256_of(directory / name) != entry["sha256"]
     ]
 
 
@@ -257,7 +196,7 @@ def verified_evaluation(run: Run, evaluation: Evaluation) -> Path:
     """
     entry = read_run(run)["evaluations"].get(evaluation.fingerprint)
     path = run_directory(run) / f"evaluation-{evaluation.fingerprint}.parquet"
-    if entry is None or not _has_size(path, entry) or sha256_of(path) != entry["sha256"]:
+    if entry is None or not has_size(path, entry) or sha256_of(path) != entry["sha256"]:
         raise UserError(
             f"{path}: missing, or its contents are not what run.json records. Delete it if it is there and start "
             f"again: this evaluation alone is re-made; or `dvc checkout --force {path}` brings back what was recorded."
@@ -269,7 +208,7 @@ def has_evaluation(run: Run, evaluation: Evaluation) -> bool:
     """Whether a run's evaluation is recorded and its file there, by size."""
     content = read_json(run_directory(run) / "run.json") or {}
     entry = content.get("evaluations", {}).get(evaluation.fingerprint)
-    return entry is not None and _has_size(run_directory(run) / entry["file"], entry)
+    return entry is not None and has_size(run_directory(run) / entry["file"], entry)
 
 
 def publish_evaluation(
@@ -334,7 +273,7 @@ def folder_problem(dataset: Dataset) -> str | None:
     if content is None:
         return "missing"
     for name, entry in content.get("files", {}).items():
-        if not _has_size(dataset.path / name, entry):
+        if not has_size(dataset.path / name, entry):
             return f"incomplete: {name}"
     return None
 
@@ -383,7 +322,7 @@ def page_problem(plan: StudyPlan) -> str | None:
         return "its runs, their results or the report's settings changed"
     for name, entry in sorted(content.get("files", {}).items()):
         path = directory / name
-        if not _has_size(path, entry) or sha256_of(path) != entry["sha256"]:
+        if not has_size(path, entry) or sha256_of(path) != entry["sha256"]:
             return f"{name} {'was changed' if path.exists() else 'is missing'}"
     return None
 

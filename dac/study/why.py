@@ -9,6 +9,7 @@ from typing import Any
 from dac.study import store
 from dac.study.params import Params
 from dac.study.plan import Evaluation, Group, Run, study_plan
+from dac.system import files
 
 
 def explain_study(params: Params, study: str) -> list[str]:
@@ -51,7 +52,7 @@ def _relatives(group: Group, seed: int) -> list[dict[str, Any]]:
     """Identities of the runs of this task and seed at other settings."""
     found = []
     for path in sorted((store.RUNS / group.task).glob(f"*/seed-{seed}/run.json")):
-        content = store.read_json(path)
+        content = files.read_json(path)
         if content and "identity" in content and path.parent.parent.name != group.name:
             found.append(content["identity"])
     return found
@@ -81,7 +82,7 @@ def _show(value: Any) -> str:
 
 
 def _evaluation_reason(run: Run, wanted: Evaluation) -> str:
-    recorded = (store.read_json(store.run_directory(run) / "run.json") or {}).get("evaluations", {})
+    recorded = (files.read_json(store.run_directory(run) / "run.json") or {}).get("evaluations", {})
     if wanted.fingerprint in recorded:
         return "its file is missing or has another size"
     others = [_differences(entry["settings"], wanted.identity) for entry in recorded.values()]
@@ -102,7 +103,7 @@ def list_runs(params: Params, verify: bool) -> list[dict[str, str]]:
             runs[store.run_directory(planned)] = planned
     rows = []
     for path in sorted(store.RUNS.glob("*/*/seed-*")):
-        content = store.read_json(path / "run.json") or {}
+        content = files.read_json(path / "run.json") or {}
         rows.append(
             {
                 "run": str(path.relative_to(store.RUNS)),

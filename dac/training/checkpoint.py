@@ -25,6 +25,7 @@ from torch import Tensor
 
 from dac.study import store
 from dac.study.plan import Run
+from dac.system import files
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
 from dac.training.policies import policy_name, save_policy
@@ -98,7 +99,7 @@ def save(state: RunState, dataset_sha256: str) -> None:
     folder = store.work_directory(state.run)
     with _saving(state.run, f"its state at step {state.step}"):
         path = folder / f"state-{state.step}-{digest[:_DIGITS]}.safetensors"
-        with store.atomic_path(path) as temporary:
+        with files.atomic_path(path) as temporary:
             temporary.write_bytes(content)
         # Two states of one step are no two generations: what spoils a policy of that step spoils both.
         before = [other for other in _states(folder) if _step(other) < state.step]
@@ -125,7 +126,7 @@ def write_curve(state: RunState, path: Path) -> str:
     curve = state.curve.astype({"step": int, "episode": int, "return": float, "length": int})
     text = str(curve.sort_values(["step", "episode"], kind="stable").to_csv(index=False, float_format="%.6f"))
     with _saving(state.run, "its learning curve"):
-        store.write_text(path, text)
+        files.write_text(path, text)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -20,6 +20,7 @@ from dac.agent.networks import q_values
 from dac.agent.policy import state_dims
 from dac.study import store
 from dac.study.plan import Group, Run
+from dac.system import files
 from dac.system.errors import UserError
 
 
@@ -46,7 +47,7 @@ def _policy_steps(names: Iterable[str]) -> dict[str, int]:
 def save_policy(state: dict[str, Tensor], path: Path) -> str:
     """Write a policy's tensors; equal tensors give equal bytes. Returns the sha256 of what was to be written."""
     content = save(state)
-    with store.atomic_path(path) as temporary:
+    with files.atomic_path(path) as temporary:
         temporary.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 
@@ -160,7 +161,7 @@ def load_policy(path: str | Path, *, device: str = "cpu") -> TrainedPolicy:
     """
     path = Path(path)
     directory = path if path.is_dir() else path.parent
-    content = store.read_json(directory / "run.json")
+    content = files.read_json(directory / "run.json")
     if content is None or "files" not in content:
         raise UserError(
             f"{path}: there is no complete run. Give a run's folder, or a policy in it; `dac runs` lists what is here, "
@@ -171,7 +172,7 @@ def load_policy(path: str | Path, *, device: str = "cpu") -> TrainedPolicy:
     if name not in steps:
         raise UserError(f"{path}: not a policy of this run; it has {', '.join(sorted(steps))}.")
     file = directory / name
-    if not file.is_file() or store.file_entry(file) != content["files"][name]:
+    if not file.is_file() or files.file_entry(file) != content["files"][name]:
         raise UserError(
             f"{file}: missing, or its contents are not what run.json records; `dvc checkout --force {file}` brings "
             "back what was recorded."

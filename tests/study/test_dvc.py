@@ -12,6 +12,7 @@ from zc.lockfile import LockFile
 
 from dac.study import dvc, store
 from dac.system.errors import UserError
+from dac.system.files import file_entry, read_json, write_json
 from dac.system.hashing import KnownHashes
 
 ROOT = Path(__file__).parents[2]
@@ -124,12 +125,12 @@ def test_what_was_recorded_before_the_damage_comes_back(complete: Project) -> No
 
     dvc.record()
     path = damage("policy-40.safetensors")
-    good = store.read_json(path.parent / "run.json")
+    good = read_json(path.parent / "run.json")
     other = publish(complete.set("studies.tiny.seeds", [0, 1, 2]).plan().runs()[2]) / "run.json"
     complete.set("studies.tiny.seeds", [0, 1]).load()
     with Repo() as repo:
         repo.checkout([str(path)], force=True)
-    assert good is not None and store.file_entry(path) == good["files"][path.name]
+    assert good is not None and file_entry(path) == good["files"][path.name]
     assert other.exists()
     assert dvc.record() == COMPLETE
 
@@ -138,7 +139,7 @@ def test_damaged_data_are_not_recorded(complete: Project) -> None:
     folder = store.DATASETS / "some"
     folder.mkdir(parents=True)
     (folder / "rows").write_bytes(b"rows")
-    store.write_json(folder / "dataset.json", {"files": {"rows": store.file_entry(folder / "rows")}})
+    write_json(folder / "dataset.json", {"files": {"rows": file_entry(folder / "rows")}})
     assert dvc.record() == COMPLETE
     (folder / "rows").write_bytes(b"Rows")
     first, said = dvc.record()
@@ -196,8 +197,8 @@ def test_what_is_recorded_and_not_here_stays_recorded(complete: Project) -> None
     assert first == "dvc.lock: recorded datasets and the files of runs."
     with Repo() as repo:
         repo.checkout(force=True)
-    assert store.read_json(gone / "run.json") is not None
-    assert store.read_json(new / "run.json") is not None
+    assert read_json(gone / "run.json") is not None
+    assert read_json(new / "run.json") is not None
 
 
 @pytest.mark.parametrize("content", ["{", '{"files": null}', '{"files": {}}', '{"files": {"curve.csv": {"size": 1}}}'])

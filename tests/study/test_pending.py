@@ -8,6 +8,7 @@ from tiny import Project, publish, publish_evaluation, publish_study
 from dac.study import store
 from dac.study.pending import SEEDS_NAME_LENGTH, Pending, chunks
 from dac.study.plan import Run
+from dac.system import files
 from dac.system.errors import UserError
 
 
@@ -199,7 +200,7 @@ def test_data_are_asked_for_once_per_source(project: Project) -> None:
         [fetch], [collect], [collect], [],
     ]  # fmt: skip
     data["expert"].path.mkdir(parents=True)
-    store.write_json(data["expert"].path / "dataset.json", {"files": {}})
+    files.write_json(data["expert"].path / "dataset.json", {"files": {}})
     alone = f"work/todo/collect/InvertedPendulum-v5/{data['replay'].fingerprint}"
     assert pending(project).datasets("tiny") == [alone, fetch]
 

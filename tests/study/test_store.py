@@ -1,14 +1,7 @@
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
-import signal
-import stat
-import subprocess
-import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +10,8 @@ from tiny import FACTS, Project, publish, publish_evaluation
 
 from dac.study import plan, store
 from dac.study.plan import Dataset, Evaluation, Run, StudyPlan
-from dac.system import locks
 from dac.system.errors import UserError
-
-ROOT = Path(__file__).parents[2]
+from dac.system.files import read_json, write_json
 
 
 @pytest.fixture
@@ -34,132 +25,6 @@ def names(folder: Path) -> list[str]:
 
 def evaluations(project: Project) -> tuple[Evaluation, ...]:
     return project.plan().cells[0].evaluations
-
-
-# Atomic writes
-
-
-def test_a_file_appears_whole(project: Project) -> None:
-    path = Path("deep/er/file.txt")
-    with store.atomic_path(path) as temporary:
-        temporary.write_text("new")
-        assert not path.exists()
-        assert temporary.parent == path.parent  # a rename across file systems would not be atomic
-    assert path.read_text() == "new"
-    assert names(path.parent) == ["file.txt"]
-
-
-def test_an_exception_leaves_the_old_file(project: Project) -> None:
-    path = Path("file.txt")
-    store.write_text(path, "old")
-    with pytest.raises(RuntimeError, match="in the middle"), store.atomic_path(path) as temporary:
-        temporary.write_text("ne")
-        raise RuntimeError("in the middle")
-    assert path.read_text() == "old"
-    assert names(Path()) == ["data", "file.txt"]
-
-
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
-def test_a_file_system_that_syncs_no_folders_takes_files(
-    number: int, project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sync = os.fsync
-
-    def refuse_folders(descriptor: int) -> None:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(number, os.strerror(number))
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", refuse_folders)
-    store.write_text(Path("file.txt"), "new")
-    assert Path("file.txt").read_text() == "new"
-
-
-def test_a_folder_is_synced_after_a_file_got_its_name(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And an error of the disk there is one of the write."""
-    path = Path("deep/file.txt")
-
-    def fail_at_folders(descriptor: int) -> None:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            assert path.read_text() == "new"
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(os, "fsync", fail_at_folders)
-    with pytest.raises(OSError, match="Input/output error"):
-        store.write_text(path, "new")
-
-
-def test_json_files(project: Project) -> None:
-    store.write_json(Path("a.json"), {"b": 1, "a": [2]})
-    assert Path("a.json").read_text() == '{\n  "a": [\n    2\n  ],\n  "b": 1\n}\n'
-    assert store.read_json(Path("a.json")) == {"a": [2], "b": 1}
-    for text in ("[1]", '{"cut o', "", "\xff"):
-        Path("bad.json").write_bytes(text.encode("latin-1"))
-        assert store.read_json(Path("bad.json")) is None
-    assert store.read_json(Path("not-there.json")) is None
-    assert store.read_json(Path("a.json/below")) is None
-
-
-# Locks
-
-HOLD = """
-import sys
-from pathlib import Path
-from dac.system import locks
-with locks.lock(Path(sys.argv[1]), waiting=print):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def hold(path: Path) -> subprocess.Popen[str]:
-    """A process that holds a lock until its input ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
-
-
-@pytest.mark.parametrize("ending", ["orderly", "killed"])
-def test_a_lock_waits_for_its_holder_however_that_ends(ending: str, project: Project) -> None:
-    path = Path("work/lock")
-    holder = hold(path)
-    said: list[str] = []
-    waiting, held = threading.Event(), threading.Event()
-
-    def say(sentence: str) -> None:
-        said.append(sentence)
-        waiting.set()
-
-    def take() -> None:
-        with locks.lock(path, say):
-            held.set()
-
-    taker = threading.Thread(target=take, daemon=True)
-    taker.start()
-    assert waiting.wait(10)
-    assert said == [f"waiting for process {holder.pid}, which holds {path}"]
-    assert not held.wait(0.2)
-    if ending == "killed":
-        os.kill(holder.pid, signal.SIGKILL)
-    holder.communicate(timeout=10)
-    assert held.wait(10)
-    taker.join(10)
-    assert path.read_text() == str(os.getpid())
-
-
-def test_a_lock_that_is_free_is_taken_at_once(project: Project) -> None:
-    said: list[str] = []
-    for _ in range(2):
-        with locks.lock(Path("lock"), said.append):
-            assert Path("lock").read_text() == str(os.getpid())
-    assert said == []
 
 
 # Runs
@@ -179,7 +44,7 @@ def test_a_published_run_is_complete(run: Run) -> None:
         "size": 7,
         "sha256": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c",
     }
-    assert store.read_json(folder / "provenance.json") == {"machine": "box"}
+    assert read_json(folder / "provenance.json") == {"machine": "box"}
     assert store.verified_file(run, "curve.csv").read_text() == "step\n0\n"
 
 
@@ -328,7 +193,7 @@ def test_a_published_page_is_up_to_date(study: StudyPlan) -> None:
     assert store.page_problem(study) == "missing"
     store.publish_page(study, render({"README.md": "text", "tables/a.csv": "1"}), store.page_key(study))
     assert store.page_problem(study) is None
-    content = store.read_json(Path("results/tiny/report.json"))
+    content = read_json(Path("results/tiny/report.json"))
     assert content is not None
     assert sorted(content["files"]) == ["README.md", "tables/a.csv"]
     Path("results/tiny/tables/a.csv").write_text("2")
@@ -397,7 +262,7 @@ def test_a_page_does_not_depend_on_what_it_does_not_show(study: StudyPlan) -> No
     run = study.runs()[0]
     publish_evaluation(run, Evaluation(99, 1, (0.0, 1.0)))
     assert store.page_problem(study) is None
-    store.write_json(store.run_directory(run) / "provenance.json", {"machine": "other"})
+    write_json(store.run_directory(run) / "provenance.json", {"machine": "other"})
     assert store.page_problem(study) == CHANGED
 
 

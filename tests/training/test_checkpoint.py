@@ -31,7 +31,7 @@ from trained import (
 
 from dac.study import store
 from dac.study.plan import Group, Run
-from dac.system import locks
+from dac.system import files, locks
 from dac.system.errors import UserError
 from dac.training import checkpoint
 from dac.training.pack import Pack
@@ -106,7 +106,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def resumed_from(run: Run) -> int:
-    made = store.read_json(store.run_directory(run) / "provenance.json")
+    made = files.read_json(store.run_directory(run) / "provenance.json")
     assert made is not None
     return int(made["resumed_from_step"])
 

@@ -10,6 +10,7 @@ from tiny import COMPUTE, Project
 
 from dac.study import store
 from dac.study.plan import Evaluation, Group, Run
+from dac.system import files
 from dac.system.errors import UserError
 from dac.training.evaluate import evaluate
 from dac.training.policies import load_policies
@@ -57,9 +58,9 @@ def test_a_temperature_draws_other_candidates(trained: Group) -> None:
 
 def test_where_it_was_evaluated_is_kept_beside_where_it_was_trained(trained: Group) -> None:
     path = store.run_directory(Run(trained, 0)) / "provenance.json"
-    before = store.read_json(path)
+    before = files.read_json(path)
     evaluate(trained, [0], [ONE], COMPUTE, 1)
-    after = store.read_json(path)
+    after = files.read_json(path)
     assert before is not None
     assert after is not None
     (made,) = after.pop("evaluations").values()
@@ -73,10 +74,10 @@ def test_a_run_that_is_made_anew_while_it_is_evaluated(trained: Group, monkeypat
 
     def load_and_make_anew(*arguments: Any) -> Any:
         policies = load_policies(*arguments)
-        content = store.read_json(store.run_directory(run) / "run.json")
+        content = files.read_json(store.run_directory(run) / "run.json")
         assert content is not None
         content["files"]["curve.csv"]["sha256"] = "0" * 64
-        store.write_json(store.run_directory(run) / "run.json", content)
+        files.write_json(store.run_directory(run) / "run.json", content)
         return policies
 
     monkeypatch.setattr("dac.training.evaluate.load_policies", load_and_make_anew)

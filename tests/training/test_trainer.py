@@ -28,7 +28,7 @@ from dac.agent.graph import Record, RecordedUpdate
 from dac.study import store
 from dac.study.params import AgentSettings, ComputeSettings
 from dac.study.plan import Group, Run, evaluation_steps
-from dac.system import devices
+from dac.system import devices, files
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
 from dac.system.signals import Interrupted
@@ -91,7 +91,7 @@ def test_a_run_is_published_with_its_curve_and_its_last_policies(project: Projec
         assert (curve["return"] == curve["length"] - 1).all()
         assert [path.name for path in store.work_directory(run).iterdir()] == ["lock"]
     assert published(Run(group, 0))["policy-40.safetensors"] != published(Run(group, 1))["policy-40.safetensors"]
-    made = store.read_json(store.run_directory(Run(group, 0)) / "provenance.json")
+    made = files.read_json(store.run_directory(Run(group, 0)) / "provenance.json")
     assert made is not None
     assert (made["device"], made["pack"], made["resumed_from_step"]) == ("cpu", 2, 0)
     assert 0 <= made["evaluation_wait_seconds"] <= made["wall_seconds"]
@@ -164,7 +164,7 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(step: int, project: Proj
     assert [store.run_problem(run) for run in runs] == ["missing", "missing"]
     train(group, [0, 1], COMPUTE, 1)
     assert [published(run) for run in runs] == expected
-    made = store.read_json(store.run_directory(runs[0]) / "provenance.json")
+    made = files.read_json(store.run_directory(runs[0]) / "provenance.json")
     assert made is not None
     assert made["resumed_from_step"] == step
 
@@ -189,7 +189,7 @@ def test_runs_resumed_from_different_steps_merge(project: Project) -> None:
     for run, (curve, policy) in zip(runs, expected, strict=True):
         assert curve_of(run)[["step", "episode"]].equals(curve[["step", "episode"]])
         assert largest_difference(policy_of(run, 40), policy) < 1e-4
-    made = [store.read_json(store.run_directory(run) / "provenance.json") or {} for run in runs]
+    made = [files.read_json(store.run_directory(run) / "provenance.json") or {} for run in runs]
     assert [item["resumed_from_step"] for item in made] == [20, 0, 0]
 
 
@@ -553,7 +553,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def seconds_of(run: Run) -> tuple[float, float, float]:
-    made = store.read_json(store.run_directory(run) / "provenance.json") or {}
+    made = files.read_json(store.run_directory(run) / "provenance.json") or {}
     return made["device_seconds"], made["wall_seconds"], made["evaluation_wait_seconds"]
 
 

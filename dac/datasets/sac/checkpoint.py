@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dac.datasets.sac.recorder import Recorder
-from dac.study import store
 from dac.system.errors import UserError
+from dac.system.files import file_entry, read_json, sync_folder, write_json
 from dac.system.hashing import sha256_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Checkpoint:
             self._write(partial, model, levels, notes)
             name = f"steps-{model.num_timesteps}-{sha256_of(partial / _MANIFEST)[:_DIGITS]}"
             new = partial.rename(folder / name)
-            store.sync_folder(folder)
+            sync_folder(folder)
         except (OSError, RuntimeError) as error:  # RuntimeError: PyTorch's, where a disk is full
             shutil.rmtree(partial, ignore_errors=True)
             raise UserError(
@@ -110,14 +110,14 @@ class Checkpoint:
         for name in (_MODEL, _BUFFER, _RECORDING):
             with (folder / name).open("rb") as stream:
                 os.fsync(stream.fileno())
-            files[name] = store.file_entry(folder / name)
+            files[name] = file_entry(folder / name)
         manifest = {
             "training": self._training,
             "levels": dict(levels),
             "before": [str(path.relative_to(self._work)) for path in self._own],
             "files": files,
         }
-        store.write_json(folder / _MANIFEST, manifest)
+        write_json(folder / _MANIFEST, manifest)
 
     def resume(self, log: Callable[[str], None]) -> SAC | None:
         """The model of the saved state, with recorder and random generators set to it; None if there is none to use.
@@ -221,7 +221,7 @@ def _manifest(state: Path) -> dict[str, Any]:
         digest = sha256_of(path)
     except OSError as error:
         raise _Damaged(f"{_MANIFEST} is not readable ({error})") from error
-    content = store.read_json(path)
+    content = read_json(path)
     if content is None or digest[:_DIGITS] != state.name.rpartition("-")[2]:
         raise _Damaged(f"{_MANIFEST} is damaged, its sha256 is not the one in the folder's name")
     return content
@@ -235,7 +235,7 @@ def _check_files(state: Path) -> None:
     """
     for name, entry in _manifest(state)["files"].items():
         try:
-            found = store.file_entry(state / name)
+            found = file_entry(state / name)
         except OSError as error:
             raise _Damaged(f"{name} is not readable ({error})") from error
         if found != entry:
