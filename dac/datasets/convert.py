@@ -13,8 +13,9 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
 from dac import envs
-from dac.datasets import checks, d4rl, folder, minari
-from dac.datasets.transitions import FloatArray, RawDataset, episode_slices
+from dac.datasets import folder, minari
+from dac.rows import checks, layout
+from dac.rows.raw import FloatArray, RawDataset, episode_slices
 from dac.study import datasets_lock
 from dac.study.catalog import d4rl_file, environment_of, known_returns
 from dac.study.plan import Dataset
@@ -35,9 +36,9 @@ def convert(dataset: Dataset, path: Path) -> None:
         UserError: its contents are not usable. That it is the file of the dataset's identity, `check_source` says.
     """
     raw, clipped = checks.read(dataset.source, path)
-    last, recorded = d4rl.last_observations(path, raw)
+    last, recorded = layout.last_observations(path, raw)
     is_d4rl = dataset.source == "d4rl"
-    env_id = environment_of(dataset.name) if is_d4rl else d4rl.env_id(path)
+    env_id = environment_of(dataset.name) if is_d4rl else layout.env_id(path)
     spaces, spec = _environment(dataset, raw, env_id)
     reference = known_returns(dataset.name if is_d4rl else env_id)
     url = d4rl_file(dataset.name).url if is_d4rl else None

@@ -8,11 +8,11 @@ import numpy as np
 from tabulate import tabulate  # type: ignore[import-untyped]
 
 from dac.datasets import convert, folder
-from dac.datasets.checks import misplaced_ends
 from dac.datasets.load import load
 from dac.datasets.simulator import replay
-from dac.datasets.transitions import RawDataset, episode_returns, statistics
 from dac.envs import normalised_score
+from dac.rows.checks import misplaced_ends
+from dac.rows.raw import RawDataset, episode_returns, statistics
 from dac.study import store
 from dac.study.params import Params
 from dac.study.plan import Dataset, dataset_of, environment, references

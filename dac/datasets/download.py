@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dac.datasets import hdf5
+from dac.rows import hdf5
 from dac.system import locks
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of

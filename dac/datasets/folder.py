@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dac.datasets import minari
-from dac.datasets.transitions import RawDataset, content_hash, episode_returns, statistics
+from dac.rows.raw import RawDataset, content_hash, episode_returns, statistics
 from dac.system.errors import UserError
 from dac.system.files import file_entry
 

@@ -19,10 +19,10 @@ from minari.dataset._storages import get_minari_storage
 from minari.dataset.minari_storage import MinariStorage
 from minari.serialization import deserialize_space
 
-from dac.datasets import hdf5
 from dac.datasets.episodes import STEPS, Layout, to_raw
-from dac.datasets.transitions import RawDataset, check_finite
 from dac.envs import vector_keys
+from dac.rows import hdf5
+from dac.rows.raw import RawDataset, check_finite
 from dac.system.errors import UserError
 from dac.system.locks import lock
 

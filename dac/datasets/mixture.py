@@ -23,7 +23,7 @@ from dac import envs
 from dac.datasets import folder
 from dac.datasets.behaviours import UNIT, RecordedPolicy
 from dac.datasets.sac.recorder import Recorder
-from dac.datasets.transitions import FloatArray
+from dac.rows.raw import FloatArray
 from dac.system.errors import UserError
 from dac.system.progress import Bar
 from dac.system.signals import Interrupted, stop_request

@@ -10,7 +10,7 @@ from gymnasium.envs.mujoco.mujoco_env import MujocoEnv
 from numpy.typing import NDArray
 
 from dac import envs
-from dac.datasets.transitions import RawDataset
+from dac.rows.raw import RawDataset
 
 ROWS = 1000
 VELOCITY_LIMIT = 10.0  # Hopper and Walker2d show velocities clipped to this

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from dac.datasets.transitions import RawDataset
+from dac.rows.raw import RawDataset
 from dac.study.catalog import BANDIT_ENV, BANDIT_SETS
 
 Points = NDArray[np.float64]  # (n, 2)

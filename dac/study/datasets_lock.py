@@ -74,7 +74,7 @@ def compare(dataset: str, path: Path, found: str, expected: str) -> None:
     """
     if found == expected:
         return
-    from dac.datasets import hdf5  # HDF5: only where a file is looked at
+    from dac.rows import hdf5  # HDF5: only where a file is looked at
 
     kind = hdf5.foreign(path)
     start = f"{path}: {f'it is {kind}; ' if kind else ''}its sha256 is {found[:12]}…, but {dataset} is {expected[:12]}…"
@@ -114,11 +114,11 @@ def _known_sha256(path: Path) -> str:
 
 def _facts(dataset: str, path: Path) -> dict[str, Any]:
     """What is recorded of a file, once its contents are known to be usable."""
-    from dac.datasets import checks, d4rl  # HDF5: only where a file is read
+    from dac.rows import checks, layout  # HDF5: only where a file is read
 
     before = path.stat()
     checks.read(dataset.partition(":")[0], path)
-    env = d4rl.env_id(path)
+    env = layout.env_id(path)
     digest, after = _known_sha256(path), path.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise UserError(f"{path}: it changed while it was read. Run it again when it is written.")

@@ -18,7 +18,7 @@ from unprivileged import somebody_else
 from writing import writer
 
 from dac.datasets import folder, load, minari
-from dac.datasets.transitions import content_hash
+from dac.rows.raw import content_hash
 from dac.study import plan
 from dac.system.errors import UserError
 

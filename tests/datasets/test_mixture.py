@@ -14,7 +14,7 @@ import pytest
 
 from dac import envs
 from dac.datasets import behaviours, folder, mixture
-from dac.datasets.transitions import content_hash, episode_returns, episode_slices
+from dac.rows.raw import content_hash, episode_returns, episode_slices
 from dac.study.catalog import policy_file
 from dac.system.errors import UserError
 from dac.system.signals import Interrupted

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from dac import envs
-from dac.datasets import d4rl
 from dac.datasets.simulator import replay
-from dac.datasets.transitions import RawDataset
+from dac.rows import layout
+from dac.rows.raw import RawDataset
 
 
 def recorded(env_id: str, steps: int = 200) -> RawDataset:
@@ -54,7 +54,7 @@ def test_what_shows_no_whole_state_is_not_compared() -> None:
 
 def test_recorded_walkers_tell_versions_apart(zoo: Path) -> None:
     """Recorded in v4; v5 has another friction at one of the feet."""
-    raw = d4rl.read(zoo / "walker2d_medium-zoo-v0.hdf5")
+    raw = layout.read(zoo / "walker2d_medium-zoo-v0.hdf5")
     own, other = replay(raw, "Walker2d-v4"), replay(raw, "Walker2d-v5")
     assert own is not None
     assert other is not None

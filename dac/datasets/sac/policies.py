@@ -14,7 +14,7 @@ from dac import envs
 from dac.datasets import behaviours
 from dac.datasets.sac.collect import SacRecipe, new_sac
 from dac.datasets.sac.recorder import Recorder
-from dac.datasets.transitions import FloatArray
+from dac.rows.raw import FloatArray
 from dac.system.errors import UserError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dac import envs
 from dac.datasets import folder, minari
-from dac.datasets.transitions import FloatArray
+from dac.rows.raw import FloatArray
 
 _ARRAYS = ("observations", "actions", "rewards", "terminations", "truncations")
 

@@ -13,7 +13,7 @@ import pytest
 from dac.datasets import folder
 from dac.datasets.sac import collect
 from dac.datasets.sac.checkpoint import Checkpoint
-from dac.datasets.transitions import content_hash
+from dac.rows.raw import content_hash
 
 RECIPE: dict[str, Any] = {
     "seed": 3,

@@ -24,7 +24,7 @@ from dac.datasets import folder
 from dac.datasets.sac import collect
 from dac.datasets.sac.checkpoint import Checkpoint
 from dac.datasets.sac.recorder import Recorder
-from dac.datasets.transitions import content_hash, episode_returns, statistics
+from dac.rows.raw import content_hash, episode_returns, statistics
 from dac.system.errors import UserError
 from dac.system.signals import Interrupted
 

@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dac.datasets import hdf5
 from dac.datasets.download import download
-from dac.datasets.transitions import FloatArray, RawDataset, check_finite, episode_slices
+from dac.rows import hdf5
+from dac.rows.raw import FloatArray, RawDataset, check_finite, episode_slices
 from dac.study.catalog import D4RLFile
 from dac.system.errors import UserError
 

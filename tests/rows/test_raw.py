@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dac.datasets.transitions import (
+from dac.rows.raw import (
     RawDataset,
     content_hash,
     episode_returns,

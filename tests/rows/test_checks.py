@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from shared import shared_data
 from tiny import write_rows
 
-from dac.datasets import checks, d4rl
-from dac.datasets.transitions import RawDataset, content_hash
+from dac.rows import checks, layout
+from dac.rows.raw import RawDataset, content_hash
 from dac.system.errors import UserError
 
 PATH = Path("a.hdf5")
@@ -33,7 +33,7 @@ def following(raw: RawDataset) -> NDArray[np.float32]:
 
 def write(raw: RawDataset, next_observations: NDArray[np.generic] | None) -> None:
     with h5py.File(PATH, "w") as file:
-        for key in d4rl.KEYS:
+        for key in layout.KEYS:
             file[key] = getattr(raw, key)
         if next_observations is not None:
             file["next_observations"] = next_observations
@@ -43,7 +43,7 @@ def write(raw: RawDataset, next_observations: NDArray[np.generic] | None) -> Non
 def rows(here: None) -> RawDataset:
     """20 episodes of 12 rows of noise."""
     write_rows(PATH)
-    return d4rl.read(PATH)
+    return layout.read(PATH)
 
 
 def permuted(raw: RawDataset, order: NDArray[np.int64]) -> RawDataset:
@@ -113,7 +113,7 @@ def test_nan_within_an_episode_is_no_successor(rows: RawDataset) -> None:
 def test_the_joint_of_two_files_is_said_and_passes(caplog: pytest.LogCaptureFixture) -> None:
     """The first breaks off in the midst of an episode, as a replay buffer does."""
     write_rows(PATH, episodes=400)
-    raw = d4rl.read(PATH)
+    raw = layout.read(PATH)
     raw.terminals[1211] = raw.timeouts[1211] = False
     write(raw, following(dataclasses.replace(raw, terminals=np.arange(4800) % 12 == 11)))
     assert len(checks.read("file", PATH)[0]) == 4800
@@ -193,7 +193,7 @@ def test_it_is_said_when_the_file_is_read(caplog: pytest.LogCaptureFixture) -> N
 def test_noise_has_no_ends(dimensions: int) -> None:
     for seed in range(100):
         write_rows(PATH, observation_dim=dimensions, episodes=10 + seed, seed=seed)
-        assert checks.misplaced_ends(d4rl.read(PATH)) is None
+        assert checks.misplaced_ends(layout.read(PATH)) is None
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
@@ -218,7 +218,7 @@ def test_recorded_data_raise_no_alarm_and_late_ones_do(caplog: pytest.LogCapture
 
 def test_recorded_data_with_their_true_successors_pass(caplog: pytest.LogCaptureFixture) -> None:
     for path in recordings():
-        raw = d4rl.read(path)
+        raw = layout.read(path)
         write(raw, following(raw))
         assert content_hash(checks.read("file", PATH)[0]) == content_hash(raw)
     assert caplog.text == ""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dac.datasets import d4rl
-from dac.datasets.transitions import FloatArray, RawDataset
+from dac.rows import layout
+from dac.rows.raw import FloatArray, RawDataset
 from dac.system.errors import UserError
 
 LOG = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def read(source: str, path: Path) -> tuple[RawDataset, int]:
         UserError: as `d4rl.read`; or no rows, no end of an episode, actions of another scale, or rows that do not
             follow each other.
     """
-    raw = d4rl.read(path)
+    raw = layout.read(path)
     if not len(raw):
         raise UserError(f"{path}: it has no rows. Give another file.")
     if not (raw.terminals | raw.timeouts).any():
@@ -90,7 +90,7 @@ def clipped_rows(where: str, raw: RawDataset, most_share: float = MOST_CLIPPED) 
 
 def _check_successors(source: str, path: Path, raw: RawDataset) -> None:
     """Compare `next_observations`, where there are such, with the row after, which training takes for the successor."""
-    following = d4rl.next_observations(path)
+    following = layout.next_observations(path)
     if following is None:
         return
     if following.shape != raw.observations.shape:

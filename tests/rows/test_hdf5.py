@@ -14,7 +14,7 @@ from tiny import write_rows
 from unprivileged import somebody_else
 from writing import writer
 
-from dac.datasets import d4rl, hdf5
+from dac.rows import hdf5, layout
 from dac.system.errors import UserError
 
 PATH = Path("a.hdf5")
@@ -58,7 +58,7 @@ KINDS = {
 def test_a_file_of_another_kind_is_named(kind: str) -> None:
     PATH.write_bytes(KINDS[kind])
     with pytest.raises(UserError, match=rf"^a.hdf5: it is {kind}") as error:
-        d4rl.read(PATH)
+        layout.read(PATH)
     assert "elete" not in str(error.value)
 
 
@@ -85,9 +85,9 @@ def other() -> Path:
 
 
 def virtual(file: h5py.File) -> None:
-    layout = h5py.VirtualLayout((240, 4), "f4")
-    layout[:] = h5py.VirtualSource("other.hdf5", "observations", (240, 4))
-    file.create_virtual_dataset("observations", layout)
+    virtual = h5py.VirtualLayout((240, 4), "f4")
+    virtual[:] = h5py.VirtualSource("other.hdf5", "observations", (240, 4))
+    file.create_virtual_dataset("observations", virtual)
 
 
 def external_storage(file: h5py.File) -> None:
@@ -117,48 +117,48 @@ def test_contents_in_another_file_are_refused(other: Path, make: Callable[[h5py.
     replace("observations", make)
     for _ in range(2):
         with pytest.raises(UserError, match=rf"a.hdf5: {message}.*all contents must be in the file"):
-            d4rl.read(PATH)
+            layout.read(PATH)
         other.unlink(missing_ok=True)
 
 
 def test_links_within_the_file_are_followed() -> None:
-    before = d4rl.read(PATH)
+    before = layout.read(PATH)
     with h5py.File(PATH, "r+") as file:
         file.move("observations", "group/rows")
         file["observations"] = h5py.SoftLink("group/rows")
-    assert (d4rl.read(PATH).observations == before.observations).all()
+    assert (layout.read(PATH).observations == before.observations).all()
 
 
 def test_a_link_that_leads_nowhere_is_a_missing_key() -> None:
     replace("observations", lambda file: file.__setitem__("observations", h5py.SoftLink("/observations")))
     with pytest.raises(UserError, match="the key 'observations' is missing"):
-        d4rl.read(PATH)
+        layout.read(PATH)
 
 
 def test_an_environment_in_another_file_is_refused(other: Path) -> None:
     with h5py.File(PATH, "r+") as file:
         file["metadata"] = h5py.ExternalLink("other.hdf5", "/")
     with pytest.raises(UserError, match="/metadata is an external link"):
-        d4rl.env_id(PATH)
+        layout.env_id(PATH)
 
 
 @pytest.mark.parametrize("value", ["Hopper-v4", np.bytes_("Hopper-v4"), ["Hopper-v4"]])
 def test_texts_of_any_kind(value: object) -> None:
     with h5py.File(PATH, "r+") as file:
         file["metadata/env_id"] = value
-    assert d4rl.env_id(PATH) == "Hopper-v4"
+    assert layout.env_id(PATH) == "Hopper-v4"
 
 
 def test_a_number_is_no_text() -> None:
     with h5py.File(PATH, "r+") as file:
         file["metadata/env_id"] = 4
-    assert d4rl.env_id(PATH) is None
+    assert layout.env_id(PATH) is None
 
 
 def test_values_that_are_no_numbers() -> None:
     replace("rewards", lambda file: file.__setitem__("rewards", ["a"] * 240))
     with pytest.raises(UserError, match=r"a.hdf5: /rewards holds object; allowed are real numbers"):
-        d4rl.read(PATH)
+        layout.read(PATH)
 
 
 def test_a_file_that_another_program_writes() -> None:
@@ -166,8 +166,8 @@ def test_a_file_that_another_program_writes() -> None:
         writer("file = h5py.File('a.hdf5', 'a')"),
         pytest.raises(UserError, match=r"a.hdf5: another program holds it open for writing. Let that end"),
     ):
-        d4rl.read(PATH)
-    assert len(d4rl.read(PATH)) == 240
+        layout.read(PATH)
+    assert len(layout.read(PATH)) == 240
 
 
 @pytest.mark.parametrize("swmr", ["", "; file.swmr_mode = True"])
@@ -175,14 +175,14 @@ def test_a_file_whose_writer_was_killed(swmr: str) -> None:
     with writer(f"file = h5py.File('a.hdf5', 'w', libver='latest'); file['x'] = 1; file.flush(){swmr}"):
         pass
     with pytest.raises(UserError, match=r"a.hdf5: it is marked as open for writing. .*`h5clear -s` on the file"):
-        d4rl.read(PATH)
+        layout.read(PATH)
 
 
 def test_a_truncated_file() -> None:
     content = PATH.read_bytes()
     PATH.write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=r"a.hdf5: not readable as HDF5 \(it is truncated\). Copy or fetch the whole"):
-        d4rl.read(PATH)
+        layout.read(PATH)
 
 
 def test_a_filter_that_is_not_installed() -> None:
@@ -193,13 +193,13 @@ def test_a_filter_that_is_not_installed() -> None:
     assert content.count(gzip_message) == 1
     PATH.write_bytes(content.replace(gzip_message, (32015).to_bytes(2, "little") + gzip_message[2:]))
     with pytest.raises(UserError, match=r"a.hdf5: /rewards is compressed by the filter 32015 .*HDF5_PLUGIN_PATH"):
-        d4rl.read(PATH)
+        layout.read(PATH)
 
 
 def test_a_file_without_permission() -> None:
     PATH.chmod(0)
     with somebody_else(), pytest.raises(UserError, match=r"a.hdf5: it may not be read .*Correct the permissions"):
-        d4rl.read(PATH)
+        layout.read(PATH)
 
 
 def test_a_file_that_is_damaged_inside() -> None:
@@ -212,4 +212,4 @@ def test_a_file_that_is_damaged_inside() -> None:
     assert content[start : start + size] == kept
     PATH.write_bytes(content)
     with pytest.raises(UserError, match=r"a.hdf5: "):
-        d4rl.read(PATH)
+        layout.read(PATH)

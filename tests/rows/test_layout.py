@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from dac.datasets import d4rl
-from dac.datasets.transitions import RawDataset, content_hash, episode_returns, to_transitions
 from dac.envs import normalised_score
+from dac.rows import layout
+from dac.rows.raw import RawDataset, content_hash, episode_returns, to_transitions
 from dac.study.catalog import D4RLFile, d4rl_file, reference_returns
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
@@ -17,7 +17,7 @@ from dac.system.hashing import sha256_of
 def write(path: Path, raw: RawDataset, **changes: np.ndarray | None) -> Path:
     """Write `raw` as HDF5 with some arrays replaced, or left out where the replacement is None."""
     with h5py.File(path, "w") as file:
-        for key in d4rl.KEYS:
+        for key in layout.KEYS:
             array = changes.get(key, getattr(raw, key))
             if array is not None:
                 file[key] = array
@@ -26,7 +26,7 @@ def write(path: Path, raw: RawDataset, **changes: np.ndarray | None) -> Path:
 
 
 def test_reading_gives_the_arrays_back(tmp_path: Path, raw: RawDataset) -> None:
-    read = d4rl.read(write(tmp_path / "a.hdf5", raw))
+    read = layout.read(write(tmp_path / "a.hdf5", raw))
     assert content_hash(read) == content_hash(raw)
 
 
@@ -38,37 +38,37 @@ def test_double_precision_and_columns_are_brought_to_the_layout(tmp_path: Path, 
         rewards=raw.rewards[:, None],
         terminals=raw.terminals.astype(np.uint8)[:, None],
     )
-    assert content_hash(d4rl.read(path)) == content_hash(raw)
+    assert content_hash(layout.read(path)) == content_hash(raw)
 
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.hdf5: no such file.*dac fetch"):
-        d4rl.read(tmp_path / "none.hdf5")
+        layout.read(tmp_path / "none.hdf5")
 
 
 def test_not_hdf5(tmp_path: Path) -> None:
     path = tmp_path / "page.hdf5"
     path.write_text("<html>404</html>")
     with pytest.raises(UserError, match=r"page.hdf5: it is an HTML page and not HDF5"):
-        d4rl.read(path)
+        layout.read(path)
 
 
 def test_missing_key_names_those_found(tmp_path: Path, raw: RawDataset) -> None:
     path = write(tmp_path / "a.hdf5", raw, timeouts=None)
     with pytest.raises(UserError, match=r"'timeouts' is missing; found actions, metadata, observations, rewards"):
-        d4rl.read(path)
+        layout.read(path)
 
 
 def test_disagreeing_lengths(tmp_path: Path, raw: RawDataset) -> None:
     path = write(tmp_path / "a.hdf5", raw, rewards=raw.rewards[:-1])
     with pytest.raises(UserError, match=r"actions 9, rewards 8"):
-        d4rl.read(path)
+        layout.read(path)
 
 
 def test_wrong_number_of_axes(tmp_path: Path, raw: RawDataset) -> None:
     path = write(tmp_path / "a.hdf5", raw, actions=raw.actions[:, 0])
     with pytest.raises(UserError, match=r"actions has shape \(9,\); 2 axes"):
-        d4rl.read(path)
+        layout.read(path)
 
 
 def test_nan_names_the_first_row(tmp_path: Path, raw: RawDataset) -> None:
@@ -76,7 +76,7 @@ def test_nan_names_the_first_row(tmp_path: Path, raw: RawDataset) -> None:
     observations[[3, 7], 1] = np.nan
     path = write(tmp_path / "a.hdf5", raw, observations=observations)
     with pytest.raises(UserError, match=r"observations has NaN or infinity in 2 rows, the first is row 3"):
-        d4rl.read(path)
+        layout.read(path)
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ def test_statistics_of_recorded_data(
     replay, walker2d_medium and walker2d_medium_replay, counted here and by hand, give other numbers than that table, by
     up to 13 episodes and 0.8 points.
     """
-    raw = d4rl.read(zoo / f"{name}-zoo-v0.hdf5")
+    raw = layout.read(zoo / f"{name}-zoo-v0.hdf5")
     scores = normalised_score(episode_returns(raw), *reference_returns(env_id))
     found = (len(raw), len(scores), *(round(float(value), 1) for value in (scores.mean(), scores.std(), scores.max())))
     assert found == expected
 
 
 def test_transitions_of_recorded_data(zoo: Path) -> None:
-    raw = d4rl.read(zoo / "hopper_medium-zoo-v0.hdf5")
+    raw = layout.read(zoo / "hopper_medium-zoo-v0.hdf5")
     transitions = to_transitions(raw, "locomotion")
     timeouts = int((raw.timeouts & ~raw.terminals)[:-1].sum())
     assert len(transitions) == len(raw) - 1 - timeouts
@@ -124,9 +124,9 @@ def test_transitions_of_recorded_data(zoo: Path) -> None:
 
 def test_mirrors_are_asked_first_and_keep_the_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     file = d4rl_file("hopper-medium-v2")
-    assert d4rl.addresses(file) == [file.url]
+    assert layout.addresses(file) == [file.url]
     monkeypatch.setenv("DAC_D4RL_MIRROR", "file:///disk/d4rl/  http://near.example/x")
-    assert d4rl.addresses(file, ["https://far.example"]) == [
+    assert layout.addresses(file, ["https://far.example"]) == [
         "file:///disk/d4rl/gym_mujoco_v2/hopper_medium-v2.hdf5",
         "http://near.example/x/gym_mujoco_v2/hopper_medium-v2.hdf5",
         "https://far.example/gym_mujoco_v2/hopper_medium-v2.hdf5",
@@ -137,7 +137,7 @@ def test_mirrors_are_asked_first_and_keep_the_layout(monkeypatch: pytest.MonkeyP
 def test_a_mirror_without_a_scheme_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAC_D4RL_MIRROR", "/disk/d4rl")
     with pytest.raises(UserError, match=r"DAC_D4RL_MIRROR: found '/disk/d4rl'; allowed .* file:///disk/d4rl"):
-        d4rl.addresses(d4rl_file("hopper-medium-v2"))
+        layout.addresses(d4rl_file("hopper-medium-v2"))
 
 
 def test_a_mirror_on_the_disk_gives_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw: RawDataset) -> None:
@@ -147,5 +147,5 @@ def test_a_mirror_on_the_disk_gives_the_file(tmp_path: Path, monkeypatch: pytest
     write(served, raw)
     file = D4RLFile("some-v2", "http://127.0.0.1:9/offline_rl/gym_mujoco_v2/some.hdf5", None, sha256_of(served))
     destination = tmp_path / "data" / "some.hdf5"
-    assert d4rl.fetch(file, destination, [f"file://{tmp_path}/mirror"]) == file.sha256
-    assert (d4rl.read(destination).rewards == raw.rewards).all()
+    assert layout.fetch(file, destination, [f"file://{tmp_path}/mirror"]) == file.sha256
+    assert (layout.read(destination).rewards == raw.rewards).all()
