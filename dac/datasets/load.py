@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from dac.datasets import behaviours, convert, folder, minari, mixture
+from dac.datasets import behaviours, convert, d4rl, folder, minari, mixture
 from dac.datasets.sac import collect as collecting
 from dac.envs import bandit, minari_spec
-from dac.rows import checks, layout
+from dac.rows import checks
 from dac.rows.raw import RawDataset, content_hash
 from dac.study import datasets_lock, store
 from dac.study.catalog import d4rl_file, minari_returns, policy_file
@@ -70,10 +70,10 @@ def fetch_d4rl(dataset_id: str, mirrors: Sequence[str]) -> None:
     known = datasets_lock.entry(f"d4rl:{dataset_id}").get("sha256")
     path = Path("data/d4rl") / f"{dataset_id}.hdf5"
     if file.sha256:
-        layout.fetch(file, path, mirrors)
+        d4rl.fetch(file, path, mirrors)
         return
     try:
-        layout.fetch(dataclasses.replace(file, sha256=known), path, mirrors)
+        d4rl.fetch(dataclasses.replace(file, sha256=known), path, mirrors)
     except UserError as error:
         if known is None:
             raise

@@ -25,7 +25,8 @@ from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise, initial_run_state
 from dac.agent.graph import ReplayError, updater
 from dac.agent.trained import untrained
 from dac.datasets.load import load, refuse_other_version
-from dac.rows.raw import statistics, to_transitions
+from dac.datasets.transitions import to_transitions
+from dac.rows.raw import statistics
 from dac.study import store
 from dac.study.params import ComputeSettings
 from dac.study.plan import Group, Run, evaluation_steps, kept_steps

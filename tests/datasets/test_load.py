@@ -20,8 +20,9 @@ from writing import writer
 
 from dac.cli import main
 from dac.datasets import convert, load
+from dac.datasets.transitions import to_transitions
 from dac.rows import layout
-from dac.rows.raw import content_hash, to_transitions
+from dac.rows.raw import content_hash
 from dac.study import plan, store
 from dac.study.plan import Dataset
 from dac.system.errors import UserError

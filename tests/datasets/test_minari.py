@@ -16,7 +16,8 @@ from minari.dataset.minari_storage import MinariStorage
 from dac import envs
 from dac.datasets import minari
 from dac.datasets.episodes import Episode, to_raw
-from dac.rows.raw import content_hash, to_transitions
+from dac.datasets.transitions import to_transitions
+from dac.rows.raw import content_hash
 from dac.system.errors import UserError
 
 

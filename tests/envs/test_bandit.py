@@ -8,9 +8,9 @@ import pytest
 from tiny import COMPUTE, Project
 
 from dac import envs, load_policy
+from dac.datasets.transitions import to_transitions
 from dac.envs import bandit
 from dac.report.build import report_data
-from dac.rows.raw import to_transitions
 from dac.study import store, versions
 from dac.study.catalog import BANDIT_ENV, BANDIT_REFERENCE, BANDIT_SETS
 from dac.study.plan import Run

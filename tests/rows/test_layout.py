@@ -6,12 +6,12 @@ import h5py
 import numpy as np
 import pytest
 
+from dac.datasets.transitions import to_transitions
 from dac.envs import normalised_score
 from dac.rows import layout
-from dac.rows.raw import RawDataset, content_hash, episode_returns, to_transitions
-from dac.study.catalog import D4RLFile, d4rl_file, reference_returns
+from dac.rows.raw import RawDataset, content_hash, episode_returns
+from dac.study.catalog import reference_returns
 from dac.system.errors import UserError
-from dac.system.hashing import sha256_of
 
 
 def write(path: Path, raw: RawDataset, **changes: np.ndarray | None) -> Path:
@@ -120,32 +120,3 @@ def test_transitions_of_recorded_data(zoo: Path) -> None:
     inside = np.flatnonzero(transitions.dones[:1000] == 0)[:-1]
     consecutive = (transitions.next_observations[inside] == transitions.observations[inside + 1]).all(axis=1)
     assert consecutive.mean() > 0.99
-
-
-def test_mirrors_are_asked_first_and_keep_the_layout(monkeypatch: pytest.MonkeyPatch) -> None:
-    file = d4rl_file("hopper-medium-v2")
-    assert layout.addresses(file) == [file.url]
-    monkeypatch.setenv("DAC_D4RL_MIRROR", "file:///disk/d4rl/  http://near.example/x")
-    assert layout.addresses(file, ["https://far.example"]) == [
-        "file:///disk/d4rl/gym_mujoco_v2/hopper_medium-v2.hdf5",
-        "http://near.example/x/gym_mujoco_v2/hopper_medium-v2.hdf5",
-        "https://far.example/gym_mujoco_v2/hopper_medium-v2.hdf5",
-        file.url,
-    ]
-
-
-def test_a_mirror_without_a_scheme_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAC_D4RL_MIRROR", "/disk/d4rl")
-    with pytest.raises(UserError, match=r"DAC_D4RL_MIRROR: found '/disk/d4rl'; allowed .* file:///disk/d4rl"):
-        layout.addresses(d4rl_file("hopper-medium-v2"))
-
-
-def test_a_mirror_on_the_disk_gives_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw: RawDataset) -> None:
-    monkeypatch.chdir(tmp_path)
-    served = tmp_path / "mirror" / "gym_mujoco_v2" / "some.hdf5"
-    served.parent.mkdir(parents=True)
-    write(served, raw)
-    file = D4RLFile("some-v2", "http://127.0.0.1:9/offline_rl/gym_mujoco_v2/some.hdf5", None, sha256_of(served))
-    destination = tmp_path / "data" / "some.hdf5"
-    assert layout.fetch(file, destination, [f"file://{tmp_path}/mirror"]) == file.sha256
-    assert (layout.read(destination).rewards == raw.rewards).all()
