@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from dac.datasets import behaviours, convert, d4rl, folder, minari, mixture
+from dac.datasets import bandit, behaviours, convert, d4rl, folder, minari, mixture
 from dac.datasets.sac import collect as collecting
-from dac.envs import bandit, minari_spec
+from dac.envs import minari_spec
 from dac.rows import checks
 from dac.rows.raw import RawDataset, content_hash
 from dac.study import datasets_lock, store
@@ -115,7 +115,7 @@ def _fetch_minari(dataset: Dataset) -> None:
             description = {
                 "dataset": dataset.id,
                 "env_id": minari_spec.recorded_env(data),
-                "reference_returns": _references(dataset.name, minari.metadata(data)),
+                "reference_returns": _references(dataset.name, minari_spec.metadata(data)),
                 "rows_with_clipped_actions": clipped,
                 "source": {"path": str(data)},
             }

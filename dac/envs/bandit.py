@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from dac.rows.raw import RawDataset
 from dac.study.catalog import BANDIT_ENV, BANDIT_SETS
 
 Points = NDArray[np.float64]  # (n, 2)
@@ -30,7 +29,7 @@ SUPPORT_RADIUS = 0.05
 # A mode counts as covered if at least this share of the drawn actions is inside the support and nearest to that mode.
 MODE_SHARE = 0.01
 
-_SEED = 20240520
+SEED = 20240520
 _GAUSSIAN_SCALE, _GAUSSIAN_POINTS = 0.1, 400
 _CURVE_SCALE, _CENTRES, _POINTS_PER_CENTRE = 0.05, 40, 10
 
@@ -61,7 +60,7 @@ def behaviour(name: str, draw: int = 0) -> Behaviour:
     Args:
         name: one of `catalog.BANDIT_SETS`. draw: 0 for the recorded actions; others are fresh draws of equal size.
     """
-    generator = np.random.default_rng([_SEED, BANDIT_SETS.index(name), draw])
+    generator = np.random.default_rng([SEED, BANDIT_SETS.index(name), draw])
     centres, modes, scale = _CENTRES_OF[name]()
     actions = centres + generator.normal(scale=scale, size=centres.shape)
     return Behaviour(np.clip(actions, -1.0, 1.0), modes)
@@ -112,20 +111,6 @@ def expected_reward(actions: Points) -> NDArray[np.float64]:
     """The reward without its noise, -|a - (0.4, -0.4)|: (n, 2) -> (n,)."""
     distance: NDArray[np.float64] = np.linalg.norm(actions - np.array(BEST_ACTION), axis=-1)
     return -distance
-
-
-def dataset(name: str) -> RawDataset:
-    """A behaviour set as recorded rows: observation 0, action, noisy reward, terminal."""
-    actions = behaviour(name).actions
-    generator = np.random.default_rng([_SEED, BANDIT_SETS.index(name), 0, 1])
-    rewards = expected_reward(actions) + REWARD_NOISE * generator.normal(size=len(actions))
-    return RawDataset(
-        observations=np.zeros((len(actions), 1), np.float32),
-        actions=actions.astype(np.float32),
-        rewards=rewards.astype(np.float32),
-        terminals=np.ones(len(actions), np.bool_),
-        timeouts=np.zeros(len(actions), np.bool_),
-    )
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,18 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from dac import envs
-from dac.datasets.minari import metadata
+from dac.envs.registry import registered
 from dac.study.plan import fingerprint
 from dac.system.errors import UserError
+
+# Minari keeps the data of dataset <id> in <root>/<id>/data.
+DATA_FOLDER = "data"
+
+# A user's own recording may be the only copy: nothing here advises to delete it.
+AGAIN = (
+    "Restore it from a copy, or record it again; one that was downloaded or made here can be had again with its folder "
+    "moved away (`dac fetch <task>`, or snakemake)."
+)
 
 # Wrappers that change nothing a policy sees, or that `envs.make` applies by itself.
 _WITHOUT_EFFECT = frozenset(
@@ -33,6 +41,29 @@ _WITHOUT_EFFECT = frozenset(
     }
 )
 _GIVE_ENV = "Give the task's env in params.yaml, which replaces all that the data say of it"
+
+
+def metadata(data: Path) -> dict[str, Any]:
+    """The metadata of the Minari dataset whose `data` folder is given.
+
+    Raises:
+        UserError: they are missing or not readable.
+    """
+    path = data / "metadata.json"
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(
+            f"{data.parent}: no Minari dataset here (it would have {DATA_FOLDER}/metadata.json). If a program still "
+            f"records into it, let that end: the dataset is whole after its create_dataset. {AGAIN}"
+        ) from None
+    except PermissionError as error:
+        raise UserError(f"{path}: it may not be read ({error}). Correct the permissions and run it again.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable ({error}). {AGAIN}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: not a JSON object. {AGAIN}")
+    return content
 
 
 def evaluation_spec(data: Path) -> EnvSpec:
@@ -85,7 +116,7 @@ def _from_registry(where: str, content: Mapping[str, Any] | None) -> EnvSpec:
     if content is None or not isinstance(content.get("id"), str):
         raise UserError(f"{where} is not readable. {_GIVE_ENV}.")
     try:
-        known: EnvSpec = gym.registry[envs.registered(content["id"])]
+        known: EnvSpec = gym.registry[registered(content["id"])]
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     kwargs = content.get("kwargs") or {}

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from dac import envs
+from dac.envs.episodes import episode_vector
 from dac.system.children import Child, end_with_parent, serve
 
 Transition = tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
@@ -84,7 +84,7 @@ class _Slice:
     def __call__(self, request: tuple[str, Any]) -> Any:
         name, argument = request
         if self._vector is None:
-            self._vector = envs.episode_vector(self._env_id, self._n)
+            self._vector = episode_vector(self._env_id, self._n)
         if name == "space":
             return self._vector.single_action_space
         if name == "reset":

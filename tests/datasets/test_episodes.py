@@ -18,6 +18,7 @@ from unprivileged import somebody_else
 from writing import writer
 
 from dac.datasets import folder, load, minari
+from dac.envs import minari_spec
 from dac.rows.raw import content_hash
 from dac.study import plan
 from dac.system.errors import UserError
@@ -300,7 +301,7 @@ def test_a_copy_without_permission_is_a_sentence(data: Path) -> None:
         somebody_else(),
         pytest.raises(UserError, match=r"metadata.json: it may not be read .*Correct the permissions"),
     ):
-        minari.metadata(Path("minari") / ID / "data")
+        minari_spec.metadata(Path("minari") / ID / "data")
     (data / "metadata.json").chmod(0o644)
     Path("minari").chmod(0)
     with (

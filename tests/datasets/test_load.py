@@ -19,9 +19,8 @@ from unprivileged import somebody_else
 from writing import writer
 
 from dac.cli import main
-from dac.datasets import convert, load
+from dac.datasets import convert, d4rl, load
 from dac.datasets.transitions import to_transitions
-from dac.rows import layout
 from dac.rows.raw import content_hash
 from dac.study import plan, store
 from dac.study.plan import Dataset
@@ -240,7 +239,7 @@ def test_a_mirrors_garbage_never_becomes_the_identity(
         }[garbage]
     )
     monkeypatch.setenv("DAC_D4RL_MIRROR", f"file://{tmp_path}/mirror")
-    monkeypatch.setattr(layout, "addresses", lambda file, mirrors=(): [f"file://{mirror}"])
+    monkeypatch.setattr(d4rl, "addresses", lambda file, mirrors=(): [f"file://{mirror}"])
     assert main(["fetch", "hand"]) == 1
     said = capsys.readouterr().err
     expected = {
