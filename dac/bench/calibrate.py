@@ -15,9 +15,11 @@ import numpy as np
 import torch
 
 from dac import envs
+from dac.bench.clock import mean_seconds, reading
 from dac.bench.workload import Workload
 from dac.cost import speeds
 from dac.cost.estimate import EPISODE_STEPS
+from dac.cost.shapes import acting_shape, collection_shape, dimensions, environment_shape, gradient_shape
 from dac.datasets.sac.collect import new_sac, sac_recipe
 from dac.datasets.sac.recorder import Recorder
 from dac.study.jobs import Collect, Evaluate, Job, Train, jobs
@@ -28,7 +30,6 @@ from dac.system.errors import UserError
 from dac.training.policies import agent_config
 
 SECONDS = 1.0
-WARM_UP = 2
 ENVIRONMENTS = 4  # of a vector, whose own cost a step is shared by so many
 SAC_WARM_UP = 20
 SAC_PIECE = 100
@@ -45,7 +46,7 @@ class Shape:
     """Something to measure.
 
     Attributes:
-        key: its name in the record, see `dac.cost.speeds`.
+        key: its name in the record, see `dac.cost.shapes`.
         measure: measures it; the result is its entry there.
     """
 
@@ -115,7 +116,7 @@ def _shapes_of(job: Job, params: Params, device: torch.device, seconds: float) -
             yield _environment(job.env, seconds)
             if recipe := params.collect[job.env].sac:
                 sac = recipe.model_dump(mode="json")
-                yield Shape(speeds.collection_shape(job.env, sac), lambda: _collection(job.env, sac, seconds))
+                yield Shape(collection_shape(job.env, sac), lambda: _collection(job.env, sac, seconds))
         case _:
             return
 
@@ -124,7 +125,7 @@ def _gradient(group: Group, runs: int, device: torch.device, seconds: float) -> 
     def measure() -> dict[str, float]:
         return {"seconds": mean_seconds(_workload(group, runs, device).step, seconds, device)}
 
-    return Shape(speeds.gradient_shape(group, runs), measure)
+    return Shape(gradient_shape(group, runs), measure)
 
 
 def _acting(group: Group, runs: int, episodes: int, samples: int, device: torch.device, seconds: float) -> Shape:
@@ -132,38 +133,38 @@ def _acting(group: Group, runs: int, episodes: int, samples: int, device: torch.
         work = _workload(group, runs, device, episodes=episodes, action_samples=samples)
         return {"seconds": mean_seconds(work.act, seconds / 2, device)}
 
-    return Shape(speeds.acting_shape(group, runs, episodes, samples), measure)
+    return Shape(acting_shape(group, runs, episodes, samples), measure)
 
 
 def _workload(group: Group, runs: int, device: torch.device, **acting: int) -> Workload:
     values, bandit = group.values, group.dataset.source == "bandit"
-    sizes = speeds.dimensions(group.env)
+    sizes = dimensions(group.env)
     return Workload(
         agent_config(values), runs, sizes, device, batch_size=values["batch_size"], terminal=bandit, **acting
     )
 
 
 def _environment(env: str, seconds: float) -> Shape:
-    return Shape(speeds.environment_shape(env), lambda: _environment_entry(env, seconds))
+    return Shape(environment_shape(env), lambda: _environment_entry(env, seconds))
 
 
 def _environment_entry(env: str, seconds: float) -> dict[str, float]:
     """Whole episodes of a vector of environments under random actions; those that have ended cost nothing in it."""
     cpu, seeds = torch.device("cpu"), range(ENVIRONMENTS)
     envs.make(env).close()  # what registers it is imported once
-    before = _clock(cpu)
+    before = reading(cpu)
     vector = envs.episode_vector(env, ENVIRONMENTS)
     vector.reset(seed=list(seeds))
-    made = (_clock(cpu) - before) / ENVIRONMENTS
+    made = (reading(cpu) - before) / ENVIRONMENTS
     actions = np.random.default_rng(0)
     shape = vector.action_space.shape
     steps, spent, started = 0, 0.0, time.perf_counter()
     with contextlib.closing(vector):
         while steps == 0 or time.perf_counter() - started < seconds / 2:
             chosen = actions.uniform(-1, 1, shape).astype(np.float32)
-            before = _clock(cpu)
+            before = reading(cpu)
             steps += int(envs.rollout(vector, lambda _: chosen, list(seeds)).lengths.sum())  # noqa: B023
-            spent += _clock(cpu) - before
+            spent += reading(cpu) - before
         spec = vector.envs[0].spec
     limit = (spec.max_episode_steps if spec else None) or EPISODE_STEPS
     return {"step": spent / steps, "make": made, "limit": float(limit)}
@@ -184,38 +185,6 @@ def _collection(env: str, settings: dict[str, Any], seconds: float) -> dict[str,
     finally:
         torch.set_num_threads(before)
     return {"step": learn / SAC_PIECE, "act": act}
-
-
-def mean_seconds(call: Callable[[], object], seconds: float, device: torch.device) -> float:
-    """Mean seconds of a call over as many as fit the time, at least one; a GPU is waited for only between blocks.
-
-    The mean and not the median: random numbers are drawn for many steps at once, and belong to each of them.
-    """
-    started = time.perf_counter()
-    for _ in range(WARM_UP):
-        call()
-        _wait(device)
-        if time.perf_counter() - started > seconds:
-            break
-    calls, block, started, before = 0, 1, time.perf_counter(), _clock(device)
-    while calls == 0 or time.perf_counter() - started < seconds:
-        for _ in range(block):
-            call()
-        _wait(device)
-        calls, spent = calls + block, time.perf_counter() - started
-        block = max(1, min(2 * block, int(seconds / 4 * calls / spent)))
-    return (_clock(device) - before) / calls
-
-
-def _clock(device: torch.device) -> float:
-    """Seconds: of this process on its core where it computes on one, so that others' work here now does not count."""
-    alone = device.type == "cpu" and torch.get_num_threads() == 1
-    return time.process_time() if alone else time.perf_counter()
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 # The machine itself

@@ -21,8 +21,9 @@ from dac.agent.plain import PlainAgent
 from dac.agent.precision import matrix_products
 from dac.agent.streams import BLOCK_STEPS
 from dac.bench.accuracy import target_error
+from dac.bench.clock import median_seconds
 from dac.bench.processes import step_seconds
-from dac.bench.workload import Workload, median_seconds
+from dac.bench.workload import Workload
 from dac.cost.estimate import step_flops
 from dac.study.params import AgentSettings, TrainingSettings
 from dac.system import devices, provenance

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from dac.agent import AgentConfig
-from dac.bench.workload import WARM_UP, Workload, synchronise
+from dac.bench.clock import WARM_UP, synchronise
+from dac.bench.workload import Workload
 from dac.system import devices
 from dac.system.children import Child, end_with_parent, serve
 

@@ -10,14 +10,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from dac.cost.speeds import (
-    Calibration,
-    acting_shape,
-    collection_shape,
-    dimensions,
-    environment_shape,
-    gradient_shape,
-)
+from dac.cost.shapes import acting_shape, collection_shape, dimensions, environment_shape, gradient_shape
+from dac.cost.speeds import Calibration
 from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train
 from dac.study.params import Params
 from dac.study.plan import Evaluation, Group

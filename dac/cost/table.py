@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dac.cost import estimate, speeds
+from dac.cost.shapes import job_shapes
 from dac.cost.wall_clock import Task, wall_clock
 from dac.study import store
-from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train, jobs
+from dac.study.jobs import Evaluate, Job, Train, jobs
 from dac.study.params import Params
 from dac.study.pending import packs
 from dac.study.plan import Run, StudyPlan, study_plan
@@ -74,26 +75,6 @@ def _basis(plan: StudyPlan, speed: speeds.Calibration) -> str:
 def _shapes(plan: StudyPlan) -> set[str]:
     """Keys of all that the study's time depends on."""
     return {key for job in jobs(plan, plan.runs(), missing=False) for key in job_shapes(job, plan.params)}
-
-
-def job_shapes(job: Job, params: Params) -> list[str]:
-    """Keys of the shapes that a job's time depends on."""
-    match job:
-        case Train():
-            values = job.group.values
-            acting = speeds.acting_shape(job.group, job.runs, values["eval_episodes"], values["eval_action_samples"])
-            return [speeds.gradient_shape(job.group, job.runs), acting, speeds.environment_shape(job.group.env)]
-        case Evaluate():
-            acting_shapes = [
-                speeds.acting_shape(job.group, job.runs, item.episodes, item.action_samples) for item in job.evaluations
-            ]
-            return [*acting_shapes, speeds.environment_shape(job.group.env)]
-        case Collect():
-            sac = params.collect[job.env].sac
-            trained = [speeds.collection_shape(job.env, sac.model_dump(mode="json"))] if sac else []
-            return [speeds.environment_shape(job.env), *trained]
-        case Fetch():
-            return []
 
 
 def _wall_clock_line(plan: StudyPlan, speed: speeds.Calibration) -> str:

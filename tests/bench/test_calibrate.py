@@ -10,7 +10,7 @@ from tiny import Project
 
 from dac.bench import calibrate
 from dac.cli import main
-from dac.cost import speeds, table
+from dac.cost import shapes, speeds, table
 from dac.study.jobs import jobs
 
 SECONDS = 0.01
@@ -51,7 +51,7 @@ def test_what_is_measured_is_what_a_plan_reads(project: Project) -> None:
     params = project.set("experiments.main.tasks", ["pendulum", "replay"]).load()
     plan = project.plan()
     measured = {shape.key for shape in calibrate.shapes(params, plan, torch.device("cpu"))}
-    read = {key for job in jobs(plan, plan.runs(), missing=False) for key in table.job_shapes(job, params)}
+    read = {key for job in jobs(plan, plan.runs(), missing=False) for key in shapes.job_shapes(job, params)}
     assert measured == read
 
 
@@ -59,10 +59,10 @@ def test_settings_that_cost_no_time_share_a_shape(project: Project) -> None:
     group = project.group()
     same = project.set("studies.tiny.settings.eta_lr", 0.0).group()
     assert same != group
-    assert speeds.gradient_shape(same, 2) == speeds.gradient_shape(group, 2)
-    assert speeds.gradient_shape(group, 3) != speeds.gradient_shape(group, 2)
+    assert shapes.gradient_shape(same, 2) == shapes.gradient_shape(group, 2)
+    assert shapes.gradient_shape(group, 3) != shapes.gradient_shape(group, 2)
     other = project.set("studies.tiny.settings.guidance", "hard").group()
-    assert speeds.gradient_shape(other, 2) != speeds.gradient_shape(group, 2)
+    assert shapes.gradient_shape(other, 2) != shapes.gradient_shape(group, 2)
 
 
 def test_an_environment_that_cannot_be_made_is_left_to_the_estimate(project: Project, quiet: None) -> None:

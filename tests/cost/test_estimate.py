@@ -1,22 +1,17 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny import COMPUTE, Project, publish, publish_study
 
-from dac import envs
 from dac.agent import AgentConfig, initial_run_state
-from dac.cost import estimate, speeds, table
+from dac.cost import estimate, shapes
 from dac.cost.speeds import Calibration
 from dac.study import store
 from dac.study.jobs import Collect, Evaluate, Train, jobs
 from dac.study.plan import Run, evaluation_steps
-from dac.system import provenance
-from dac.system.errors import UserError
 from dac.training.trainer import train
 
 SPEED = Calibration("box", "cpu", "2026-01-01", flops=1e6, environment_steps=1000.0, startup=2.0)
@@ -73,9 +68,9 @@ def test_seconds_of_a_bandit_have_no_next_actions_and_episodes_of_one_step(proje
 def test_what_was_measured_counts_as_measured(project: Project) -> None:
     group = project.group()
     measured = {
-        speeds.gradient_shape(group, 2): {"seconds": 0.5},
-        speeds.acting_shape(group, 2, 2, 2): {"seconds": 0.25},
-        speeds.environment_shape(group.env): {"step": 0.125, "make": 3.0, "limit": 10.0},
+        shapes.gradient_shape(group, 2): {"seconds": 0.5},
+        shapes.acting_shape(group, 2, 2, 2): {"seconds": 0.25},
+        shapes.environment_shape(group.env): {"step": 0.125, "make": 3.0, "limit": 10.0},
     }
     speed = replace(SPEED, measured=measured)
     rollout = 10 * (0.25 + 2 * 2 * 0.125)
@@ -83,7 +78,7 @@ def test_what_was_measured_counts_as_measured(project: Project) -> None:
     train = Train("train", group, 2, ())
     assert estimate.job_seconds(train, project.load(), speed) == 2.0 + estimate.training_seconds(group, 2, speed)
     (two, *_) = project.plan().evaluations()[group]
-    other = speeds.acting_shape(group, 2, two.episodes, two.action_samples)
+    other = shapes.acting_shape(group, 2, two.episodes, two.action_samples)
     speed = replace(SPEED, measured={**measured, other: {"seconds": 0.75}})
     # Two kept policies.
     assert estimate.evaluation_seconds(group, 2, (two,), speed) == 2 * 10 * (0.75 + 2 * 2 * 0.125) + 4 * 3.0
@@ -94,8 +89,8 @@ def test_seconds_of_a_collection(project: Project) -> None:
     env = "InvertedPendulum-v5"
     sac = params.collect[env].sac.model_dump(mode="json")
     measured = {
-        speeds.collection_shape(env, sac): {"step": 0.5, "act": 0.25},
-        speeds.environment_shape(env): {"step": 0.125, "make": 1.0, "limit": 10.0},
+        shapes.collection_shape(env, sac): {"step": 0.5, "act": 0.25},
+        shapes.environment_shape(env): {"step": 0.125, "make": 1.0, "limit": 10.0},
     }
     speed = replace(SPEED, measured=measured)
     replay = Collect("a", env, ("medium-replay",))
@@ -115,7 +110,7 @@ def test_seconds_of_recorded_policies(project: Project) -> None:
     plan = project.set("experiments.main.tasks", ["replay"]).plan()
     collect = next(job for job in jobs(plan, plan.runs(), missing=True) if isinstance(job, Collect))
     assert (collect.env, collect.levels) == ("Pendulum-v1", ("mixed",))
-    measured = {speeds.environment_shape("Pendulum-v1"): {"step": 0.125, "make": 1.0, "limit": 200.0}}
+    measured = {shapes.environment_shape("Pendulum-v1"): {"step": 0.125, "make": 1.0, "limit": 200.0}}
     seconds = estimate.collection_seconds(collect, plan.params, replace(SPEED, measured=measured))
     assert seconds == pytest.approx(4000 * (0.125 + estimate.RECORDED_POLICY_SECONDS))
     # 4000 rows of 3 + 3 observations, an action, a reward and an end, in float32.
@@ -124,7 +119,7 @@ def test_seconds_of_recorded_policies(project: Project) -> None:
         plan.cells[0].group, 1, project.set("collect.Pendulum-v1.levels.mixed.transitions", 3000).load()
     )
     assert more - fewer == 1000 * (3 + 3 + 1 + 2) * 4
-    assert table.job_shapes(collect, plan.params) == [speeds.environment_shape("Pendulum-v1")]
+    assert shapes.job_shapes(collect, plan.params) == [shapes.environment_shape("Pendulum-v1")]
 
 
 def test_jobs_of_a_study(project: Project) -> None:
@@ -176,86 +171,3 @@ def test_parameters_are_counted_as_the_agent_has_them() -> None:
     values = {**VALUES, "hidden_sizes": [256, 256, 256], "batch_size": 1, "ensemble_size": 1, "guidance": "none"}
     found = estimate.step_flops({**values, "next_action_samples": 1, "diffusion_steps": 1}, 11, 3)
     assert found == pytest.approx(4 * 2 * (weights["actor"] + weights["critic"]), rel=0.02)
-
-
-@pytest.mark.parametrize(
-    "env",
-    [
-        "HalfCheetah-v5",
-        "Hopper-v5",
-        "Walker2d-v4",
-        "InvertedPendulum-v5",
-        "AntMaze_UMaze-v4",
-        "FrankaKitchen-v1",
-        "D4RL/AntMaze_Large-v2",
-        "D4RL/AdroitHandPen-v1",
-        "D4RL/Kitchen_MicrowaveKettleLightSlider-v0",
-    ],
-)
-def test_sizes_of_environments(env: str) -> None:
-    made = envs.make(env)
-    assert made.observation_space.shape is not None
-    assert made.action_space.shape is not None
-    assert speeds.dimensions(env) == (made.observation_space.shape[0], made.action_space.shape[0])
-    made.close()
-
-
-def test_an_environment_that_is_not_in_the_table_counts_as_a_locomotion_task() -> None:
-    assert speeds.dimensions("Own-v0") == (17, 6)
-    assert speeds.dimensions("Ant-v5") == (105, 8)
-    assert speeds.dimensions("AntMaze_Large_Diverse_GR-v5") == (29, 8)
-
-
-def record(machine: str, device: str, date: str, suffix: str = "", **more: Any) -> None:
-    folder = Path("benchmarks/results")
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {"machine": machine, "device": device, "date": date, "flops": 1e9, "environment_steps": 10.0, **more}
-    (folder / f"calibration-{machine.replace('/', '-')}{suffix}.json").write_text(json.dumps(content))
-
-
-def test_the_nearest_benchmark_counts(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kind of device, then this machine, then its processor, then the newest."""
-    monkeypatch.setattr(provenance, "machine", lambda: "Abacus, 4 cores")
-    assert speeds.benchmark("cpu", 1).machine == "not measured"
-    record("Old, 4 cores", "cpu", "2025-12-31")
-    record("New, 4 cores", "cpu", "2026-01-02", threads=2)
-    assert speeds.benchmark("cpu", 2) == Calibration("New, 4 cores", "cpu", "2026-01-02", 1e9, 10.0, threads=2)
-    assert speeds.benchmark("cpu", 1).flops == 5e8
-    assert speeds.benchmark("cuda", 1).machine == "New, 4 cores"
-    record("Abacus, 8 cores", "cpu", "2024-01-01")
-    assert speeds.benchmark("cpu", 1).machine == "Abacus, 8 cores"
-    record("Abacus, 4 cores", "cpu", "2023-01-01")
-    assert speeds.benchmark("cpu", 1).machine == "Abacus, 4 cores"
-    assert speeds.benchmark("cpu", 1).step_flops("bf16") == 1e9
-    record("Abacus, 4 cores", "cpu", "2023-01-01", suffix="-bf16", precision="bf16", flops=3e9, threads=2)
-    found = speeds.benchmark("cpu", 1)
-    assert (found.step_flops("fp32"), found.step_flops("tf32"), found.step_flops("bf16")) == (1e9, 1e9, 1.5e9)
-    record("Card, 64 cores", "cuda", "2022-01-01", threads=2)
-    assert speeds.benchmark("cuda", 1).machine == "Card, 64 cores"
-    assert speeds.benchmark("cuda", 1).flops == 1e9
-
-
-def own(**changes: Any) -> dict[str, Any]:
-    return {
-        "machine": provenance.machine(), "device": "cpu", "threads": 1, "date": "2026-02-03", "startup_seconds": 4.0,
-        "beside": 1.5, "measured": {"environment E-v0": {"step": 1.0}}, **changes,
-    }  # fmt: skip
-
-
-def test_the_machines_own_calibration_goes_over_the_benchmarks(project: Project) -> None:
-    record("box", "cpu", "2026-01-02")
-    speeds.save(own())
-    found = speeds.calibration(COMPUTE)
-    assert (found.date, found.startup, found.beside, found.flops) == ("2026-02-03", 4.0, 1.5, 1e9)
-    assert found.measured == own()["measured"]
-    for change in ({"machine": "another"}, {"device": "cuda"}, {"threads": 2}):
-        speeds.save(own(**change))
-        assert speeds.calibration(COMPUTE).machine == "box"
-
-
-@pytest.mark.parametrize("content", ["{", "[]", "{}"])
-def test_a_damaged_calibration_is_named(project: Project, content: str) -> None:
-    speeds.CALIBRATION.parent.mkdir()
-    speeds.CALIBRATION.write_text(content)
-    with pytest.raises(UserError, match=r"^work/calibration.json: .* Delete it"):
-        speeds.calibration(COMPUTE)
