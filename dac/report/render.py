@@ -12,6 +12,7 @@ import pandas as pd
 from dac.report import bandit, claims, figures, page, published, statistics, tables
 from dac.report.data import ReportData, refuse_mixed_datasets
 from dac.report.statistics import Summary
+from dac.report.table import csv_bytes
 
 
 def render(data: ReportData, directory: Path) -> list[Path]:
@@ -45,8 +46,8 @@ def render(data: ReportData, directory: Path) -> list[Path]:
             paths += table.write(directory / "tables")
         paths += figures.write_figures(data, summary, directory / "figures")
     texts = {
-        "tables/provenance.csv": tables.csv_bytes(tables.provenance_frame(data.runs)),
-        "curves.csv": tables.csv_bytes(curve_frame(summaries)),
+        "tables/provenance.csv": csv_bytes(tables.provenance_frame(data.runs)),
+        "curves.csv": csv_bytes(curve_frame(summaries)),
         "metrics.json": (json.dumps(metrics(data, summaries), indent=2, ensure_ascii=False) + "\n").encode(),
         "README.md": page.page(data, summaries, made, shown).encode(),
     }

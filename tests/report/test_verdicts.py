@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dac.report import tables, verdicts
+from dac.report import verdicts
+from dac.report.table import csv_bytes
 
 ROWS = pd.DataFrame(
     {
@@ -30,7 +31,7 @@ ROWS = pd.DataFrame(
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "claims.csv"
-    path.write_bytes(tables.csv_bytes(ROWS))
+    path.write_bytes(csv_bytes(ROWS))
     return path
 
 
