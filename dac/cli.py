@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import get_args
 
 from dac.study import params as parameters
-from dac.study import plan, store, why
+from dac.study import plan, store, task_data, why
+from dac.study.identity import Group
 from dac.study.params import Params, Precision
-from dac.study.plan import Group
 from dac.system import files, progress
 from dac.system.errors import UserError, closest
 from dac.system.signals import Interrupted
@@ -214,7 +214,7 @@ def _fetch(options: argparse.Namespace) -> None:
     d4rl_id = name.removeprefix("d4rl:")
     if name != d4rl_id and d4rl_file(d4rl_id).sha256 is None and not datasets_lock.entry(name):
         load.fetch_d4rl(d4rl_id, mirrors)  # its identity is what is downloaded
-    dataset = plan.dataset_named(params, name)
+    dataset = task_data.dataset_named(params, name)
     if options.dataset not in (None, dataset.fingerprint):
         raise UserError(
             f"params.yaml changed since this job was planned: the dataset of {what} is now {dataset.id} "
@@ -260,7 +260,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _announced(options: argparse.Namespace, params: Params, group: Group) -> AbstractContextManager[None]:
     """A pack's job as `dac watch` shows it: without the fingerprint, which few terminals have room for."""
     step = "train" if options.command is _train else "evaluate"
-    reference = plan.references(params.tasks[group.task], group.task)
+    reference = task_data.references(params.tasks[group.task], group.task)
     return progress.announced(f"{step} {group.task} {group.label} {options.seeds}", reference)
 
 

@@ -10,9 +10,9 @@ import pytest
 from tiny import Project, publish, publish_study
 
 from dac import cli
-from dac.study import plan, store
+from dac.study import store, task_data
+from dac.study.identity import Run
 from dac.study.pending import Pending
-from dac.study.plan import Run
 from dac.system import files, signals
 from dac.system.errors import UserError
 from dac.training import trainer
@@ -117,7 +117,7 @@ def test_fetch_knows_its_datasets(project: Project, capsys: Capture) -> None:
 
 
 def test_fetch_converts_a_file_of_ones_own(project: Project, capsys: Capture) -> None:
-    path = plan.dataset_of(project.load(), "pendulum").path
+    path = task_data.dataset_of(project.load(), "pendulum").path
     status, out, _ = dac("fetch", "pendulum", capsys=capsys)
     assert (status, out.splitlines()[-1]) == (0, f"file:data/pendulum.hdf5 is in {path}")
     assert (path / "dataset.json").is_file()

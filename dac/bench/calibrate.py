@@ -22,9 +22,10 @@ from dac.cost.estimate import EPISODE_STEPS
 from dac.cost.shapes import acting_shape, collection_shape, dimensions, environment_shape, gradient_shape
 from dac.datasets.sac.collect import new_sac, sac_recipe
 from dac.datasets.sac.recorder import Recorder
+from dac.study.identity import Group
 from dac.study.jobs import Collect, Evaluate, Job, Train, jobs
 from dac.study.params import Params
-from dac.study.plan import Group, StudyPlan
+from dac.study.plan import StudyPlan
 from dac.system import devices, provenance
 from dac.system.errors import UserError
 from dac.training.policies import agent_config

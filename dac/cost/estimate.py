@@ -12,9 +12,9 @@ from typing import Any
 
 from dac.cost.shapes import acting_shape, collection_shape, dimensions, environment_shape, gradient_shape
 from dac.cost.speeds import Calibration
+from dac.study.identity import Evaluation, Group
 from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train
 from dac.study.params import Params
-from dac.study.plan import Evaluation, Group
 
 TIME_FEATURES = 32
 # Longest episodes where the environment was not asked; most end earlier. A bandit's have one step.

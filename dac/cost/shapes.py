@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dac.study.identity import Group, canonical
 from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train
 from dac.study.params import Params
-from dac.study.plan import Group, canonical
 
 # Observation and action sizes by the environment's name without its version.
 DIMENSIONS = {

@@ -18,7 +18,7 @@ from dac.rows import checks, layout
 from dac.rows.raw import FloatArray, RawDataset, episode_slices
 from dac.study import datasets_lock
 from dac.study.catalog import d4rl_file, environment_of, known_returns
-from dac.study.plan import Dataset
+from dac.study.identity import Dataset
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
 

@@ -14,8 +14,9 @@ from dac.envs import normalised_score
 from dac.rows.checks import misplaced_ends
 from dac.rows.raw import RawDataset, episode_returns, statistics
 from dac.study import store
+from dac.study.identity import Dataset
 from dac.study.params import Params
-from dac.study.plan import Dataset, dataset_of, environment, references
+from dac.study.task_data import dataset_of, environment, references
 from dac.system.errors import UserError
 
 

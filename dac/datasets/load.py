@@ -18,8 +18,9 @@ from dac.rows import checks
 from dac.rows.raw import RawDataset, content_hash
 from dac.study import datasets_lock, store
 from dac.study.catalog import d4rl_file, minari_returns, policy_file
+from dac.study.identity import Dataset, Group
 from dac.study.params import Params
-from dac.study.plan import Dataset, Group, dataset_of
+from dac.study.task_data import dataset_of
 from dac.system import locks
 from dac.system.errors import UserError
 

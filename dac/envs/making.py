@@ -15,7 +15,7 @@ from dac.envs import minari_spec
 from dac.envs.registry import register_others, suggestions
 from dac.envs.spaces import Environment, FlatObservation, rescale_actions
 from dac.study import datasets_lock
-from dac.study.plan import minari_dataset
+from dac.study.identity import minari_dataset
 from dac.system.errors import UserError
 
 

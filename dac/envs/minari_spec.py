@@ -18,7 +18,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from dac.envs.registry import registered
-from dac.study.plan import fingerprint
+from dac.study.identity import fingerprint
 from dac.system.errors import UserError
 
 # Minari keeps the data of dataset <id> in <root>/<id>/data.

@@ -17,7 +17,9 @@ from dac.report.comparable import differences
 from dac.report.data import COLUMNS, BanditTask, Experiment, ReportData, ReportSettings
 from dac.report.render import render
 from dac.study import store
-from dac.study.plan import Cell, Evaluation, Run, StudyPlan, evaluation_steps, kept_steps, references
+from dac.study.identity import Evaluation, Run
+from dac.study.plan import Cell, StudyPlan, evaluation_steps, kept_steps
+from dac.study.task_data import references
 from dac.system import files
 from dac.system.errors import UserError
 from dac.system.provenance import device_seconds

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dac.study.catalog import environment_of
-from dac.study.plan import StudyPlan, environment
+from dac.study.plan import StudyPlan
+from dac.study.task_data import environment
 
 # The paper's scale and evaluation protocol (arXiv 2405.20555, section 5 and appendix): every run's.
 PAPER_SETTINGS: dict[str, Any] = {

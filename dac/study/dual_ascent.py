@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from dac.study import store
+from dac.study.identity import Group, Run
 from dac.study.params import Params
-from dac.study.plan import Cell, Group, Run, StudyPlan, setting_place
+from dac.study.plan import Cell, StudyPlan, setting_place
 
 # Usual trainings have so many times eta / eta_lr steps, in which the ascent can move eta by its first value. The
 # paper's have 200 times as many (the bandit) and 2,000; what becomes of fewer, docs/tasks.md says.

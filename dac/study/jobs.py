@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dac.study import store
+from dac.study.identity import Dataset, Evaluation, Group, Run
 from dac.study.pending import EVALUATIONS_PER_JOB, chunks, packs
-from dac.study.plan import Dataset, Evaluation, Group, Run, StudyPlan
+from dac.study.plan import StudyPlan
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from dac.study import store
+from dac.study.identity import Dataset, Evaluation, Group, Run
 from dac.study.params import Params
-from dac.study.plan import Dataset, Evaluation, Group, Run, StudyPlan, study_plan
+from dac.study.plan import StudyPlan, study_plan
 from dac.system.errors import UserError
 
 TODO = Path("work/todo")

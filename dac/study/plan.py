@@ -7,193 +7,21 @@ different folder. This module imports no torch and touches no network: the Snake
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from dac.study import versions
-from dac.study.catalog import (
-    BANDIT_ENV,
-    BANDIT_REFERENCE,
-    d4rl_file,
-    environment_of,
-    minari_returns,
-    policy_file,
-    reference_returns,
-)
-from dac.study.datasets_lock import compare_if_here, locked_file
-from dac.study.datasets_lock import entry as locked_entry
-from dac.study.params import AgentSettings, EvaluationSettings, Experiment, Params, Task, TrainingSettings
+from dac.study.identity import Dataset, Evaluation, Group, Run, canonical, fingerprint
+from dac.study.params import AgentSettings, EvaluationSettings, Experiment, Params, TrainingSettings
+from dac.study.task_data import dataset_of, environment, references
 from dac.system.errors import UserError, closest
-from dac.system.hashing import sha256_of
-
-FINGERPRINT_DIGITS = 12
-D4RL_FOLDER = Path("data/d4rl")
 
 # Settings added after runs were published: left out of the fingerprint while at this neutral value, at which the
 # numbers are the same as before the setting existed, so that older runs stay valid.
 NEUTRAL_SETTINGS: dict[str, Any] = {"sampler_steps": None, "eval_temperature": 0.0, "precision": "fp32"}
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and one spelling for every value: equal settings give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def fingerprint(value: Any) -> str:
-    """The first 12 hex digits of the sha256 of the canonical JSON of `value`."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()[:FINGERPRINT_DIGITS]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A dataset of transitions, named by what determines its contents.
-
-    Attributes:
-        source: `d4rl`, `minari`, `file`, `collect` or `bandit`.
-        name: the rest of its id in params.yaml: D4RL's id, Minari's, a path, `<env>/<level>`, or a behaviour set.
-        identity: canonical JSON of what determines the contents: a file's sha256, Minari's id with its version, the
-            recipe of a collection, or a set's name.
-    """
-
-    source: str
-    name: str
-    identity: str
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return fingerprint(json.loads(self.identity))
-
-    @property
-    def id(self) -> str:
-        return f"{self.source}:{self.name}"
-
-    @property
-    def path(self) -> Path:
-        """Its folder, a Minari dataset with a description (`datasets.folder`); nothing lies there for `bandit`."""
-        if self.source == "collect":
-            return Path("results/datasets") / f"{self.name.replace('/', '-')}-{self.fingerprint}"
-        return Path("data/datasets") / f"{self.minari_id.replace('/', '-')}-{self.fingerprint}"
-
-    @property
-    def minari_id(self) -> str:
-        """Its name for Minari, made of the characters that are allowed there."""
-        if self.source == "minari":
-            return self.name
-        name = Path(self.name).stem if self.source == "file" else self.name
-        return f"{self.source}/{re.sub(r'[^A-Za-z0-9_.]+', '-', name).strip('-')}-v0"
-
-    @property
-    def file(self) -> Path | None:
-        """The HDF5 file that it is converted from, for `d4rl` and `file`."""
-        if self.source == "d4rl":
-            return D4RL_FOLDER / f"{self.name}.hdf5"
-        return Path(self.name) if self.source == "file" else None
-
-    @property
-    def file_sha256(self) -> str:
-        """The sha256 of that file."""
-        return str(json.loads(self.identity)["sha256"])
-
-    @property
-    def collection(self) -> str:
-        """Fingerprint of the SAC training or the policies that it is from; datasets that share it are made together."""
-        recipe = json.loads(self.identity)
-        return fingerprint({key: value for key, value in recipe.items() if key not in ("source", "level", "taken")})
-
-
-@dataclass(frozen=True)
-class Group:
-    """The runs of one task at one setting of the agent: they differ in their seeds alone, and are trained in packs.
-
-    Attributes:
-        task: name of the task in params.yaml.
-        settings: canonical JSON of the resolved agent and training settings, all of them. Groups that differ in a
-            setting that is switched off, and so is not in their identity, are equal: they are the same runs.
-        identity: canonical JSON of what can change the runs' numbers, the seed aside.
-    """
-
-    task: str
-    env: str
-    dataset: Dataset
-    reward_scaling: str
-    settings: str = field(compare=False)
-    identity: str
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return fingerprint(json.loads(self.identity))
-
-    @cached_property
-    def label(self) -> str:
-        """A short name for people, made of settings alone so that renaming a variant moves no run."""
-        values = json.loads(self.settings)
-        target = f"{values['q_target']}{values['lcb_coefficient']:g}" if values["q_target"] != "min" else "min"
-        return f"{values['guidance']}-H{values['ensemble_size']}-{target}"
-
-    @property
-    def name(self) -> str:
-        """Name of the group's folder: `<label>-<fingerprint>`."""
-        return f"{self.label}-{self.fingerprint}"
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The resolved agent and training settings."""
-        result: dict[str, Any] = json.loads(self.settings)
-        return result
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training of the agent: a group and a seed."""
-
-    group: Group
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.group.task}/{self.group.name}/seed-{self.seed}"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Roll-outs of a run's kept policies with N_a action samples.
-
-    Attributes:
-        action_samples: N_a, candidate actions per state.
-        episodes: episodes per kept policy.
-        reference: returns that are scores 0 and 100.
-        temperature: of the draw among the candidates; 0 takes the best.
-    """
-
-    action_samples: int
-    episodes: int
-    reference: tuple[float, float]
-    temperature: float = 0.0
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        identity = {
-            "action_samples": self.action_samples,
-            "episodes": self.episodes,
-            "reference_returns": list(self.reference),
-            "version": versions.EVALUATION,
-        }
-        # Left out while neutral, like a run's NEUTRAL_SETTINGS.
-        return identity | ({"temperature": self.temperature} if self.temperature > 0 else {})
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return fingerprint(self.identity)
-
-    @property
-    def draws_one(self) -> bool:
-        """Whether its actions are the policy's own, none chosen among several."""
-        return self.action_samples == 1
 
 
 @dataclass(frozen=True)
@@ -284,56 +112,6 @@ def study_plan(params: Params, name: str) -> StudyPlan:
     _check_bandits(params, name, cells)
     _check_claims(params, name, cells)
     return StudyPlan(name, params, cells, study.seeds)
-
-
-def references(task: Task, name: str) -> tuple[float, float]:
-    """Returns that are scores 0 and 100: the task's own, or D4RL's for its dataset or its environment."""
-    if task.reference_returns is not None:
-        return task.reference_returns
-    source, _, rest = task.dataset.partition(":")
-    if source == "bandit":
-        return BANDIT_REFERENCE
-    if source == "minari":
-        found = minari_returns(rest) or locked_entry(task.dataset).get("reference_returns")
-        if found is None:
-            raise UserError(
-                f"params.yaml: tasks.{name}: no reference returns are known for {task.dataset}. Set reference_returns: "
-                f"[min, max]; or run `dac fetch {name}`, which takes them from Minari's metadata if they are there."
-            )
-        return found[0], found[1]
-    try:
-        return reference_returns(rest if source == "d4rl" else environment(task, name))
-    except UserError as error:
-        raise UserError(f"params.yaml: tasks.{name}: {error} Or set reference_returns: [min, max].") from None
-
-
-def environment(task: Task, name: str) -> str:
-    """The environment that a task's policies are evaluated in: its own `env`, or the one that its data name.
-
-    Raises:
-        UserError: the data name none.
-    """
-    source, _, rest = task.dataset.partition(":")
-    if task.env is not None:
-        return task.env
-    if source == "d4rl":
-        return environment_of(rest)
-    if source == "minari":
-        return task.dataset  # what that dataset recovers
-    if source == "collect":
-        return rest.rpartition("/")[0]
-    if source == "bandit":
-        return BANDIT_ENV
-    found = locked_file(task.dataset, Path(rest)).get("env")
-    if found is None:
-        raise UserError(f"params.yaml: tasks.{name}: {rest} has no metadata/env_id; give the task's env.")
-    if ":" in str(found):
-        raise UserError(
-            f"params.yaml: tasks.{name}: metadata/env_id of {rest} is {found!r}. Data may name an environment that "
-            "installed packages register, and no module to import. Give the task's env, if you trust that module: "
-            "`env: module:Id` imports it."
-        )
-    return str(found)
 
 
 def _check_window(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
@@ -503,92 +281,6 @@ def _that_matter(values: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
         unused |= {"bc_threshold", "eta_min", "eta_max"}
     neutral = {key for key, value in NEUTRAL_SETTINGS.items() if values.get(key) == value}
     return {key: value for key, value in values.items() if key not in unused | neutral}
-
-
-def dataset_of(params: Params, task_name: str) -> Dataset:
-    """The dataset of a task, with its identity.
-
-    Raises:
-        UserError: an unknown D4RL id, a file that is neither present nor in datasets.lock, or one that is present and
-            not the one of its identity.
-    """
-    try:
-        dataset = dataset_named(params, params.tasks[task_name].dataset)
-        if dataset.source == "d4rl" and dataset.file:
-            compare_if_here(dataset.id, dataset.file, dataset.file_sha256)
-        if dataset.source == "minari":
-            _refuse_other_size(dataset)
-    except UserError as error:
-        raise UserError(f"params.yaml: tasks.{task_name}.dataset: {error}") from None
-    return dataset
-
-
-def _refuse_other_size(dataset: Dataset) -> None:
-    """Stop where episodes were added to a Minari dataset, or taken away, since it was fetched.
-
-    Its rows are hashed by whoever reads them; here is a look at the sizes of files alone.
-    """
-    try:
-        noted = json.loads((dataset.path / "dataset.json").read_bytes())["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # it is not here, or has to be fetched again, which compares it
-    for name, entry in noted.items():
-        path = dataset.path / name
-        try:
-            size = path.stat().st_size
-        except OSError:
-            continue  # a clone, or a disk that is not mounted
-        if path.name != "metadata.json" and size != entry["size"]:
-            raise UserError(
-                f"{path.resolve()} has another size than when it was fetched, and runs were trained on that. "
-                f"`dac fetch {dataset.id}` compares it with datasets.lock and says how to go on."
-            )
-
-
-def dataset_named(params: Params, dataset_id: str) -> Dataset:
-    """The dataset of an id as a task has it, `<source>:<name>`; errors as of `dataset_of`, but for D4RL's files."""
-    source, _, name = dataset_id.partition(":")
-    if source == "collect":
-        identity = _collected_identity(params, *name.rpartition("/")[::2])
-    elif source == "bandit":
-        identity = {"set": name}
-    elif source == "minari":
-        return minari_dataset(name)
-    elif source == "d4rl":
-        identity = {"sha256": d4rl_file(name).sha256 or locked_file(dataset_id)["sha256"]}
-    else:
-        identity = {"sha256": locked_file(dataset_id, Path(name))["sha256"]}
-    return Dataset(source, name, canonical({"source": source, "version": versions.DATASET[source], **identity}))
-
-
-def _collected_identity(params: Params, env: str, level: str) -> dict[str, Any]:
-    recipe = params.collect[env]
-    shared: dict[str, Any] = {"env": env, "seed": recipe.seed, "level": level}
-    taken = recipe.levels[level].model_dump(mode="json")  # type: ignore[index]
-    if recipe.policies is None:
-        assert recipe.sac is not None  # the schema lets one of the two be absent
-        return {**shared, "sac": recipe.sac.model_dump(mode="json"), "taken": taken}
-    hashes = [_policy_sha256(env, name) for name in recipe.policies.files]
-    policies = {**recipe.policies.model_dump(mode="json", exclude={"files"}), "sha256": hashes}
-    return {**shared, "policies": policies, "taken": {"transitions": taken["transitions"]}}
-
-
-def _policy_sha256(env: str, name: str) -> str:
-    path = policy_file(name)
-    try:
-        return sha256_of(path)
-    except OSError as error:
-        raise UserError(
-            f"collect.{env}.policies.files: {path} is not readable ({error.strerror}). Put it there or correct the "
-            "path, which counts from params.yaml's folder; `dac behaviours ENV` records such files."
-        ) from None
-
-
-def minari_dataset(dataset_id: str) -> Dataset:
-    """One of Minari's datasets; its id, which has the version, is its identity."""
-    return Dataset(
-        "minari", dataset_id, canonical({"source": "minari", "version": versions.DATASET["minari"], "id": dataset_id})
-    )
 
 
 def find_group(params: Params, task: str, name: str) -> Group:

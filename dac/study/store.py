@@ -19,7 +19,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dac.study.plan import Dataset, Evaluation, Group, Run, StudyPlan, canonical
+from dac.study.identity import Dataset, Evaluation, Group, Run, canonical
+from dac.study.plan import StudyPlan
 from dac.system import locks
 from dac.system.errors import UserError
 from dac.system.files import atomic_path, file_entry, has_size, read_json, write_json

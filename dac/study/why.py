@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dac.study import store
+from dac.study.identity import Evaluation, Group, Run
 from dac.study.params import Params
-from dac.study.plan import Evaluation, Group, Run, study_plan
+from dac.study.plan import study_plan
 from dac.system import files
 
 

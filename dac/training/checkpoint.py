@@ -24,7 +24,7 @@ import safetensors.torch
 from torch import Tensor
 
 from dac.study import store
-from dac.study.plan import Run
+from dac.study.identity import Run
 from dac.system import files
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of

@@ -15,8 +15,9 @@ import torch
 from dac.envs import normalised_score
 from dac.study import store
 from dac.study.catalog import BANDIT_ENV
+from dac.study.identity import Evaluation, Group, Run
 from dac.study.params import ComputeSettings
-from dac.study.plan import Evaluation, Group, Run, kept_steps
+from dac.study.plan import kept_steps
 from dac.system import devices, provenance
 from dac.system.progress import Bar
 from dac.training.policies import load_policies

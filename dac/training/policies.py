@@ -19,7 +19,7 @@ from dac.agent import AgentConfig, Policy, stream_generator
 from dac.agent.networks import q_values
 from dac.agent.policy import state_dims
 from dac.study import store
-from dac.study.plan import Group, Run
+from dac.study.identity import Group, Run
 from dac.system import files
 from dac.system.errors import UserError
 

@@ -28,8 +28,9 @@ from dac.datasets.load import load, refuse_other_version
 from dac.datasets.transitions import to_transitions
 from dac.rows.raw import statistics
 from dac.study import store
+from dac.study.identity import Group, Run
 from dac.study.params import ComputeSettings
-from dac.study.plan import Group, Run, evaluation_steps, kept_steps
+from dac.study.plan import evaluation_steps, kept_steps
 from dac.system import devices, locks, provenance
 from dac.system.errors import UserError
 from dac.system.progress import Bar

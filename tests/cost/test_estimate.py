@@ -10,8 +10,9 @@ from dac.agent import AgentConfig, initial_run_state
 from dac.cost import estimate, shapes
 from dac.cost.speeds import Calibration
 from dac.study import store
+from dac.study.identity import Run
 from dac.study.jobs import Collect, Evaluate, Train, jobs
-from dac.study.plan import Run, evaluation_steps
+from dac.study.plan import evaluation_steps
 from dac.training.trainer import train
 
 SPEED = Calibration("box", "cpu", "2026-01-01", flops=1e6, environment_steps=1000.0, startup=2.0)

@@ -16,7 +16,7 @@ from dac.datasets import convert, folder
 from dac.datasets.transitions import Transitions, to_transitions
 from dac.rows import layout
 from dac.rows.raw import RawDataset, statistics
-from dac.study.plan import Dataset, canonical
+from dac.study.identity import Dataset, canonical
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
 

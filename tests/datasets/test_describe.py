@@ -14,7 +14,7 @@ from tiny import Project, write_rows
 from dac.cli import main
 from dac.datasets import load
 from dac.datasets.describe import describe, listing
-from dac.study import plan
+from dac.study import task_data
 
 
 def line(text: str, start: str) -> str:
@@ -36,7 +36,7 @@ def test_the_list_says_what_is_here_and_right(project: Project) -> None:
 
 
 def test_what_is_converted_is_compared_with_its_note(project: Project) -> None:
-    dataset = plan.dataset_of(project.load(), "pendulum")
+    dataset = task_data.dataset_of(project.load(), "pendulum")
     load.load(dataset)
     assert line(listing(project.load()), "file:").endswith(" MB verified")
     Path("data/pendulum.hdf5").unlink()

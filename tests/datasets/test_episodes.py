@@ -20,7 +20,7 @@ from writing import writer
 from dac.datasets import folder, load, minari
 from dac.envs import minari_spec
 from dac.rows.raw import content_hash
-from dac.study import plan
+from dac.study import identity, task_data
 from dac.system.errors import UserError
 
 STEPS = 40
@@ -78,10 +78,10 @@ def data(project: Project, root: Path) -> Path:
     return write(root)
 
 
-def fetch() -> plan.Dataset:
+def fetch() -> identity.Dataset:
     project = Project()
     project.set("tasks.pendulum.dataset", f"minari:{ID}")
-    dataset = plan.dataset_named(project.load(), f"minari:{ID}")
+    dataset = task_data.dataset_named(project.load(), f"minari:{ID}")
     load.fetch(dataset, ())
     return dataset
 

@@ -22,8 +22,8 @@ from dac.cli import main
 from dac.datasets import convert, d4rl, load
 from dac.datasets.transitions import to_transitions
 from dac.rows.raw import content_hash
-from dac.study import plan, store
-from dac.study.plan import Dataset
+from dac.study import store, task_data
+from dac.study.identity import Dataset
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
 
@@ -38,7 +38,7 @@ RECIPE = {
 
 
 def test_a_file_in_d4rls_layout(project: Project) -> None:
-    raw, digest = load.load(plan.dataset_of(project.load(), "pendulum"))
+    raw, digest = load.load(task_data.dataset_of(project.load(), "pendulum"))
     assert digest == sha256_of(Path("data/pendulum.hdf5"))
     assert raw.observations.shape == (240, 4)
     assert raw.actions.shape == (240, 1)
@@ -48,20 +48,20 @@ def test_a_file_in_d4rls_layout(project: Project) -> None:
 
 
 def test_a_file_that_is_not_what_the_lock_says(project: Project) -> None:
-    dataset = plan.dataset_of(project.load(), "pendulum")
+    dataset = task_data.dataset_of(project.load(), "pendulum")
     before, _ = load.load(dataset)
     write_rows(Path("data/pendulum.hdf5"), seed=1)
     with pytest.raises(UserError, match=r"data/pendulum.hdf5: its sha256 is .* delete its entry in datasets.lock"):
         load.load(dataset)
     # The advice holds: with the entry gone it is another dataset, and its runs are other runs.
     Path("datasets.lock").unlink()
-    changed = plan.dataset_of(project.load(), "pendulum")
+    changed = task_data.dataset_of(project.load(), "pendulum")
     assert changed.fingerprint != dataset.fingerprint
     assert content_hash(load.load(changed)[0]) != content_hash(before)
 
 
 def test_a_file_that_is_not_there(project: Project) -> None:
-    dataset = plan.dataset_of(project.load(), "pendulum")
+    dataset = task_data.dataset_of(project.load(), "pendulum")
     Path("data/pendulum.hdf5").unlink()
     with pytest.raises(UserError, match=r"data/pendulum.hdf5: no such file"):
         load.load(dataset)
@@ -69,7 +69,7 @@ def test_a_file_that_is_not_there(project: Project) -> None:
 
 def test_a_d4rl_file_that_is_not_the_published_one(project: Project) -> None:
     project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
-    dataset = plan.dataset_of(project.load(), "hopper")
+    dataset = task_data.dataset_of(project.load(), "hopper")
     assert dataset.file is not None
     write_rows(dataset.file)
     with pytest.raises(UserError, match=r"hopper-medium-v2.hdf5: its sha256 is .*, but d4rl:hopper-medium-v2 is "):
@@ -82,23 +82,23 @@ def test_a_d4rl_file_without_a_published_sha256_is_locked_when_it_is_first_fetch
     """Before, no study with it can be planned; from then on a clone with datasets.lock can, without the file."""
     project.set("tasks.hand", {"dataset": "d4rl:relocate-human-v1"})
     with pytest.raises(UserError, match=r"no checksum is published for it.*`dac fetch relocate-human-v1`"):
-        plan.dataset_of(project.load(), "hand")
+        task_data.dataset_of(project.load(), "hand")
     mirror = tmp_path / "mirror/hand_dapg_v1/relocate-human-v1.hdf5"
     write_rows(mirror, observation_dim=39)
     monkeypatch.setenv("DAC_D4RL_MIRROR", f"file://{tmp_path}/mirror")
     assert main(["fetch", "hand"]) == 0
-    dataset = plan.dataset_of(project.load(), "hand")
+    dataset = task_data.dataset_of(project.load(), "hand")
     assert dataset.file_sha256 == sha256_of(mirror)
     assert json.loads(Path("datasets.lock").read_text())["d4rl:relocate-human-v1"] == {"sha256": dataset.file_sha256}
     shutil.rmtree("data")
-    assert plan.dataset_of(project.load(), "hand") == dataset
+    assert task_data.dataset_of(project.load(), "hand") == dataset
     write_rows(mirror, observation_dim=39, seed=1)
     with pytest.raises(UserError, match=rf"its sha256 is \w+, expected is {dataset.file_sha256}. It is kept as"):
         load.fetch(dataset, ())
 
 
 def test_two_processes_convert_a_file_once(project: Project) -> None:
-    dataset = plan.dataset_of(project.load(), "pendulum")
+    dataset = task_data.dataset_of(project.load(), "pendulum")
     command = [sys.executable, "-W", "ignore", "-m", "dac", "fetch", "pendulum"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     both = [
@@ -122,7 +122,7 @@ def replace(key: str, value: object) -> None:
 def change(key: str, value: object) -> Dataset:
     """The pendulum's dataset with one array replaced."""
     replace(key, value)
-    return plan.dataset_of(Project().load(), "pendulum")
+    return task_data.dataset_of(Project().load(), "pendulum")
 
 
 def test_a_file_in_which_no_episode_ends(project: Project) -> None:
@@ -138,7 +138,7 @@ def test_a_broken_file_leaves_no_entry_so_that_its_repair_is_taken(project: Proj
         change("rewards", np.full(240, np.nan, np.float32))
     assert not Path("datasets.lock").exists()
     Path("data/pendulum.hdf5").write_bytes(whole)
-    repaired = plan.dataset_of(project.load(), "pendulum")
+    repaired = task_data.dataset_of(project.load(), "pendulum")
     assert len(load.load(repaired)[0]) == 240
 
 
@@ -146,7 +146,7 @@ def test_a_file_without_rows(project: Project) -> None:
     for key, shape in {"observations": (0, 4), "actions": (0, 1), "rewards": 0, "terminals": 0, "timeouts": 0}.items():
         replace(key, np.zeros(shape, np.float32))
     with pytest.raises(UserError, match=r"data/pendulum.hdf5: it has no rows"):
-        plan.dataset_of(project.load(), "pendulum")
+        task_data.dataset_of(project.load(), "pendulum")
 
 
 def test_actions_of_another_scale(project: Project, caplog: pytest.LogCaptureFixture) -> None:
@@ -166,7 +166,7 @@ def test_d4rls_actions_are_clipped_with_a_count(
 ) -> None:
     project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
     replace("actions", np.full((240, 1), 1.5, np.float32))
-    dataset = plan.dataset_of(project.load(), "hopper")
+    dataset = task_data.dataset_of(project.load(), "hopper")
     assert dataset.file is not None
     dataset.file.parent.mkdir(parents=True)
     shutil.copy("data/pendulum.hdf5", dataset.file)
@@ -206,7 +206,7 @@ def test_trouble_with_a_second_conversion_loses_no_entry(
     project: Project, trouble: Callable[[Dataset], AbstractContextManager[object]], message: str
 ) -> None:
     """The converted folder was deleted; afterwards, as before, no other file is accepted."""
-    dataset = plan.dataset_of(project.load(), "pendulum")
+    dataset = task_data.dataset_of(project.load(), "pendulum")
     load.load(dataset)
     entry = Path("datasets.lock").read_text()
     shutil.rmtree(dataset.path)
@@ -216,9 +216,9 @@ def test_trouble_with_a_second_conversion_loses_no_entry(
     assert Path("datasets.lock").read_text() == entry
     write_rows(Path("data/pendulum.hdf5"), seed=1)
     with pytest.raises(UserError, match="its sha256 is"):
-        plan.dataset_of(project.load(), "pendulum")
+        task_data.dataset_of(project.load(), "pendulum")
     write_rows(Path("data/pendulum.hdf5"))
-    assert len(load.load(plan.dataset_of(project.load(), "pendulum"))[0]) == 240
+    assert len(load.load(task_data.dataset_of(project.load(), "pendulum"))[0]) == 240
 
 
 @pytest.mark.parametrize("garbage", ["pointer", "gzip", "truncated", "other layout"])
@@ -273,7 +273,7 @@ def recipe(project: Project) -> Project:
 
 def datasets(project: Project) -> tuple[Dataset, Dataset]:
     params = project.load()
-    return plan.dataset_of(params, "replay"), plan.dataset_of(params, "expert")
+    return task_data.dataset_of(params, "replay"), task_data.dataset_of(params, "expert")
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +346,7 @@ def policies(project: Project) -> Project:
 
 
 def test_recorded_policies_are_collected_from_the_command_line(policies: Project) -> None:
-    dataset = plan.dataset_of(policies.load(), "replay")
+    dataset = task_data.dataset_of(policies.load(), "replay")
     assert main(["collect", "Pendulum-v1", "--datasets", dataset.fingerprint]) == 0
     assert store.dataset_problem(dataset) is None
     assert load.load(dataset)[0].observations.shape == (450, 3)
@@ -387,7 +387,7 @@ def test_steps_that_do_not_ascend(project: Project, capsys: pytest.CaptureFixtur
 def test_a_policys_file_that_is_something_else(policies: Project, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.safetensors").write_text("something else")
     policies.set("collect.Pendulum-v1.policies.files", ["mine.safetensors"])
-    dataset = plan.dataset_of(policies.load(), "replay")
+    dataset = task_data.dataset_of(policies.load(), "replay")
     assert main(["collect", "Pendulum-v1", "--datasets", dataset.fingerprint]) == 1
     assert "dac: mine.safetensors: not readable as a recorded policy" in capsys.readouterr().err
     assert not dataset.path.exists()

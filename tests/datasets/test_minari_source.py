@@ -21,9 +21,9 @@ import dac.envs.d4rl_tasks  # noqa: F401 - registers the environments of gymnasi
 from dac import envs
 from dac.datasets import load
 from dac.envs import minari_spec
-from dac.study import plan, store
+from dac.study import plan, store, task_data
+from dac.study.identity import Run, fingerprint
 from dac.study.pending import Pending
-from dac.study.plan import Run
 from dac.system.errors import UserError
 from dac.training import evaluate
 from dac.training.trainer import train
@@ -54,7 +54,7 @@ def test_minaris_own_copy_is_used(project: Project, root: Path, offline: None) -
     assert (dataset.path / "data").resolve() == root / HOPPER / "data"
     raw, digest = load.load(dataset)
     assert raw.observations.shape == (60, 11)
-    environment = plan.fingerprint(["Hopper-v5", {}, 1000])
+    environment = fingerprint(["Hopper-v5", {}, 1000])
     assert json.loads(Path("datasets.lock").read_text()) == {
         f"minari:{HOPPER}": {"evaluation_env": environment, "sha256": digest}
     }
@@ -71,14 +71,14 @@ def test_a_copy_that_is_gone_is_missing(project: Project, root: Path) -> None:
 def test_other_contents_than_the_locks_are_refused(project: Project, root: Path) -> None:
     record(gym.make("Hopper-v5"), HOPPER)
     Path("datasets.lock").write_text(json.dumps({f"minari:{HOPPER}": {"sha256": "0" * 64}}))
-    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
+    dataset = task_data.dataset_of(task(project, HOPPER).load(), "pendulum")
     with pytest.raises(UserError, match=r"have the sha256 .*, but datasets.lock says 000000000000…"):
         load.fetch(dataset, ())
     assert not dataset.path.exists()
 
 
 def test_without_a_copy_and_a_network(project: Project, offline: None, root: Path) -> None:
-    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
+    dataset = task_data.dataset_of(task(project, HOPPER).load(), "pendulum")
     with pytest.raises(
         UserError, match=rf"minari:{HOPPER}: not downloaded: ConnectionError.*put the dataset into {root} "
     ):
@@ -103,7 +103,7 @@ def test_a_download_that_breaks_off_does_not_stand_in_the_way(
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(Path("elsewhere").resolve()))
     record(gym.make("Hopper-v5"), HOPPER)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(root))
-    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
+    dataset = task_data.dataset_of(task(project, HOPPER).load(), "pendulum")
 
     def half(dataset_id: str) -> None:
         arrive(dataset_id, whole=False)
@@ -124,7 +124,7 @@ def test_a_download_that_breaks_off_does_not_stand_in_the_way(
 def test_a_copy_that_cannot_be_opened_is_named_and_kept(project: Project, root: Path) -> None:
     record(gym.make("Hopper-v5"), HOPPER)
     (root / HOPPER / "data/main_data.hdf5").unlink()
-    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
+    dataset = task_data.dataset_of(task(project, HOPPER).load(), "pendulum")
     with pytest.raises(UserError, match=rf"{root}/{HOPPER}/data/main_data.hdf5: no such file.*Restore it"):
         load.fetch(dataset, ())
     assert (root / HOPPER / "data/metadata.json").is_file()
@@ -309,7 +309,9 @@ def test_a_maze_in_its_evaluation_environment(project: Project) -> None:
     inner.goal = inner.ant_env.data.qpos[:2].copy()
     _, reward, terminated, _, _ = env.step(np.zeros(8, np.float32))
     assert (reward, terminated) == (1.0, True)
-    assert plan.references(project.load().tasks["pendulum"].model_copy(update={"reference_returns": None}), "x") == (
+    assert task_data.references(
+        project.load().tasks["pendulum"].model_copy(update={"reference_returns": None}), "x"
+    ) == (
         0,
         1,
     )

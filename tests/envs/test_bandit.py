@@ -12,7 +12,7 @@ from dac.envs import bandit
 from dac.report.build import report_data
 from dac.study import store
 from dac.study.catalog import BANDIT_ENV, BANDIT_REFERENCE, BANDIT_SETS
-from dac.study.plan import Run
+from dac.study.identity import Run
 from dac.training.evaluate import evaluate
 from dac.training.trainer import train
 

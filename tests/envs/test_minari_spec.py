@@ -19,7 +19,7 @@ from dac import envs
 from dac.cli import main
 from dac.datasets import convert, load
 from dac.envs import minari_spec
-from dac.study import plan
+from dac.study import task_data
 from dac.system.errors import UserError
 from dac.training.trainer import train
 
@@ -109,7 +109,7 @@ def test_an_hdf5_file_imports_nothing(project: Project, planted: Path, value: ob
     with pytest.raises(UserError, match=r"env_id of data/pendulum.hdf5 is 'planted:Planted-v0'.* Give the task's env"):
         project.plan()
     project.set("tasks.pendulum.env", "InvertedPendulum-v5")
-    load.load(plan.dataset_of(project.load(), "pendulum"))
+    load.load(task_data.dataset_of(project.load(), "pendulum"))
     assert marks(planted) == []
 
 
@@ -129,7 +129,7 @@ def test_a_conversion_imports_nothing(project: Project, planted: Path, caplog: p
     write_rows(Path("own.hdf5"))
     with h5py.File("own.hdf5", "r+") as file:
         file["metadata/env_id"] = "planted:Planted-v0"
-    dataset = plan.dataset_of(project.set("tasks.pendulum.dataset", "file:own.hdf5").load(), "pendulum")
+    dataset = task_data.dataset_of(project.set("tasks.pendulum.dataset", "file:own.hdf5").load(), "pendulum")
     convert.convert(dataset, Path("own.hdf5"))
     assert "the data name the environment 'planted:Planted-v0', which no installed package registers" in caplog.text
     assert marks(planted) == []

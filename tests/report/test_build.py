@@ -14,8 +14,9 @@ from dac.report.comparable import differences
 from dac.report.data import COLUMNS, ReportData
 from dac.report.render import render
 from dac.study import store
+from dac.study.identity import Evaluation, Run
 from dac.study.params import AgentSettings, TrainingSettings
-from dac.study.plan import Evaluation, Run, StudyPlan
+from dac.study.plan import StudyPlan
 from dac.system import files
 from dac.system.errors import UserError
 

@@ -8,7 +8,8 @@ import pytest
 from tiny import Project, publish
 
 from dac.study import dual_ascent, params
-from dac.study.plan import Run, setting_place, study_plan
+from dac.study.identity import Run
+from dac.study.plan import setting_place, study_plan
 
 ROOT = Path(__file__).parents[2]
 STEPS = "studies.tiny.settings.steps"

@@ -6,8 +6,8 @@ import pytest
 from tiny import Project, publish, publish_evaluation, publish_study
 
 from dac.study import store
+from dac.study.identity import Run
 from dac.study.pending import SEEDS_NAME_LENGTH, Pending, chunks
-from dac.study.plan import Run
 from dac.system import files
 from dac.system.errors import UserError
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from tiny import Project
 
-from dac.study import plan, versions
+from dac.study import plan, task_data, versions
 from dac.study.catalog import policy_file
+from dac.study.identity import Dataset, Evaluation, Group, Run, canonical, fingerprint
 from dac.study.params import AgentSettings, Preset, TrainingSettings
-from dac.study.plan import Cell, Dataset, Evaluation, Group, Run, StudyPlan, canonical, fingerprint
+from dac.study.plan import Cell, StudyPlan
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
 
@@ -36,7 +37,7 @@ def group_with(project: Project, **settings: Any) -> Group:
 
 
 def dataset(project: Project, task: str = "replay") -> Dataset:
-    return plan.dataset_of(project.load(), task)
+    return task_data.dataset_of(project.load(), task)
 
 
 # Canonical JSON and fingerprints
@@ -507,9 +508,9 @@ def test_reference_returns(project: Project) -> None:
     project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "InvertedPendulum-v5"})
     project.set("tasks.own", {"dataset": "file:own.hdf5", "env": "Hopper-v5"})
     tasks = project.load().tasks
-    assert plan.references(tasks["hopper"], "hopper") == hopper
-    assert plan.references(tasks["own"], "own") == hopper
-    assert plan.references(tasks["pendulum"], "pendulum") == (5.0, 105.0)
+    assert task_data.references(tasks["hopper"], "hopper") == hopper
+    assert task_data.references(tasks["own"], "own") == hopper
+    assert task_data.references(tasks["pendulum"], "pendulum") == (5.0, 105.0)
     del project.settings["tasks"]["pendulum"]["reference_returns"]
     with pytest.raises(
         UserError, match=r"tasks.pendulum: No reference returns .* Or set reference_returns: \[min, max\]"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from tiny import FACTS, Project, publish, publish_evaluation
 
-from dac.study import plan, store
-from dac.study.plan import Dataset, Evaluation, Run, StudyPlan
+from dac.study import store, task_data
+from dac.study.identity import Dataset, Evaluation, Run
+from dac.study.plan import StudyPlan
 from dac.system.errors import UserError
 from dac.system.files import read_json, write_json
 
@@ -151,7 +152,7 @@ def test_an_evaluation_of_no_run(run: Run, project: Project) -> None:
 
 def test_datasets(project: Project) -> None:
     params = project.load()
-    collected = plan.dataset_of(params, "replay")
+    collected = task_data.dataset_of(params, "replay")
     assert store.dataset_problem(collected) == "missing"
     collected.path.mkdir(parents=True)
     (collected.path / "data.bin").write_bytes(b"1234")
@@ -160,7 +161,7 @@ def test_datasets(project: Project) -> None:
     assert store.dataset_problem(collected) is None
     (collected.path / "data.bin").write_bytes(b"123")
     assert store.dataset_problem(collected) == "incomplete: data.bin"
-    own = plan.dataset_of(params, "pendulum")
+    own = task_data.dataset_of(params, "pendulum")
     assert store.dataset_problem(own) is None
     Path("data/pendulum.hdf5").unlink()
     assert store.dataset_problem(own) == "missing"

@@ -7,7 +7,7 @@ import pytest
 from tiny import Project, publish, publish_evaluation, publish_study, write_rows
 
 from dac.study import store, versions, why
-from dac.study.plan import Evaluation, Run
+from dac.study.identity import Evaluation, Run
 from dac.system.hashing import sha256_of
 
 

@@ -9,7 +9,8 @@ from minari import DataCollector
 from tiny import Project
 
 from dac.datasets import load
-from dac.study import plan
+from dac.study import task_data
+from dac.study.identity import Dataset
 
 
 def record(env: Any, dataset_id: str, steps: int = 60, **facts: Any) -> None:
@@ -33,7 +34,7 @@ def task(project: Project, dataset_id: str, **more: Any) -> Project:
     return project.set("tasks.pendulum", settings)
 
 
-def fetched(project: Project) -> plan.Dataset:
-    dataset = plan.dataset_of(project.load(), "pendulum")
+def fetched(project: Project) -> Dataset:
+    dataset = task_data.dataset_of(project.load(), "pendulum")
     load.fetch(dataset, ())
     return dataset

@@ -11,8 +11,9 @@ import numpy as np
 import yaml
 
 from dac.study import params, store
+from dac.study.identity import Evaluation, Group, Run
 from dac.study.params import ComputeSettings, Params
-from dac.study.plan import Evaluation, Group, Run, StudyPlan, study_plan
+from dac.study.plan import StudyPlan, study_plan
 
 COMPUTE = ComputeSettings(device="cpu")
 

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from dac.study import store
-from dac.study.plan import Run
+from dac.study.identity import Run
 from dac.training.policies import policy_name
 
 

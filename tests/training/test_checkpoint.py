@@ -30,7 +30,7 @@ from trained import (
 )
 
 from dac.study import store
-from dac.study.plan import Group, Run
+from dac.study.identity import Group, Run
 from dac.system import files, locks
 from dac.system.errors import UserError
 from dac.training import checkpoint

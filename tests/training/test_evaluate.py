@@ -9,7 +9,7 @@ import pytest
 from tiny import COMPUTE, Project
 
 from dac.study import store
-from dac.study.plan import Evaluation, Group, Run
+from dac.study.identity import Evaluation, Group, Run
 from dac.system import files
 from dac.system.errors import UserError
 from dac.training.evaluate import evaluate

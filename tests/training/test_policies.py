@@ -15,7 +15,8 @@ from tiny import COMPUTE, Project
 import dac
 from dac import envs
 from dac.study import params, store
-from dac.study.plan import Run, study_plan
+from dac.study.identity import Run
+from dac.study.plan import study_plan
 from dac.system.errors import UserError
 from dac.training.policies import TrainedPolicy, load_policies
 from dac.training.trainer import train

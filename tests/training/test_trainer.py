@@ -26,8 +26,9 @@ from dac.agent import Agent, AgentConfig, Batch, Draws, Policy
 from dac.agent.critic import Metrics
 from dac.agent.graph import Record, RecordedUpdate
 from dac.study import store
+from dac.study.identity import Group, Run
 from dac.study.params import AgentSettings, ComputeSettings
-from dac.study.plan import Group, Run, evaluation_steps
+from dac.study.plan import evaluation_steps
 from dac.system import devices, files
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
