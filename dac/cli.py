@@ -11,8 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import get_args
 
-from dac.study import params as parameters
-from dac.study import plan, store, task_data, why
+from dac.study import check, plan, store, task_data, why
 from dac.study.identity import Group
 from dac.study.params import Params, Precision
 from dac.system import files, progress
@@ -137,7 +136,7 @@ def _plan(options: argparse.Namespace) -> None:
     from dac.cost import table
     from dac.study import dual_ascent
 
-    params = parameters.load()
+    params = check.load()
     studies = [options.study] if options.study else list(params.studies)
     for study in studies:
         if options.calibrate:
@@ -150,7 +149,7 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _why(options: argparse.Namespace) -> None:
-    params = parameters.load()
+    params = check.load()
     what = options.what or params.dvc_study
     if what in params.studies:
         from dac.study import unheeded
@@ -168,7 +167,7 @@ def _why(options: argparse.Namespace) -> None:
 
 
 def _runs(options: argparse.Namespace) -> None:
-    rows = why.list_runs(parameters.load(), options.verify)
+    rows = why.list_runs(check.load(), options.verify)
     if not rows:
         print("the store results/runs is empty")
         return
@@ -184,7 +183,7 @@ def _runs(options: argparse.Namespace) -> None:
 def _datasets(options: argparse.Namespace) -> None:
     from dac.datasets import describe
 
-    params = parameters.load()
+    params = check.load()
     if not options.what:
         print(describe.listing(params), end="")
     elif len(options.what) == 2 and options.what[0] == "describe":
@@ -202,7 +201,7 @@ def _fetch(options: argparse.Namespace) -> None:
     from dac.study import datasets_lock
     from dac.study.catalog import d4rl_file, d4rl_ids, suggestions
 
-    params, what = parameters.load(), options.what
+    params, what = check.load(), options.what
     mirrors = params.compute.d4rl_mirrors
     if what in params.tasks:
         name = params.tasks[what].dataset
@@ -229,7 +228,7 @@ def _collect(options: argparse.Namespace) -> None:
     from dac.datasets import load
 
     with progress.announced(f"collect data in {options.env}"):
-        load.collect(parameters.load(), options.env, options.datasets.split("-"))
+        load.collect(check.load(), options.env, options.datasets.split("-"))
 
 
 def _behaviours(options: argparse.Namespace) -> None:
@@ -239,7 +238,7 @@ def _behaviours(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    params = parameters.load()
+    params = check.load()
     group = plan.find_group(params, options.task, options.group)
     with _announced(options, params, group):
         from dac.training import trainer  # torch: only once the plan is known to be right
@@ -248,7 +247,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    params = parameters.load()
+    params = check.load()
     group = plan.find_group(params, options.task, options.group)
     evaluations = plan.find_evaluations(params, group, options.evaluations.split("-"))
     with _announced(options, params, group):
@@ -267,7 +266,7 @@ def _announced(options: argparse.Namespace, params: Params, group: Group) -> Abs
 def _report(options: argparse.Namespace) -> None:
     from dac.report import build
 
-    params = parameters.load()
+    params = check.load()
     study = plan.study_plan(params, options.study)
     if options.plan and options.plan != study.fingerprint:
         raise UserError(
@@ -283,7 +282,7 @@ def _report(options: argparse.Namespace) -> None:
 def _claims(options: argparse.Namespace) -> None:
     from dac.report import verdicts
 
-    params = parameters.load()
+    params = check.load()
     study = plan.study_plan(params, options.study)
     if problem := store.page_problem(study):
         raise UserError(f"the page of {options.study}: {problem}. `snakemake {options.study} --cores all` makes it.")

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dac.study import store
+from dac.study.check import load
 from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train, jobs
-from dac.study.params import Params, load
+from dac.study.params import Params
 from dac.study.plan import study_plan
 from dac.system import locks
 from dac.system.errors import UserError

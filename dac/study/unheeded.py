@@ -13,7 +13,8 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent
 
 from dac.study import plan
-from dac.study.params import PARAMS_FILE, Params, parse, validated
+from dac.study.check import PARAMS_FILE, parse, validated
+from dac.study.params import Params
 from dac.system.errors import UserError
 
 SECTIONS = ("agent", "training", "evaluation", "report", "collect", "presets", "tasks", "experiments", "studies")

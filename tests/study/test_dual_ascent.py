@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tiny import Project, publish
 
-from dac.study import dual_ascent, params
+from dac.study import check, dual_ascent
 from dac.study.identity import Run
 from dac.study.plan import setting_place, study_plan
 
@@ -93,7 +93,7 @@ def test_no_committed_study_is_told_of(folder: str, monkeypatch: pytest.MonkeyPa
     """Also where nothing of it is trained: the paper's settings are long enough, the short studies fix eta."""
     monkeypatch.chdir(ROOT / folder)
     monkeypatch.setattr("dac.study.store.RUNS", tmp_path)
-    committed = params.load()
+    committed = check.load()
     plans = [study_plan(committed, study) for study in committed.studies]
     assert [notice for plan in plans for notice in dual_ascent.notices(plan)] == []
 

@@ -11,7 +11,7 @@ import yaml
 from tiny import Project
 
 from dac.study import unheeded
-from dac.study.params import load
+from dac.study.check import load
 
 Edit = Callable[[Project], Project]
 

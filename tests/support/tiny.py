@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import yaml
 
-from dac.study import params, store
+from dac.study import check, store
 from dac.study.identity import Evaluation, Group, Run
 from dac.study.params import ComputeSettings, Params
 from dac.study.plan import StudyPlan, study_plan
@@ -87,7 +87,7 @@ class Project:
 
     def load(self) -> Params:
         Path("params.yaml").write_text(yaml.safe_dump(self.settings, sort_keys=False))
-        return params.load()
+        return check.load()
 
     def plan(self, study: str = "tiny") -> StudyPlan:
         return study_plan(self.load(), study)

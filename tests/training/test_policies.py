@@ -14,7 +14,7 @@ from tiny import COMPUTE, Project
 
 import dac
 from dac import envs
-from dac.study import params, store
+from dac.study import check, store
 from dac.study.identity import Run
 from dac.study.plan import study_plan
 from dac.system.errors import UserError
@@ -132,7 +132,7 @@ def test_the_readmes_example_runs(
     task, step, score = capsys.readouterr().out.split()
     assert (task, step) == ("pendulum", "40") and float(score) >= 1.0
     monkeypatch.chdir(ROOT)
-    quick = study_plan(params.load(), "quick")
+    quick = study_plan(check.load(), "quick")
     assert path in {str(store.run_directory(run)) for run in quick.runs()}
 
 
