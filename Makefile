@@ -20,6 +20,7 @@ lint: $(READY)
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports --no-logo --no-cache
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 

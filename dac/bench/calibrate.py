@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import select
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 
 from dac import envs
+from dac.agent import AgentConfig
 from dac.bench.clock import mean_seconds, reading
 from dac.bench.workload import Workload
 from dac.cost import speeds
@@ -213,14 +215,10 @@ def keep_busy(threads: int) -> None:
 
 
 def _ended() -> bool:
-    import select
-
     return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
 def _typical() -> Workload:
-    from dac.agent import AgentConfig
-
     config = AgentConfig(hidden_sizes=(64, 64, 64), ensemble_size=3, next_action_samples=2)
     return Workload(config, 2, (17, 6), torch.device("cpu"), batch_size=128)
 
