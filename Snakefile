@@ -4,7 +4,7 @@
 #   snakemake quick --cores all      any study, by its name
 #   snakemake quick -n               what would run
 #
-# While the DAG is built, dac.pending looks at the store and asks for what is missing there, and for nothing else.
+# While the DAG is built, dac.study.pending looks at the store and asks for what is missing there, and for nothing else.
 # Each rule is one `dac` command; its only declared output is an empty marker under work/todo/.
 include: "workflow/rules/common.smk"
 include: "workflow/rules/datasets.smk"

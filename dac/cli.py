@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import get_args
 
-from dac import params as parameters
-from dac import plan, progress, store, why
-from dac.errors import UserError
-from dac.params import Params, Precision, closest
-from dac.plan import Group
-from dac.signals import Interrupted
+from dac.study import check, plan, store, task_data, why
+from dac.study.identity import Group
+from dac.study.params import Params, Precision
+from dac.system import files, progress
+from dac.system.errors import UserError, closest
+from dac.system.signals import Interrupted
 
 PRECISIONS = get_args(Precision)
 
@@ -133,21 +133,26 @@ def _seeds(options: argparse.Namespace) -> list[int]:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from dac import dual_ascent, planning
+    from dac.cost import table
+    from dac.study import dual_ascent
 
-    params = parameters.load()
+    params = check.load()
     studies = [options.study] if options.study else list(params.studies)
     for study in studies:
-        print(planning.describe(params, study, options.calibrate))
+        if options.calibrate:
+            from dac.bench import calibrate  # torch
+
+            calibrate.calibrate(params, plan.study_plan(params, study))
+        print(table.describe(params, study))
         for notice in dual_ascent.notices(plan.study_plan(params, study)):
             print(f"{notice}\n")
 
 
 def _why(options: argparse.Namespace) -> None:
-    params = parameters.load()
+    params = check.load()
     what = options.what or params.dvc_study
     if what in params.studies:
-        from dac import unheeded
+        from dac.study import unheeded
 
         print("\n".join([*why.explain_study(params, what), *unheeded.notices(params, what)]))
         return
@@ -162,7 +167,7 @@ def _why(options: argparse.Namespace) -> None:
 
 
 def _runs(options: argparse.Namespace) -> None:
-    rows = why.list_runs(parameters.load(), options.verify)
+    rows = why.list_runs(check.load(), options.verify)
     if not rows:
         print("the store results/runs is empty")
         return
@@ -176,26 +181,27 @@ def _runs(options: argparse.Namespace) -> None:
 
 
 def _datasets(options: argparse.Namespace) -> None:
-    from dac.datasets import describing
+    from dac.datasets import describe
 
-    params = parameters.load()
+    params = check.load()
     if not options.what:
-        print(describing.listing(params), end="")
+        print(describe.listing(params), end="")
     elif len(options.what) == 2 and options.what[0] == "describe":
         task = options.what[1]
         if task not in params.tasks:
             raise UserError(f"params.yaml: no task {task!r}; {closest(task, list(params.tasks))}")
         figure = options.figure or Path("work/datasets") / f"{task}.png"
-        print(describing.describe(params, task, figure), end="")
+        print(describe.describe(params, task, figure), end="")
     else:
         raise UserError(f"dac datasets: found {' '.join(options.what)!r}; allowed: nothing, or describe TASK.")
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from dac.datasets import loading, lock
-    from dac.datasets.catalog import d4rl_file, d4rl_ids, suggestions
+    from dac.datasets import load
+    from dac.study import datasets_lock
+    from dac.study.catalog import d4rl_file, d4rl_ids, suggestions
 
-    params, what = parameters.load(), options.what
+    params, what = check.load(), options.what
     mirrors = params.compute.d4rl_mirrors
     if what in params.tasks:
         name = params.tasks[what].dataset
@@ -205,62 +211,62 @@ def _fetch(options: argparse.Namespace) -> None:
             known = list(dict.fromkeys([*params.tasks, *d4rl_ids()]))
             raise UserError(f"No task or D4RL dataset {what!r}. {suggestions(what, known)}")
     d4rl_id = name.removeprefix("d4rl:")
-    if name != d4rl_id and d4rl_file(d4rl_id).sha256 is None and not lock.entry(name):
-        loading.fetch_d4rl(d4rl_id, mirrors)  # its identity is what is downloaded
-    dataset = plan.dataset_named(params, name)
+    if name != d4rl_id and d4rl_file(d4rl_id).sha256 is None and not datasets_lock.entry(name):
+        load.fetch_d4rl(d4rl_id, mirrors)  # its identity is what is downloaded
+    dataset = task_data.dataset_named(params, name)
     if options.dataset not in (None, dataset.fingerprint):
         raise UserError(
             f"params.yaml changed since this job was planned: the dataset of {what} is now {dataset.id} "
             f"({dataset.fingerprint}). Nothing was written. Start again: the new plan is used."
         )
     with progress.announced(f"fetch {dataset.id}"):
-        loading.fetch(dataset, mirrors)
+        load.fetch(dataset, mirrors)
     print(f"{dataset.id} is in {dataset.path}")
 
 
 def _collect(options: argparse.Namespace) -> None:
-    from dac.datasets import loading
+    from dac.datasets import load
 
     with progress.announced(f"collect data in {options.env}"):
-        loading.collect(parameters.load(), options.env, options.datasets.split("-"))
+        load.collect(check.load(), options.env, options.datasets.split("-"))
 
 
 def _behaviours(options: argparse.Namespace) -> None:
-    from dac.datasets import behaviour_training
+    from dac.datasets.sac import policies
 
-    behaviour_training.record(options.env, options.steps, options.folder, options.seed, print)
+    policies.record(options.env, options.steps, options.folder, options.seed, print)
 
 
 def _train(options: argparse.Namespace) -> None:
-    params = parameters.load()
+    params = check.load()
     group = plan.find_group(params, options.task, options.group)
     with _announced(options, params, group):
-        from dac import training  # torch: only once the plan is known to be right
+        from dac.training import trainer  # torch: only once the plan is known to be right
 
-        training.train(group, _seeds(options), params.compute, options.threads)
+        trainer.train(group, _seeds(options), params.compute, options.threads)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    params = parameters.load()
+    params = check.load()
     group = plan.find_group(params, options.task, options.group)
     evaluations = plan.find_evaluations(params, group, options.evaluations.split("-"))
     with _announced(options, params, group):
-        from dac import evaluation
+        from dac.training import evaluate
 
-        evaluation.evaluate(group, _seeds(options), evaluations, params.compute, options.threads)
+        evaluate.evaluate(group, _seeds(options), evaluations, params.compute, options.threads)
 
 
 def _announced(options: argparse.Namespace, params: Params, group: Group) -> AbstractContextManager[None]:
     """A pack's job as `dac watch` shows it: without the fingerprint, which few terminals have room for."""
     step = "train" if options.command is _train else "evaluate"
-    reference = plan.references(params.tasks[group.task], group.task)
+    reference = task_data.references(params.tasks[group.task], group.task)
     return progress.announced(f"{step} {group.task} {group.label} {options.seeds}", reference)
 
 
 def _report(options: argparse.Namespace) -> None:
     from dac.report import build
 
-    params = parameters.load()
+    params = check.load()
     study = plan.study_plan(params, options.study)
     if options.plan and options.plan != study.fingerprint:
         raise UserError(
@@ -274,9 +280,9 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _claims(options: argparse.Namespace) -> None:
-    from dac import verdicts
+    from dac.report import verdicts
 
-    params = parameters.load()
+    params = check.load()
     study = plan.study_plan(params, options.study)
     if problem := store.page_problem(study):
         raise UserError(f"the page of {options.study}: {problem}. `snakemake {options.study} --cores all` makes it.")
@@ -290,25 +296,25 @@ def _claims(options: argparse.Namespace) -> None:
 
 
 def _watch(options: argparse.Namespace) -> None:
-    from dac import watch
+    from dac.watch import command
 
-    if status := watch.watch(options.what):
+    if status := command.watch(options.what):
         raise SystemExit(status)
 
 
 def _record(options: argparse.Namespace) -> None:
-    from dac import record
+    from dac.study import dvc
 
-    if stage := record.in_dvc_stage():
-        record.check(stage)
+    if stage := dvc.in_dvc_stage():
+        dvc.check(stage)
     else:
-        print("\n".join(record.record()))
+        print("\n".join(dvc.record()))
 
 
 def _parity(options: argparse.Namespace) -> None:
     import torch
 
-    from dac import parity
+    from dac.bench import parity
 
     failed = []
     for path in options.recordings:
@@ -344,4 +350,4 @@ def _bench(options: argparse.Namespace) -> None:
     text = json.dumps(result, indent=2, sort_keys=True)
     print(text)
     if options.json:
-        store.write_text(options.json, text + "\n")
+        files.write_text(options.json, text + "\n")

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from shared import shared_data
 from tiny import Project, write_rows
+
+from dac.rows.raw import RawDataset
 
 
 @pytest.fixture
@@ -12,3 +16,22 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.chdir(tmp_path)
     write_rows(Path("data/pendulum.hdf5"))
     return Project()
+
+
+@pytest.fixture
+def zoo() -> Path:
+    """The folder of recorded locomotion data that the tests of real files read."""
+    return shared_data("zoo")
+
+
+@pytest.fixture
+def raw() -> RawDataset:
+    """Nine rows: an episode that times out (3), one that terminates (2), one that does both (2), a partial one (2)."""
+    rows = np.arange(9, dtype=np.float32)
+    return RawDataset(
+        observations=np.stack([rows, 10 * rows], axis=1),
+        actions=np.array([[-1.0], [0.5], [1.0], [0.0], [0.0], [0.0], [0.0], [0.0], [0.0]], dtype=np.float32),
+        rewards=np.array([1, 1, 2, 0, 1, -3, 0, 5, 2], dtype=np.float32),
+        terminals=np.isin(rows, [4, 6]),
+        timeouts=np.isin(rows, [2, 6]),
+    )

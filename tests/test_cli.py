@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 from tiny import Project, publish, publish_study
 
-from dac import cli, plan, signals, store, training
-from dac.errors import UserError
-from dac.pending import Pending
-from dac.plan import Run
+from dac import cli
+from dac.study import store, task_data
+from dac.study.identity import Run
+from dac.study.pending import Pending
+from dac.system import files, signals
+from dac.system.errors import UserError
+from dac.training import trainer
 
 ROOT = Path(__file__).parents[1]
 Capture = pytest.CaptureFixture[str]
@@ -97,7 +100,7 @@ def test_the_exit_status_of_an_interrupted_training(
     def train(*_: object) -> None:
         raise signals.Interrupted("stopped by a signal", number)
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     group = project.group().name
     assert dac("train", "pendulum", group, "--seeds", "0", capsys=capsys) == (status, "", "dac: stopped by a signal\n")
 
@@ -114,7 +117,7 @@ def test_fetch_knows_its_datasets(project: Project, capsys: Capture) -> None:
 
 
 def test_fetch_converts_a_file_of_ones_own(project: Project, capsys: Capture) -> None:
-    path = plan.dataset_of(project.load(), "pendulum").path
+    path = task_data.dataset_of(project.load(), "pendulum").path
     status, out, _ = dac("fetch", "pendulum", capsys=capsys)
     assert (status, out.splitlines()[-1]) == (0, f"file:data/pendulum.hdf5 is in {path}")
     assert (path / "dataset.json").is_file()
@@ -216,7 +219,7 @@ def test_the_page_shows_the_scores(project: Project, capsys: Capture) -> None:
         assert dac(*command, capsys=capsys)[0] == 0
     curve = pd.read_csv(store.run_directory(Run(cell.group, 0)) / "curve.csv")
     expected = curve.query("step >= 30")["return"].mean() - 5.0  # reference returns 5 and 105, window 2
-    metrics = store.read_json(Path("results/tiny/metrics.json"))
+    metrics = files.read_json(Path("results/tiny/metrics.json"))
     assert metrics == {"main": {"pendulum": {"soft": pytest.approx(expected, abs=1e-4)}}}
 
 

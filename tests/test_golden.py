@@ -1,4 +1,4 @@
-"""Numbers change with a numerics version only; see tests/golden.py."""
+"""Numbers change with a numerics version only; see tests/support/golden.py."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import golden
 import pytest
 from torch import Tensor
 
-from dac import versions
 from dac.agent import critic
+from dac.study import versions
 
 
 def test_numbers_change_with_a_version_only() -> None:
@@ -31,7 +31,7 @@ def test_a_changed_target_is_seen_and_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_bump_without_new_numbers_asks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "COMMON", versions.COMMON + 1)
     message = golden.check()
-    assert message is not None and "python tests/golden.py" in message
+    assert message is not None and "python tests/support/golden.py" in message
 
 
 def test_the_verdict_names_the_component() -> None:

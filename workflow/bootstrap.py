@@ -34,6 +34,7 @@ COMMANDS: Dict[str, List[str]] = {
         "ruff check .",
         "ruff format --check .",
         "mypy",
+        "lint-imports --no-logo --no-cache",
         "snakefmt --check Snakefile workflow",
         "snakemake --lint",
     ],

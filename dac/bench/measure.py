@@ -1,6 +1,6 @@
 """How fast this machine trains at the paper's sizes: by part, by pack, by diffusion steps, against what it could do.
 
-The result is also behind `dac plan`'s times where nothing nearer is measured (`dac.speeds`).
+The result is also behind `dac plan`'s times where nothing nearer is measured (`dac.cost.speeds`).
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from dac import devices, envs, provenance
+from dac import envs
 from dac.agent import AgentConfig
+from dac.agent.plain import PlainAgent
 from dac.agent.precision import matrix_products
 from dac.agent.streams import BLOCK_STEPS
 from dac.bench.accuracy import target_error
-from dac.bench.plain import PlainAgent
+from dac.bench.clock import median_seconds
 from dac.bench.processes import step_seconds
-from dac.bench.workload import Workload, median_seconds
-from dac.estimate import step_flops
-from dac.params import AgentSettings, TrainingSettings
+from dac.bench.workload import Workload
+from dac.cost.estimate import step_flops
+from dac.study.params import AgentSettings, TrainingSettings
+from dac.system import devices, provenance
 
 ENVIRONMENT = "Hopper-v5"
 SWEEP = (5, 10, 20, 50, 100)
@@ -52,7 +54,7 @@ def measure(
 
     Returns:
         `packs`, `sweep`, `separate` (`processes` and the `step_ms` of each; None where not asked for),
-        `target_error` (`dac.bench.accuracy`), `plain_ms` (a step of one run, `dac.bench.plain`), `matmul_flops` (the
+        `target_error` (`dac.bench.accuracy`), `plain_ms` (a step of one run, `dac.agent.plain`), `matmul_flops` (the
         ceiling: this machine's batched float32 products of the critics' size), `environment_steps` (per second and
         core); `flops` and `step_ms` of the smallest pack; machine, device, threads, versions and date.
     """

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate  # type: ignore[import-untyped]
 
-from dac import store
-from dac.errors import UserError
+from dac.system import files
+from dac.system.errors import UserError
 
 FOLDER = Path("benchmarks")
 PARTS = ("draws", "batch", "target_sampling", "target_q", "critic", "actor", "ema")
@@ -50,7 +50,7 @@ def write(folder: Path = FOLDER) -> Path:
         _environments(records),
     ]
     page = folder / "README.md"
-    store.write_text(page, "\n".join(sections))
+    files.write_text(page, "\n".join(sections))
     return page
 
 
@@ -102,7 +102,7 @@ def _packs(records: list[Record], folder: Path) -> list[str]:
     text = """\
 The ceiling is what the same machine reaches in nothing but the critics' batched matrix products. To act is to choose
 one of ten candidates in ten states of every run, as an evaluation does at every environment step. Plain PyTorch is the
-same step in float32 as one would first write it (`dac/bench/plain.py`), with as many runs one after the other.
+same step in float32 as one would first write it (`dac/agent/plain.py`), with as many runs one after the other.
 """
     return [
         "## Time against the number of runs that train together\n",

@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 
-from dac import devices, processes
 from dac.agent import AgentConfig
-from dac.bench.workload import WARM_UP, Workload, synchronise
+from dac.bench.clock import WARM_UP, synchronise
+from dac.bench.workload import Workload
+from dac.system import devices
+from dac.system.children import Child, end_with_parent, serve
 
 
 def step_seconds(
@@ -34,7 +36,7 @@ def step_seconds(
     with contextlib.ExitStack() as stack:
         children = []
         for index in range(count):
-            child = processes.Child(f"benchmark {index}", _main, *arguments)
+            child = Child(f"benchmark {index}", _main, *arguments)
             stack.callback(child.close)
             children.append(child)
         # An answer each to the first request means that all are warm: only then they start, together.
@@ -46,7 +48,7 @@ def step_seconds(
 
 
 def _main(connection: Connection, sizes: tuple[int, int], device: str, threads: int, precision: str) -> None:
-    processes.end_with_parent()
+    end_with_parent()
     torch.set_num_threads(threads)
     with devices.claimed(device) as chosen:
         work = Workload(AgentConfig(precision=precision), 1, sizes, chosen)
@@ -62,4 +64,4 @@ def _main(connection: Connection, sizes: tuple[int, int], device: str, threads: 
                 steps += 1
             return (time.perf_counter() - started) / steps
 
-        processes.serve(connection, train)
+        serve(connection, train)

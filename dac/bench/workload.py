@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
@@ -15,10 +13,9 @@ from dac.agent.graph import updater
 from dac.agent.networks import noise_predictor, q_values
 from dac.agent.policy import sample_actions
 from dac.agent.precision import without_gradient
-from dac.params import TrainingSettings
+from dac.study.params import TrainingSettings
 
 TRANSITIONS = 100_000
-WARM_UP = 5  # calls before the clock; a graph is recorded in the fourth
 
 
 class Workload:
@@ -121,24 +118,3 @@ class Workload:
         self._acted += 1
         states = self.data.observations[: self.episodes].expand(len(self.agent.eta), -1, -1)
         self.agent.act(states, self.action_samples, draws.prior, draws.z, gumbel=draws.gumbel).cpu()
-
-
-def median_seconds(call: Callable[[], object], seconds: float, device: torch.device) -> float:
-    """Median seconds of a call, over as many as fit the time, at least three."""
-    for _ in range(WARM_UP):
-        call()
-    synchronise(device)
-    times: list[float] = []
-    started = time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - started < seconds:
-        before = time.perf_counter()
-        call()
-        synchronise(device)
-        times.append(time.perf_counter() - before)
-    return statistics.median(times)
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

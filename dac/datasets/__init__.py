@@ -1,4 +1,1 @@
-"""Offline datasets: where they come from, how they are read, and the transitions that the agent trains on.
-
-Importing this package imports neither torch nor gymnasium: the planner needs `dac.datasets.catalog` alone.
-"""
+"""From the sources of data to the transitions that the agent trains on: fetched, collected, converted, loaded."""

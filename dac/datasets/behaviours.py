@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from dac import store
-from dac.errors import UserError
+from dac.system import files
+from dac.system.errors import UserError
 
 UNIT = 1024  # numbers are whole multiples of 1 / UNIT
 _LIMIT = 1024 * UNIT  # of observations and activations: with it, and weights of 16 bits, no sum leaves 64 bits
@@ -126,7 +126,7 @@ def save(path: Path, layers: Sequence[tuple[ArrayLike, ArrayLike]], env: str, ma
                 )
             tensors[f"{number}.{kind}"] = np.ascontiguousarray(scaled.astype(np.int16))
     try:
-        with store.atomic_path(path) as temporary:
+        with files.atomic_path(path) as temporary:
             # One entry: safetensors writes several in an order of its own at each call.
             save_file(tensors, temporary, {"policy": json.dumps({"env": env, "made": made})})
     except OSError as error:

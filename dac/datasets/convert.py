@@ -13,12 +13,14 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
 from dac import envs
-from dac.datasets import checks, d4rl, folder, lock, minari
-from dac.datasets.catalog import d4rl_file, environment_of, known_returns
-from dac.datasets.transitions import FloatArray, RawDataset, episode_slices
-from dac.errors import UserError
-from dac.hashing import sha256_of
-from dac.plan import Dataset
+from dac.datasets import folder, minari
+from dac.rows import checks, layout
+from dac.rows.raw import FloatArray, RawDataset, episode_slices
+from dac.study import datasets_lock
+from dac.study.catalog import d4rl_file, environment_of, known_returns
+from dac.study.identity import Dataset
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
 
 LOG = logging.getLogger(__name__)
 
@@ -34,9 +36,9 @@ def convert(dataset: Dataset, path: Path) -> None:
         UserError: its contents are not usable. That it is the file of the dataset's identity, `check_source` says.
     """
     raw, clipped = checks.read(dataset.source, path)
-    last, recorded = d4rl.last_observations(path, raw)
+    last, recorded = layout.last_observations(path, raw)
     is_d4rl = dataset.source == "d4rl"
-    env_id = environment_of(dataset.name) if is_d4rl else d4rl.env_id(path)
+    env_id = environment_of(dataset.name) if is_d4rl else layout.env_id(path)
     spaces, spec = _environment(dataset, raw, env_id)
     reference = known_returns(dataset.name if is_d4rl else env_id)
     url = d4rl_file(dataset.name).url if is_d4rl else None
@@ -78,7 +80,7 @@ def check_source(dataset: Dataset, path: Path) -> None:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file. Get it with `dac fetch`, or correct the path in params.yaml.")
-    lock.compare(dataset.id, path, sha256_of(path), dataset.file_sha256)
+    datasets_lock.compare(dataset.id, path, sha256_of(path), dataset.file_sha256)
 
 
 def source_changed(dataset: Dataset, path: Path) -> bool:

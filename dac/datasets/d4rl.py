@@ -1,109 +1,16 @@
-"""Files in D4RL's HDF5 layout: reading and downloading."""
+"""D4RL's files, from the addresses that have them."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
-import numpy as np
-from numpy.typing import NDArray
-
-from dac.datasets import hdf5
-from dac.datasets.catalog import D4RLFile
 from dac.datasets.download import download
-from dac.datasets.transitions import FloatArray, RawDataset, check_finite, episode_slices
-from dac.errors import UserError
-
-KEYS = ("observations", "actions", "rewards", "terminals", "timeouts")
-
-
-def read(path: Path) -> RawDataset:
-    """Read an HDF5 file in D4RL's layout.
-
-    The file has the datasets `observations` (n, O), `actions` (n, A), `rewards` (n,), `terminals` (n,) and
-    `timeouts` (n,); whatever else it holds is ignored.
-
-    Raises:
-        UserError: no such file, not HDF5 (`hdf5.opened` has the causes), a missing key, contents in other files,
-            disagreeing shapes, or numbers that are not finite.
-    """
-    with hdf5.opened(path) as file:
-        arrays = {key: _array(path, file, key) for key in KEYS}
-    _check_shapes(path, arrays)
-    raw = RawDataset(
-        observations=arrays["observations"].astype(np.float32, copy=False),
-        actions=arrays["actions"].astype(np.float32, copy=False),
-        rewards=arrays["rewards"].astype(np.float32, copy=False),
-        terminals=arrays["terminals"].astype(np.bool_, copy=False),
-        timeouts=arrays["timeouts"].astype(np.bool_, copy=False),
-    )
-    check_finite(path, raw)
-    return raw
-
-
-def _array(path: Path, file: h5py.File, key: str) -> NDArray[np.generic]:
-    dataset = hdf5.find(file, key)
-    if not isinstance(dataset, h5py.Dataset):
-        raise UserError(
-            f"{path}: the key {key!r} is missing; found {', '.join(sorted(file)) or 'no keys'}. "
-            f"D4RL's layout needs {', '.join(KEYS)}: without them the ends of episodes are unknown."
-        )
-    array = hdf5.numbers(dataset)
-    # Some of D4RL's files hold rewards and flags as a column.
-    is_column = array.ndim == 2 and array.shape[1] == 1
-    return array[:, 0] if is_column and key in KEYS[2:] else array
-
-
-def _check_shapes(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    for key, array in arrays.items():
-        expected = 2 if key in ("observations", "actions") else 1
-        if array.ndim != expected:
-            raise UserError(f"{path}: {key} has shape {array.shape}; {expected} axes are expected.")
-    lengths = {key: len(array) for key, array in arrays.items()}
-    if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{key} {length}" for key, length in lengths.items())
-        raise UserError(f"{path}: the numbers of rows disagree: {found}. All must be equal; repair the file.")
-
-
-def next_observations(path: Path) -> FloatArray | None:
-    """The array `next_observations` of a file, (n, O) in a file that is right; None where it has none.
-
-    Raises:
-        UserError: as `read`.
-    """
-    with hdf5.opened(path) as file:
-        found = hdf5.find(file, "next_observations")
-        if not isinstance(found, h5py.Dataset):
-            return None
-        return hdf5.numbers(found).astype(np.float32, copy=False)
-
-
-def last_observations(path: Path, raw: RawDataset) -> tuple[FloatArray, bool]:
-    """The observation after the last step of every episode, (episodes, O), and whether the file has them.
-
-    They are rows of `next_observations`, which only some of D4RL's files have; else the last observation before.
-    """
-    ends = np.array([rows.stop - 1 for rows in episode_slices(raw)])
-    recorded = next_observations(path)
-    if recorded is not None and recorded.shape == raw.observations.shape:
-        last = recorded[ends]
-        if np.isfinite(last).all():
-            return last, True
-    return raw.observations[ends], False
-
-
-def env_id(path: Path) -> str | None:
-    """The text `metadata/env_id` of a file; None where it has no such entry.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    with hdf5.opened(path) as file:
-        found = hdf5.find(file, "metadata/env_id")
-        return hdf5.text(found) if isinstance(found, h5py.Dataset) else None
+from dac.rows import layout
+from dac.study.catalog import D4RLFile
+from dac.system.errors import UserError
 
 
 def fetch(file: D4RLFile, destination: Path, mirrors: Sequence[str] = ()) -> str:
@@ -133,7 +40,7 @@ def fetch(file: D4RLFile, destination: Path, mirrors: Sequence[str] = ()) -> str
 def _problem(path: Path) -> str | None:
     """Why a file is no data in D4RL's layout, None if it is."""
     try:
-        read(path)
+        layout.read(path)
     except UserError as error:
         return str(error).removeprefix(f"{path}: ").rstrip(".")
     return None

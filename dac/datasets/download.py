@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dac import locking
-from dac.datasets import hdf5
-from dac.errors import UserError
-from dac.hashing import sha256_of
-from dac.progress import Bar
+from dac.rows import hdf5
+from dac.system import locks
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
+from dac.system.progress import Bar
 
 LOG = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def download(
     """
     wanted = _Wanted(size, sha256, check)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with locking.lock(Path("work/locks") / f"download-{destination.name}", LOG.info):
+    with locks.lock(Path("work/locks") / f"download-{destination.name}", LOG.info):
         if destination.is_file():
             try:
                 digest, problem = _check(destination, wanted)

@@ -15,9 +15,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from dac.datasets.transitions import FloatArray, RawDataset
 from dac.envs import flatten
-from dac.errors import UserError
+from dac.rows.raw import FloatArray, RawDataset
+from dac.system.errors import UserError
 
 STEPS = ("actions", "rewards", "terminations", "truncations")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from dac.datasets import minari
-from dac.datasets.transitions import RawDataset, content_hash, episode_returns, statistics
-from dac.errors import UserError
-from dac.store import file_entry
+from dac.rows.raw import RawDataset, content_hash, episode_returns, statistics
+from dac.system.errors import UserError
+from dac.system.files import file_entry
 
 DESCRIPTION_FILE = "dataset.json"
 _EPISODE_BYTES = 16_000  # what an episode of Minari's takes on the disk besides its arrays, measured on recordings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,21 +18,13 @@ from minari.dataset._storages import get_minari_storage
 from minari.dataset.minari_storage import MinariStorage
 from minari.serialization import deserialize_space
 
-from dac.datasets import hdf5
 from dac.datasets.episodes import STEPS, Layout, to_raw
-from dac.datasets.transitions import RawDataset, check_finite
 from dac.envs import vector_keys
-from dac.errors import UserError
-from dac.locking import lock
-
-# Minari keeps the data of dataset <id> in <root>/<id>/data.
-_DATA_FOLDER = "data"
-
-# A user's own recording may be the only copy: nothing here advises to delete it.
-_AGAIN = (
-    "Restore it from a copy, or record it again; one that was downloaded or made here can be had again with its folder "
-    "moved away (`dac fetch <task>`, or snakemake)."
-)
+from dac.envs.minari_spec import AGAIN, DATA_FOLDER, metadata
+from dac.rows import hdf5
+from dac.rows.raw import RawDataset, check_finite
+from dac.system.errors import UserError
+from dac.system.locks import lock
 
 
 def read(directory: Path) -> RawDataset:
@@ -46,12 +37,12 @@ def read(directory: Path) -> RawDataset:
         UserError: no Minari dataset there, one that cannot be read, no episodes, observations or actions that are not
             vectors or not finite, or arrays of an episode that do not belong together.
     """
-    data = directory.resolve() / _DATA_FOLDER  # Minari joins relative paths wrongly
+    data = directory.resolve() / DATA_FOLDER  # Minari joins relative paths wrongly
     facts = metadata(data)
     layout = _layout(directory, facts)
     count = facts.get("total_episodes")
     if not isinstance(count, int):
-        raise UserError(f"{data}/metadata.json: total_episodes is {count!r}, no number. {_AGAIN}")
+        raise UserError(f"{data}/metadata.json: total_episodes is {count!r}, no number. {AGAIN}")
     recorded = (
         _hdf5_episodes(data, count) if facts.get("data_format", "hdf5") == "hdf5" else _other(data, facts, layout)
     )
@@ -77,7 +68,7 @@ def _layout(directory: Path, facts: Mapping[str, Any]) -> Layout:
     except Exception as error:  # whatever a text that is no space raises
         raise UserError(
             f"{directory}: metadata.json has no readable observation_space and action_space ({type(error).__name__}: "
-            f"{error}). {_AGAIN}"
+            f"{error}). {AGAIN}"
         ) from error
     keys = vector_keys(observation)
     if keys is None:
@@ -94,13 +85,13 @@ def _hdf5_episodes(data: Path, count: int) -> Iterator[tuple[int, dict[str, Any]
     """Numbers and arrays of all episodes; an array is read when it is asked for."""
     path = data / "main_data.hdf5"
     if not path.exists():
-        raise UserError(f"{path}: no such file; metadata.json is all that is there. {_AGAIN}")
+        raise UserError(f"{path}: no such file; metadata.json is all that is there. {AGAIN}")
     with hdf5.opened(path) as file:
         there = sum(name.startswith("episode_") for name in file)
         if there != count:
             raise UserError(
                 f"{path}: it has {there} episodes, metadata.json says {count}. If a program still records into it, let "
-                f"that end and run it again. {_AGAIN}"
+                f"that end and run it again. {AGAIN}"
             )
         for number in range(count):
             yield number, _arrays(path, file, f"episode_{number}")
@@ -112,7 +103,7 @@ def _arrays(path: Path, file: h5py.File, name: str) -> dict[str, Any]:
     observed = dict(_leaves("observations", episode)) if found else {}
     lacking = [key for key in STEPS if not isinstance(found.get(key), h5py.Dataset)]
     if lacking or not observed:
-        raise UserError(f"{path}: {name} has no array {(lacking or ['observations'])[0]}. {_AGAIN}")
+        raise UserError(f"{path}: {name} has no array {(lacking or ['observations'])[0]}. {AGAIN}")
     return {**observed, **found}
 
 
@@ -142,7 +133,7 @@ def _other(data: Path, facts: Mapping[str, Any], layout: Layout) -> Iterator[tup
                 )
             yield int(episode["id"]), arrays
     except (OSError, KeyError, ValueError, TypeError, AssertionError, ImportError) as error:
-        raise UserError(f"{data.parent}: not a readable Minari dataset ({error}). {_AGAIN}") from error
+        raise UserError(f"{data.parent}: not a readable Minari dataset ({error}). {AGAIN}") from error
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:
@@ -167,7 +158,7 @@ def write(
         metadata: further entries of Minari's metadata, among them `algorithm_name` and `description`.
         env: what it was recorded in, or is evaluated in.
     """
-    data = directory.resolve() / _DATA_FOLDER  # Minari joins relative paths wrongly
+    data = directory.resolve() / DATA_FOLDER  # Minari joins relative paths wrongly
     data.mkdir(parents=True)
     storage = MinariStorage.new(data, *spaces, env)
     storage.update_metadata({"dataset_id": dataset_id, "minari_version": minari.__version__, **metadata})
@@ -201,7 +192,7 @@ def fetch(dataset_id: str, log: Callable[[str], None]) -> Path:
             f"minari:{dataset_id}: {root()} cannot be used ({error}). Correct the permissions, or name another folder "
             "in MINARI_DATASETS_PATH."
         ) from error
-    return place / _DATA_FOLDER
+    return place / DATA_FOLDER
 
 
 def _download(dataset_id: str, target: Path) -> None:
@@ -230,33 +221,10 @@ def _download(dataset_id: str, target: Path) -> None:
 
 def _move(arriving: Path, target: Path) -> None:
     """Move datasets (folders with `data`) and the descriptions of their groups to where there are none yet."""
-    found = [path.parent for path in arriving.rglob(_DATA_FOLDER) if (path / "metadata.json").is_file()]
+    found = [path.parent for path in arriving.rglob(DATA_FOLDER) if (path / "metadata.json").is_file()]
     found += arriving.rglob("namespace_metadata.json")
     for path in found:
         place = target / path.relative_to(arriving)
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             path.rename(place)
-
-
-def metadata(data: Path) -> dict[str, Any]:
-    """The metadata of the Minari dataset whose `data` folder is given.
-
-    Raises:
-        UserError: they are missing or not readable.
-    """
-    path = data / "metadata.json"
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(
-            f"{data.parent}: no Minari dataset here (it would have {_DATA_FOLDER}/metadata.json). If a program still "
-            f"records into it, let that end: the dataset is whole after its create_dataset. {_AGAIN}"
-        ) from None
-    except PermissionError as error:
-        raise UserError(f"{path}: it may not be read ({error}). Correct the permissions and run it again.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable ({error}). {_AGAIN}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: not a JSON object. {_AGAIN}")
-    return content

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from dac import envs
 from dac.datasets import folder
 from dac.datasets.behaviours import UNIT, RecordedPolicy
-from dac.datasets.recording import Recorder
-from dac.datasets.transitions import FloatArray
-from dac.errors import UserError
-from dac.progress import Bar
-from dac.signals import Interrupted, stop_request
+from dac.datasets.sac.recorder import Recorder
+from dac.rows.raw import FloatArray
+from dac.system.errors import UserError
+from dac.system.progress import Bar
+from dac.system.signals import Interrupted, stop_request
 
 Log = Callable[[str], None]
 Actions = NDArray[np.float64]  # (A,)

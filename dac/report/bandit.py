@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dac.bandit import BEST_ACTION, Behaviour, behaviour, expected_reward, quality
+from dac.envs.bandit import BEST_ACTION, Behaviour, behaviour, expected_reward, quality
 from dac.report.data import BanditTask, Experiment, ReportData, select
 
 MEASURES = ("reward", "inside", "modes")

@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dac import store
-from dac.bandit import behaviour
 from dac.envs import normalised_score
-from dac.errors import UserError
-from dac.plan import Cell, Evaluation, Run, StudyPlan, evaluation_steps, kept_steps, references
-from dac.provenance import device_seconds
-from dac.report import render
+from dac.envs.bandit import behaviour
 from dac.report.bandit import level_grid
 from dac.report.comparable import differences
 from dac.report.data import COLUMNS, BanditTask, Experiment, ReportData, ReportSettings
+from dac.report.render import render
+from dac.study import store
+from dac.study.identity import Evaluation, Run
+from dac.study.plan import Cell, StudyPlan, evaluation_steps, kept_steps
+from dac.study.task_data import references
+from dac.system import files
+from dac.system.errors import UserError
+from dac.system.provenance import device_seconds
 
 SIMULATORS = ("gymnasium", "gymnasium-robotics", "mujoco")
 
@@ -154,7 +157,7 @@ def _bandit(cell: Cell, seed: int) -> BanditTask:
     import torch
 
     from dac.agent.networks import q_values
-    from dac.policies import load_policies
+    from dac.training.policies import load_policies
 
     grid = level_grid()
     second, first = np.meshgrid(grid, grid, indexing="ij")
@@ -166,7 +169,7 @@ def _bandit(cell: Cell, seed: int) -> BanditTask:
 
 
 def _run(cell: Cell, run: Run, content: dict[str, Any]) -> dict[str, Any]:
-    made = store.read_json(store.run_directory(run) / "provenance.json") or {}
+    made = files.read_json(store.run_directory(run) / "provenance.json") or {}
     return {
         "experiment": cell.experiment,
         "task": cell.task,

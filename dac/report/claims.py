@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from dac.params import Claim, ClaimSide
 from dac.report import bandit, tables
 from dac.report.data import ReportData, select
 from dac.report.statistics import Summary, action_sample_scores
-from dac.report.tables import Table, Text
+from dac.report.table import NONE, Table, Text
+from dac.study.params import Claim, ClaimSide
 
 Array = npt.NDArray[np.float64]
 
@@ -158,7 +158,7 @@ def _side(side: ClaimSide | str) -> str:
 
 def _mean(values: Array, measure: str) -> str:
     digits = _DIGITS[measure]
-    mean = f"{values.mean():.{digits}f}" if np.isfinite(values).all() else tables.NONE
+    mean = f"{values.mean():.{digits}f}" if np.isfinite(values).all() else NONE
     spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 and np.isfinite(values).all() else ""
     return f"{mean}{spread}{' %' if measure == 'inside' else ''}"
 
@@ -166,7 +166,7 @@ def _mean(values: Array, measure: str) -> str:
 def _difference(item: Finding) -> str:
     digits = _DIGITS[item.claim.measure]
     if not math.isfinite(item.difference):
-        return tables.NONE
+        return NONE
     if math.isnan(item.low):
         return f"{item.difference:+.{digits}f}"
     return f"{item.difference:+.{digits}f} [{item.low:.{digits}f}, {item.high:.{digits}f}]"

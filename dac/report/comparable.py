@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dac.datasets.catalog import environment_of
-from dac.plan import StudyPlan, environment
+from dac.study.catalog import environment_of
+from dac.study.plan import StudyPlan
+from dac.study.task_data import environment
 
 # The paper's scale and evaluation protocol (arXiv 2405.20555, section 5 and appendix): every run's.
 PAPER_SETTINGS: dict[str, Any] = {

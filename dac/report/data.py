@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from dac.bandit import Behaviour
-from dac.errors import UserError
-from dac.params import Claim
+from dac.envs.bandit import Behaviour
+from dac.study.params import Claim
+from dac.system.errors import UserError
 
 SHOW = ("scores", "curves", "comparison", "sweep", "action_samples", "bandit")
 

@@ -1,65 +1,44 @@
-"""Figures of a report: one panel per task, in colours that colour-blind readers can tell apart."""
+"""Which figures a report has, and what each draws."""
 
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from dac.report import bandit, published
 from dac.report.data import Experiment, ReportData
+from dac.report.panels import (
+    DATA_GREY,
+    Look,
+    band_line,
+    dot,
+    fix_ticks,
+    grid_of,
+    handle,
+    label_of,
+    legend,
+    looks,
+    style,
+    words,
+)
 from dac.report.statistics import Summary
-from dac.report.tables import slug
+from dac.report.table import slug
 
-PAGE_WIDTH = 10.0
-DATA_GREY = "0.45"
 SCORE = "Normalised score"
-_STYLE = {
-    "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 9, "xtick.labelsize": 8,
-    "ytick.labelsize": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-    "grid.color": "0.9", "grid.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.4,
-    "legend.frameon": False,
-    "pdf.fonttype": 42, "svg.hashsalt": "dac", "path.simplify": True,
-}  # fmt: skip
 _METADATA: Mapping[str, Mapping[str, str | None]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
     "svg": {"Date": None, "Creator": None},
 }
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "*")
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)))
-# The eighth colour of the palette is the grey that stands for the data; yellow is last, being faint on white.
-_COLOUR_ORDER = (0, 1, 2, 3, 4, 9, 5, 6, 8)
-
-
-@dataclass(frozen=True)
-class Look:
-    """How one variant is drawn, in every figure of the study."""
-
-    colour: tuple[float, float, float]
-    marker: str
-    dashes: Any
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A figure with one axis per task."""
-
-    figure: Figure
-    axes: Mapping[str, Axes]
 
 
 def figure_kinds(experiment: Experiment) -> list[str]:
@@ -70,30 +49,6 @@ def figure_kinds(experiment: Experiment) -> list[str]:
 def figure_name(experiment: Experiment, kind: str) -> str:
     """File name without suffix."""
     return f"{slug(experiment.name)}-{kind.replace('_', '-')}"
-
-
-def looks(experiments: Sequence[Experiment]) -> dict[tuple[str, str], Look]:
-    """(experiment, variant) → look. A variant's name has one look in the whole study.
-
-    The values of a swept setting are ordered, so they take the steps of a sequential map instead.
-    """
-    palette = seaborn.color_palette("colorblind")
-    names = dict.fromkeys(v for e in experiments if e.varied is None for v in e.variants)
-    free = {
-        name: Look(
-            palette[_COLOUR_ORDER[i % len(_COLOUR_ORDER)]],
-            _MARKERS[i % len(_MARKERS)],
-            _DASHES[(i // len(_COLOUR_ORDER)) % len(_DASHES)],
-        )
-        for i, name in enumerate(names)
-    }
-    result = {}
-    for experiment in experiments:
-        steps = seaborn.color_palette("viridis_r", n_colors=len(experiment.variants) + 1)[1:]
-        for i, variant in enumerate(experiment.variants):
-            swept = Look(steps[i], _MARKERS[i % len(_MARKERS)], "-")
-            result[experiment.name, variant] = free[variant] if experiment.varied is None else swept
-    return result
 
 
 def write_figures(data: ReportData, summary: Summary, directory: Path) -> list[Path]:
@@ -114,31 +69,22 @@ def draw(kind: str, data: ReportData, summary: Summary) -> Figure:
     return _DRAW[kind](data, summary)
 
 
-@contextmanager
-def style() -> Iterator[None]:
-    """Matplotlib's defaults and this report's style, whatever the user's own configuration says."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)  # type: ignore[arg-type]
-        yield
-
-
 def curves_figure(data: ReportData, summary: Summary) -> Figure:
     """Score against gradient steps: mean over seeds with its band; the data's mean and best episode."""
     experiment, points = summary.experiment, summary.curves
     look = looks(data.experiments)
     unit, unit_name = _step_unit(float(points["step"].max()))
-    grid = _grid(experiment.tasks, f"Gradient steps{unit_name}", SCORE)
+    grid = grid_of(experiment.tasks, f"Gradient steps{unit_name}", SCORE)
     for task, axis in grid.axes.items():
         for variant in experiment.variants:
             line = points[(points["task"] == task) & (points["variant"] == variant)].sort_values("step")
-            _band_line(axis, line["step"] / unit, line, look[experiment.name, variant], marker=None)
+            band_line(axis, line["step"] / unit, line, look[experiment.name, variant], marker=None)
         _published_curve(data, axis, summary.experiment.name, task, float(points["step"].max()), unit)
         _data_mean(data, axis, task)
         levels = [data.task_number(task, "data_score_mean"), _best_episode(data, axis, task)]
         _fit_to_late_steps(axis, points[points["task"] == task], levels)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
-    _legend(grid, [_handle(look[experiment.name, v], _name(experiment, v), None) for v in experiment.variants])
+    legend(grid, [handle(look[experiment.name, v], label_of(experiment, v), None) for v in experiment.variants])
     return grid.figure
 
 
@@ -146,7 +92,7 @@ def comparison_figure(data: ReportData, summary: Summary) -> Figure:
     """Variants side by side: mean ± sample standard deviation, one dot per seed, the data's mean dashed."""
     experiment, scores = summary.experiment, summary.run_scores
     look = looks(data.experiments)
-    grid = _grid(experiment.tasks, "", SCORE, compact=True)
+    grid = grid_of(experiment.tasks, "", SCORE, compact=True)
     for task, axis in grid.axes.items():
         for place, variant in enumerate(experiment.variants):
             cell = summary.cells[task, variant]
@@ -160,7 +106,7 @@ def comparison_figure(data: ReportData, summary: Summary) -> Figure:
         _data_mean(data, axis, task)
         axis.set_xlim(-0.6, len(experiment.variants) - 0.4)
         axis.xaxis.set_major_locator(NullLocator())
-    _legend(
+    legend(
         grid,
         [
             Line2D(
@@ -170,7 +116,7 @@ def comparison_figure(data: ReportData, summary: Summary) -> Figure:
                 marker=d.marker,
                 linestyle="none",
                 markersize=7,
-                label=_name(experiment, v),
+                label=label_of(experiment, v),
             )
             for v in experiment.variants
             for d in (look[experiment.name, v],)
@@ -184,17 +130,17 @@ def sweep_figure(data: ReportData, summary: Summary) -> Figure:
     experiment, scores = summary.experiment, summary.run_scores
     places, scale = _sweep_axis(experiment.variants)
     drawn = Look(seaborn.color_palette("colorblind")[0], "o", "-")
-    grid = _grid(experiment.tasks, _words(experiment.varied or "variant"), SCORE)
+    grid = grid_of(experiment.tasks, words(experiment.varied or "variant"), SCORE)
     for task, axis in grid.axes.items():
         line = _sweep_line(data, summary, task)
-        _band_line(axis, pd.Series(places), line, drawn, marker="o")
+        band_line(axis, pd.Series(places), line, drawn, marker="o")
         for place, variant in zip(places, experiment.variants, strict=True):
             values = scores.loc[(scores["task"] == task) & (scores["variant"] == variant), "score"]
             axis.scatter([place] * len(values), values, s=9, color=drawn.colour, alpha=0.45, linewidths=0)
         _data_mean(data, axis, task)
         axis.set_xscale(scale)
-        _fix_ticks(axis, places, experiment.variants)
-    _legend(grid, [_handle(drawn, "mean over seeds", "o"), _dot(drawn, "one seed")])
+        fix_ticks(axis, places, experiment.variants)
+    legend(grid, [handle(drawn, "mean over seeds", "o"), dot(drawn, "one seed")])
     return grid.figure
 
 
@@ -203,17 +149,17 @@ def action_samples_figure(data: ReportData, summary: Summary) -> Figure:
     experiment, points = summary.experiment, summary.action_samples
     look = looks(data.experiments)
     counts = sorted(points["action_samples"].unique())
-    grid = _grid(experiment.tasks, "Action samples $N_a$", SCORE)
+    grid = grid_of(experiment.tasks, "Action samples $N_a$", SCORE)
     for task, axis in grid.axes.items():
         for variant in experiment.variants:
             line = points[(points["task"] == task) & (points["variant"] == variant)].sort_values("action_samples")
             drawn = look[experiment.name, variant]
-            _band_line(axis, line["action_samples"], line, drawn, marker=drawn.marker)
+            band_line(axis, line["action_samples"], line, drawn, marker=drawn.marker)
         _data_mean(data, axis, task)
         axis.set_xscale("log", base=2)
-        _fix_ticks(axis, counts, [f"{count:g}" for count in counts])
-    drawn_variants = [(look[experiment.name, v], _name(experiment, v)) for v in experiment.variants]
-    _legend(grid, [_handle(drawn, name, drawn.marker) for drawn, name in drawn_variants])
+        fix_ticks(axis, counts, [f"{count:g}" for count in counts])
+    drawn_variants = [(look[experiment.name, v], label_of(experiment, v)) for v in experiment.variants]
+    legend(grid, [handle(drawn, name, drawn.marker) for drawn, name in drawn_variants])
     return grid.figure
 
 
@@ -232,45 +178,6 @@ _DRAW: Mapping[str, Callable[[ReportData, Summary], Figure]] = {
     "curves": curves_figure,
     "bandit": bandit_figure,
 }
-
-
-def _grid(tasks: Sequence[str], xlabel: str, ylabel: str, compact: bool = False) -> Grid:
-    count = len(tasks)
-    columns = _columns(count)
-    rows = math.ceil(count / columns)
-    width = min(PAGE_WIDTH / columns, 4.5) if count > 1 else 5.5
-    height = width * (0.62 if count < 3 else 0.68 if compact else 0.72)
-    figure = Figure(figsize=(width * columns, height * rows + 0.6), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    used = dict(zip(tasks, axes.flat, strict=False))
-    for task, axis in used.items():
-        axis.set_title(textwrap.fill(task, int(width * 12)))
-    for place, axis in enumerate(axes.flat):
-        if place >= count:
-            axis.set_visible(False)
-        elif place + columns >= count:
-            axis.set_xlabel(xlabel)
-        if place % columns == 0:
-            axis.set_ylabel(ylabel)
-    return Grid(figure, used)
-
-
-def _columns(count: int) -> int:
-    return count if count <= 3 else 2 if count == 4 else 3 if count <= 9 else 4 if count <= 16 else 5
-
-
-def _band_line(axis: Axes, x: pd.Series, line: pd.DataFrame, drawn: Look, marker: str | None) -> None:
-    axis.plot(
-        x.to_numpy(),
-        line["mean"].to_numpy(),
-        color=drawn.colour,
-        linestyle=drawn.dashes,
-        marker=marker,
-        markersize=5,
-    )
-    if line["low"].notna().any():
-        low, high = line["low"].to_numpy(), line["high"].to_numpy()
-        axis.fill_between(x.to_numpy(), low, high, color=drawn.colour, alpha=0.16, linewidth=0)
 
 
 def _data_mean(data: ReportData, axis: Axes, task: str) -> None:
@@ -320,34 +227,6 @@ def _published_curve(data: ReportData, axis: Axes, experiment: str, task: str, l
         axis.plot(x, y, color="black", linestyle="--", linewidth=0.8, alpha=0.8, label="published", zorder=3)
 
 
-def _legend(grid: Grid, handles: list[Any]) -> None:
-    """One legend below all panels: the variants, then the reference lines that some panel shows."""
-    for axis in grid.axes.values():
-        shown = {handle.get_label() for handle in handles}
-        new, labels = axis.get_legend_handles_labels()
-        handles = handles + [h for h, label in zip(new, labels, strict=True) if label not in shown]
-    widest = max(len(line) for handle in handles for line in str(handle.get_label()).splitlines())
-    columns = max(1, int(grid.figure.get_figwidth() / (0.085 * widest + 0.6)))
-    grid.figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
-
-
-def _handle(drawn: Look, label: str, marker: str | None) -> Line2D:
-    return Line2D([], [], color=drawn.colour, linestyle=drawn.dashes, marker=marker, markersize=5, label=label)
-
-
-def _dot(drawn: Look, label: str) -> Line2D:
-    return Line2D([], [], color=drawn.colour, marker="o", linestyle="none", markersize=3, alpha=0.45, label=label)
-
-
-def _name(experiment: Experiment, variant: str) -> str:
-    name = variant if experiment.varied is None else f"{_words(experiment.varied)} = {variant}"
-    return textwrap.fill(name, 48)
-
-
-def _words(setting: str) -> str:
-    return setting.replace("_", " ")
-
-
 def _beside(place: int, count: int) -> np.ndarray:
     """Where the dots of the seeds go: right of the mean, spread so that equal scores stay apart."""
     return place + 0.14 + (np.linspace(-0.06, 0.14, count) if count > 1 else np.zeros(count))
@@ -388,9 +267,3 @@ def _smallest_gap(values: Sequence[float]) -> float:
     ordered = np.sort(np.asarray(values, dtype=float))
     span = ordered[-1] - ordered[0]
     return float(np.diff(ordered).min() / span) if len(ordered) > 1 and span > 0 else 1.0
-
-
-def _fix_ticks(axis: Axes, places: Sequence[float], labels: Sequence[str]) -> None:
-    axis.xaxis.set_major_locator(FixedLocator(list(places)))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xticks(list(places), labels)

@@ -11,7 +11,7 @@ from dac.report.bandit import SHOWN_ACTIONS
 from dac.report.comparable import PAPER_SEEDS
 from dac.report.data import Experiment, ReportData, select
 from dac.report.statistics import Summary
-from dac.report.tables import Table
+from dac.report.table import NONE, Table, Text, mean_std, number, slug
 
 _IMAGE_FORMATS = ("png", "svg")
 
@@ -99,7 +99,7 @@ def _contents(experiments: Sequence[Experiment]) -> str:
 
 
 def _anchor(experiment: Experiment) -> str:
-    return f"experiment-{tables.slug(experiment.name)}"
+    return f"experiment-{slug(experiment.name)}"
 
 
 def _experiment(data: ReportData, summary: Summary, its_tables: Sequence[Table]) -> str:
@@ -201,7 +201,7 @@ def _data_table(data: ReportData, once: pd.DataFrame) -> str:
         found = [data.published_id(item.name, task) for item in data.experiments if task in item.tasks]
         comparable = "yes" if any(found) else "no"
         counts = [f"{data.task_number(task, column):.0f}" for column in ("episodes", "steps")]
-        spread = f"{tables.mean_std(mean, std)}, {tables.number(top)}"
+        spread = f"{mean_std(mean, std)}, {number(top)}"
         rows.append((task, str(row["dataset"]), str(row["env"]), *counts, spread, ", ".join(hashes), comparable))
     return _plain_table("data", header, rows)
 
@@ -241,11 +241,11 @@ def _run_table(data: ReportData, experiment: Experiment) -> str:
                 seeds = ", ".join(str(seed) for seed in sorted(group["seed"]))
                 steps = ", ".join(str(step) for step in sorted(group["steps"].unique()))
                 diverged = ", ".join(str(seed) for seed in sorted(group.loc[group["status"] == "diverged", "seed"]))
-                rows.append((task, variant, str(name), seeds, steps, diverged or tables.NONE))
+                rows.append((task, variant, str(name), seeds, steps, diverged or NONE))
     header = ("Task", "Variant", "Run", "Seeds", "Steps", "Diverged seeds")
     return f"{experiment.title}\n\n{_plain_table('runs', header, rows)}"
 
 
 def _plain_table(name: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    cells = tuple(tuple(tables.Text(text) for text in row) for row in rows)
+    cells = tuple(tuple(Text(text) for text in row) for row in rows)
     return Table(name, "", header, cells, pd.DataFrame()).markdown().rstrip()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 REFERENCE = Path(__file__).resolve().parent.parent / "reference"
 

@@ -12,7 +12,7 @@ import torch
 
 from dac.agent import AgentConfig
 from dac.bench import accuracy, measure, page, processes, workload
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 SMALL = AgentConfig(hidden_sizes=(16, 16), ensemble_size=2, next_action_samples=2, diffusion_steps=3)
 

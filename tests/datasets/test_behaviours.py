@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from dac.datasets import behaviours
-from dac.datasets.catalog import policy_file, recorded_policies
-from dac.errors import UserError
+from dac.study.catalog import policy_file, recorded_policies
+from dac.system.errors import UserError
 
 UNIT = behaviours.UNIT
 

@@ -12,11 +12,13 @@ import minari
 import numpy as np
 import pytest
 
-from dac.datasets import convert, d4rl, folder
-from dac.datasets.transitions import RawDataset, Transitions, statistics, to_transitions
-from dac.errors import UserError
-from dac.hashing import sha256_of
-from dac.plan import Dataset, canonical
+from dac.datasets import convert, folder
+from dac.datasets.transitions import Transitions, to_transitions
+from dac.rows import layout
+from dac.rows.raw import RawDataset, statistics
+from dac.study.identity import Dataset, canonical
+from dac.system.errors import UserError
+from dac.system.hashing import sha256_of
 
 
 def write(path: Path, raw: RawDataset, env_id: str | None = None, **more: np.ndarray) -> Dataset:
@@ -165,11 +167,13 @@ def test_a_truncated_file_is_named(raw: RawDataset) -> None:
     content = Path("a.hdf5").read_bytes()
     Path("a.hdf5").write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=r"a.hdf5: not readable as HDF5 .*truncated"):
-        d4rl.read(Path("a.hdf5"))
+        layout.read(Path("a.hdf5"))
 
 
 def test_recorded_locomotion_data_are_unchanged(zoo: Path) -> None:
     path = zoo / "walker2d_medium_replay-zoo-v0.hdf5"
     dataset = Dataset("file", str(path), canonical({"sha256": sha256_of(path)}))
     convert.convert(dataset, path)
-    assert_equal(to_transitions(folder.load(dataset.path), "locomotion"), to_transitions(d4rl.read(path), "locomotion"))
+    assert_equal(
+        to_transitions(folder.load(dataset.path), "locomotion"), to_transitions(layout.read(path), "locomotion")
+    )

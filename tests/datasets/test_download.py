@@ -14,7 +14,7 @@ from faulty_server import Server, running
 
 from dac.datasets import download as downloading
 from dac.datasets.download import download
-from dac.errors import UserError
+from dac.system.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(3 << 20)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
-from test_hdf5 import writer
 from tiny import Project
 from unprivileged import somebody_else
+from writing import writer
 
-from dac import plan
-from dac.datasets import folder, loading, minari
-from dac.datasets.transitions import content_hash
-from dac.errors import UserError
+from dac.datasets import folder, load, minari
+from dac.envs import minari_spec
+from dac.rows.raw import content_hash
+from dac.study import identity, task_data
+from dac.system.errors import UserError
 
 STEPS = 40
 ID = "own/six-v0"
@@ -77,11 +78,11 @@ def data(project: Project, root: Path) -> Path:
     return write(root)
 
 
-def fetch() -> plan.Dataset:
+def fetch() -> identity.Dataset:
     project = Project()
     project.set("tasks.pendulum.dataset", f"minari:{ID}")
-    dataset = plan.dataset_named(project.load(), f"minari:{ID}")
-    loading.fetch(dataset, ())
+    dataset = task_data.dataset_named(project.load(), f"minari:{ID}")
+    load.fetch(dataset, ())
     return dataset
 
 
@@ -111,7 +112,7 @@ def nan(values: np.ndarray) -> np.ndarray:
 
 
 def test_what_is_right_is_read(data: Path) -> None:
-    raw, digest = loading.load(fetch())
+    raw, digest = load.load(fetch())
     assert (len(raw), raw.terminals.sum(), raw.timeouts.sum()) == (240, 3, 3)
     assert digest == content_hash(raw)
     with h5py.File(data / "main_data.hdf5") as file:
@@ -175,7 +176,7 @@ def test_the_same_when_it_is_loaded(
 @pytest.mark.parametrize("key", ["observation", "achieved_goal", "desired_goal"])
 def test_every_key_of_a_dictionary_is_compared(project: Project, root: Path, key: str) -> None:
     data = write(root, GOALS)
-    assert loading.load(fetch())[0].observations.shape == (240, 6)
+    assert load.load(fetch())[0].observations.shape == (240, 6)
     change(data, f"episode_5/observations/{key}", shorter)
     with pytest.raises(UserError, match=f"episode 5: observations/{key} has 40 rows; expected are 41"):
         minari.read(data.parent)
@@ -211,7 +212,7 @@ def test_minaris_other_formats(project: Project, root: Path, data_format: str) -
     pytest.importorskip("pyarrow")
     expected = content_hash(minari.read(write(root / "as-hdf5").parent))
     data = write(root, data_format=data_format)
-    assert content_hash(loading.load(fetch())[0]) == expected
+    assert content_hash(load.load(fetch())[0]) == expected
     (path,) = (data / "3").glob("metadata.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "total_steps": 39}))
     with pytest.raises(UserError, match="episode 3 has 40 rows; expected are 39"):
@@ -258,7 +259,7 @@ def test_a_collector_that_has_it_open(data: Path) -> None:
     ):
         fetch()
     assert not Path("datasets.lock").exists()
-    assert len(loading.load(fetch())[0]) == 240
+    assert len(load.load(fetch())[0]) == 240
 
 
 def test_a_recording_that_was_never_ended(data: Path) -> None:
@@ -290,7 +291,7 @@ def test_the_folder_of_a_dataset_that_is_gone(data: Path) -> None:
     dataset = fetch()
     shutil.rmtree(data.parent)
     with pytest.raises(UserError, match="no Minari dataset here"):
-        loading.load(dataset)
+        load.load(dataset)
 
 
 def test_a_copy_without_permission_is_a_sentence(data: Path) -> None:
@@ -300,7 +301,7 @@ def test_a_copy_without_permission_is_a_sentence(data: Path) -> None:
         somebody_else(),
         pytest.raises(UserError, match=r"metadata.json: it may not be read .*Correct the permissions"),
     ):
-        minari.metadata(Path("minari") / ID / "data")
+        minari_spec.metadata(Path("minari") / ID / "data")
     (data / "metadata.json").chmod(0o644)
     Path("minari").chmod(0)
     with (

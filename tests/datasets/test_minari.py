@@ -16,8 +16,9 @@ from minari.dataset.minari_storage import MinariStorage
 from dac import envs
 from dac.datasets import minari
 from dac.datasets.episodes import Episode, to_raw
-from dac.datasets.transitions import content_hash, to_transitions
-from dac.errors import UserError
+from dac.datasets.transitions import to_transitions
+from dac.rows.raw import content_hash
+from dac.system.errors import UserError
 
 
 def write(directory: Path, episodes: Sequence[Episode], env: gym.Env[Any, Any], dataset_id: str) -> None:

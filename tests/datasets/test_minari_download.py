@@ -15,7 +15,7 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 import yaml
-from test_minari_source import record
+from recorded_data import record
 from tiny import Project
 
 DATASET = "D4RL/hopper/tiny-v1"

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +14,24 @@ import h5py
 import minari as library
 import numpy as np
 import pytest
-from minari import DataCollector
+from recorded_data import fetched, record, task
 from tiny import COMPUTE, Project, publish, publish_study
 
-import dac.d4rl_tasks  # noqa: F401 - registers the environments of gymnasium-robotics, too
-from dac import envs, evaluation, plan, store
-from dac.datasets import loading, recorded_env
-from dac.errors import UserError
-from dac.pending import Pending
-from dac.plan import Run
-from dac.training import train
+import dac.envs.d4rl_tasks  # noqa: F401 - registers the environments of gymnasium-robotics, too
+from dac import envs
+from dac.datasets import load
+from dac.envs import minari_spec
+from dac.study import plan, store, task_data
+from dac.study.identity import Run, fingerprint
+from dac.study.pending import Pending
+from dac.system.errors import UserError
+from dac.training import evaluate
+from dac.training.trainer import train
 
 HOPPER = "mujoco/hopper/tiny-v0"
 MAZE = "D4RL/antmaze/tiny-v1"
 KITCHEN = "D4RL/kitchen/tiny-v2"
 MAP = [[1, 1, 1, 1], [1, "r", "g", 1], [1, 1, 1, 1]]
-
-
-def record(env: Any, dataset_id: str, steps: int = 60, **facts: Any) -> None:
-    """Record random actions as a dataset in Minari's root folder."""
-    collector = DataCollector(env)
-    collector.action_space.seed(0)
-    collector.reset(seed=0)
-    for _ in range(steps):
-        _, _, terminated, truncated, _ = collector.step(collector.action_space.sample())
-        if terminated or truncated:
-            collector.reset()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        collector.create_dataset(dataset_id, **facts)
-    collector.close()
 
 
 @pytest.fixture(autouse=True)
@@ -61,25 +48,13 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "download_dataset", refuse)
 
 
-def task(project: Project, dataset_id: str, **more: Any) -> Project:
-    settings = {**project.settings["tasks"]["pendulum"], "dataset": f"minari:{dataset_id}", **more}
-    settings.pop("env") if "env" not in more else None
-    return project.set("tasks.pendulum", settings)
-
-
-def fetched(project: Project) -> plan.Dataset:
-    dataset = plan.dataset_of(project.load(), "pendulum")
-    loading.fetch(dataset, ())
-    return dataset
-
-
 def test_minaris_own_copy_is_used(project: Project, root: Path, offline: None) -> None:
     record(gym.make("Hopper-v5"), HOPPER)
     dataset = fetched(task(project, HOPPER))
     assert (dataset.path / "data").resolve() == root / HOPPER / "data"
-    raw, digest = loading.load(dataset)
+    raw, digest = load.load(dataset)
     assert raw.observations.shape == (60, 11)
-    environment = plan.fingerprint(["Hopper-v5", {}, 1000])
+    environment = fingerprint(["Hopper-v5", {}, 1000])
     assert json.loads(Path("datasets.lock").read_text()) == {
         f"minari:{HOPPER}": {"evaluation_env": environment, "sha256": digest}
     }
@@ -96,18 +71,18 @@ def test_a_copy_that_is_gone_is_missing(project: Project, root: Path) -> None:
 def test_other_contents_than_the_locks_are_refused(project: Project, root: Path) -> None:
     record(gym.make("Hopper-v5"), HOPPER)
     Path("datasets.lock").write_text(json.dumps({f"minari:{HOPPER}": {"sha256": "0" * 64}}))
-    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
+    dataset = task_data.dataset_of(task(project, HOPPER).load(), "pendulum")
     with pytest.raises(UserError, match=r"have the sha256 .*, but datasets.lock says 000000000000…"):
-        loading.fetch(dataset, ())
+        load.fetch(dataset, ())
     assert not dataset.path.exists()
 
 
 def test_without_a_copy_and_a_network(project: Project, offline: None, root: Path) -> None:
-    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
+    dataset = task_data.dataset_of(task(project, HOPPER).load(), "pendulum")
     with pytest.raises(
         UserError, match=rf"minari:{HOPPER}: not downloaded: ConnectionError.*put the dataset into {root} "
     ):
-        loading.fetch(dataset, ())
+        load.fetch(dataset, ())
     assert not dataset.path.exists()
     assert not (root / HOPPER).exists()
 
@@ -128,7 +103,7 @@ def test_a_download_that_breaks_off_does_not_stand_in_the_way(
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(Path("elsewhere").resolve()))
     record(gym.make("Hopper-v5"), HOPPER)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(root))
-    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
+    dataset = task_data.dataset_of(task(project, HOPPER).load(), "pendulum")
 
     def half(dataset_id: str) -> None:
         arrive(dataset_id, whole=False)
@@ -136,22 +111,22 @@ def test_a_download_that_breaks_off_does_not_stand_in_the_way(
 
     monkeypatch.setattr(library, "download_dataset", half)
     with pytest.raises((UserError, KeyboardInterrupt)):
-        loading.fetch(dataset, ())
+        load.fetch(dataset, ())
     assert not (root / HOPPER).exists()
     assert os.environ["MINARI_DATASETS_PATH"] == str(root)
     (root / ".dac/arriving" / HOPPER / "data").mkdir(parents=True)  # as a kill would leave it
     monkeypatch.setattr(library, "download_dataset", lambda dataset_id: arrive(dataset_id, whole=True))
-    loading.fetch(dataset, ())
-    assert len(loading.load(dataset)[0]) == 60
+    load.fetch(dataset, ())
+    assert len(load.load(dataset)[0]) == 60
     assert not (root / ".dac/arriving").exists()
 
 
 def test_a_copy_that_cannot_be_opened_is_named_and_kept(project: Project, root: Path) -> None:
     record(gym.make("Hopper-v5"), HOPPER)
     (root / HOPPER / "data/main_data.hdf5").unlink()
-    dataset = plan.dataset_of(task(project, HOPPER).load(), "pendulum")
+    dataset = task_data.dataset_of(task(project, HOPPER).load(), "pendulum")
     with pytest.raises(UserError, match=rf"{root}/{HOPPER}/data/main_data.hdf5: no such file.*Restore it"):
-        loading.fetch(dataset, ())
+        load.fetch(dataset, ())
     assert (root / HOPPER / "data/metadata.json").is_file()
 
 
@@ -163,7 +138,7 @@ def test_a_specification_that_an_older_gymnasium_wrote(project: Project, root: P
     spec = {**old, "apply_api_compatibility": False, **json.loads(content["env_spec"])}
     path.write_text(json.dumps({**content, "env_spec": json.dumps(spec)}))
     dataset = fetched(task(project, HOPPER))
-    assert recorded_env.recorded_env(dataset.path / "data") == "Hopper-v5"
+    assert minari_spec.recorded_env(dataset.path / "data") == "Hopper-v5"
     assert envs.make(f"minari:{HOPPER}").observation_space.shape == (11,)
 
 
@@ -188,7 +163,7 @@ def test_the_project_keeps_to_the_copy_that_it_fetched(
     record(gym.make("Hopper-v5"), HOPPER)
     dataset = fetched(task(project, HOPPER))
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(root / "other"))
-    assert len(loading.load(dataset)[0]) == 60
+    assert len(load.load(dataset)[0]) == 60
     assert envs.make(f"minari:{HOPPER}").observation_space.shape == (11,)
 
 
@@ -197,12 +172,12 @@ def test_the_lock_is_compared_and_mended_with_the_folder_there(project: Project)
     dataset = fetched(task(project, HOPPER))
     text = Path("datasets.lock").read_text()
     Path("datasets.lock").unlink()
-    loading.fetch(dataset, ())
+    load.fetch(dataset, ())
     assert Path("datasets.lock").read_text() == text
     digest = json.loads(text)[f"minari:{HOPPER}"]["sha256"]
     Path("datasets.lock").write_text(text.replace(digest, "0" * 64))
     with pytest.raises(UserError, match=r"but datasets.lock says 000000000000…"):
-        loading.load(dataset)
+        load.load(dataset)
 
 
 def test_another_environment_in_the_metadata_is_not_evaluated_in(project: Project, root: Path) -> None:
@@ -250,7 +225,7 @@ def test_actions_of_an_unbounded_space_must_be_in_the_unit_box(
         fetched(task(project, HOPPER))
         return
     with pytest.raises(UserError, match=re.escape(said)):
-        loading.fetch(task(project, HOPPER).group().dataset, [])
+        load.fetch(task(project, HOPPER).group().dataset, [])
     assert not Path("datasets.lock").exists()
 
 
@@ -273,7 +248,7 @@ def test_trained_and_evaluated_in_the_recovered_environment(project: Project) ->
     fetched(project)
     train(group, [0], COMPUTE, 1)
     found = plan.study_plan(project.load(), "tiny").evaluations()[group]
-    evaluation.evaluate(group, [0], list(found[:1]), COMPUTE, 1)
+    evaluate.evaluate(group, [0], list(found[:1]), COMPUTE, 1)
     assert store.has_evaluation(Run(group, 0), found[0])
     env = envs.make(group.env)
     assert env.spec is not None
@@ -322,7 +297,7 @@ def test_a_maze_in_its_evaluation_environment(project: Project) -> None:
     other = gym.make("AntMaze_UMaze-v4", max_episode_steps=9, **maze)
     record(gym.make("AntMaze_UMaze-v4", max_episode_steps=30, **maze), MAZE, eval_env=other)
     dataset = fetched(task(project, MAZE))
-    raw, _ = loading.load(dataset)
+    raw, _ = load.load(dataset)
     assert raw.observations.shape == (60, 29)
     recorded = library.load_dataset(MAZE)[0].observations
     assert (raw.observations[:5, :2] == recorded["achieved_goal"][:5].astype(np.float32)).all()
@@ -334,7 +309,9 @@ def test_a_maze_in_its_evaluation_environment(project: Project) -> None:
     inner.goal = inner.ant_env.data.qpos[:2].copy()
     _, reward, terminated, _, _ = env.step(np.zeros(8, np.float32))
     assert (reward, terminated) == (1.0, True)
-    assert plan.references(project.load().tasks["pendulum"].model_copy(update={"reference_returns": None}), "x") == (
+    assert task_data.references(
+        project.load().tasks["pendulum"].model_copy(update={"reference_returns": None}), "x"
+    ) == (
         0,
         1,
     )
@@ -342,14 +319,14 @@ def test_a_maze_in_its_evaluation_environment(project: Project) -> None:
 
 def test_the_kitchens_observation_is_taken_alone(project: Project) -> None:
     record(gym.make("FrankaKitchen-v1", tasks_to_complete=["kettle"], max_episode_steps=20), KITCHEN, steps=20)
-    raw, _ = loading.load(fetched(task(project, KITCHEN)))
+    raw, _ = load.load(fetched(task(project, KITCHEN)))
     assert raw.observations.shape == (20, 59)
     assert envs.make(f"minari:{KITCHEN}").observation_space.shape == (59,)
 
 
 def test_actions_are_brought_to_the_unit_box(project: Project) -> None:
     record(gym.make("InvertedPendulum-v5"), "own/pendulum-v0")
-    raw, _ = loading.load(fetched(task(project, "own/pendulum-v0")))
+    raw, _ = load.load(fetched(task(project, "own/pendulum-v0")))
     recorded = np.concatenate([episode.actions for episode in library.load_dataset("own/pendulum-v0")])
     assert np.abs(recorded).max() > 1.0
     assert raw.actions == pytest.approx(recorded / 3.0, abs=1e-6)

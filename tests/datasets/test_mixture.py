@@ -14,10 +14,10 @@ import pytest
 
 from dac import envs
 from dac.datasets import behaviours, folder, mixture
-from dac.datasets.catalog import policy_file
-from dac.datasets.transitions import content_hash, episode_returns, episode_slices
-from dac.errors import UserError
-from dac.signals import Interrupted
+from dac.rows.raw import content_hash, episode_returns, episode_slices
+from dac.study.catalog import policy_file
+from dac.system.errors import UserError
+from dac.system.signals import Interrupted
 
 NAMES = ["Pendulum-v1-5000"]
 RECIPE: dict[str, Any] = {

@@ -1,3 +1,5 @@
+"""Transitions from rows, and their rewards."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -5,15 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dac.datasets.transitions import (
-    RawDataset,
-    content_hash,
-    episode_returns,
-    episode_slices,
-    statistics,
-    to_transitions,
-)
-from dac.errors import UserError
+from dac.datasets.transitions import to_transitions
+from dac.rows.raw import RawDataset
+from dac.system.errors import UserError
 
 
 def test_pairs_stay_inside_episodes(raw: RawDataset) -> None:
@@ -41,17 +37,6 @@ def test_actions_are_clipped_inside_the_bounds(raw: RawDataset) -> None:
     assert np.unique(to_transitions(border, "none").actions).tolist() == [np.float32(1.0 - 1e-5)]
 
 
-def test_episode_returns_count_the_partial_last_episode(raw: RawDataset) -> None:
-    assert episode_returns(raw).tolist() == [4, 1, -3, 7]
-    assert episode_slices(raw) == [slice(0, 3), slice(3, 5), slice(5, 7), slice(7, 9)]
-
-
-def test_an_end_at_the_last_row_makes_no_empty_episode(raw: RawDataset) -> None:
-    timeouts = raw.timeouts.copy()
-    timeouts[-1] = True
-    assert episode_returns(replace(raw, timeouts=timeouts)).tolist() == [4, 1, -3, 7]
-
-
 def test_locomotion_scaling_divides_by_the_range_of_returns(raw: RawDataset) -> None:
     # Best 7 (the partial episode), worst -3: rewards are multiplied by 1000 / 10.
     assert to_transitions(raw, "locomotion").rewards.tolist() == [100, 100, 0, 100, -300, 0, 500]
@@ -75,33 +60,3 @@ def test_too_few_rows(raw: RawDataset) -> None:
     one = RawDataset(raw.observations[:1], raw.actions[:1], raw.rewards[:1], raw.terminals[:1], raw.timeouts[:1])
     with pytest.raises(UserError, match="has 1 rows"):
         to_transitions(one, "none")
-
-
-def test_content_hash_sees_values_shapes_and_types(raw: RawDataset) -> None:
-    reference = content_hash(raw)
-    assert content_hash(replace(raw, rewards=raw.rewards.copy())) == reference
-    assert content_hash(replace(raw, observations=np.asfortranarray(raw.observations))) == reference
-    changed = [
-        replace(raw, rewards=raw.rewards + np.float32(1e-6)),
-        replace(raw, rewards=raw.rewards.astype(np.float64)),  # type: ignore[arg-type]
-        replace(raw, observations=raw.observations.reshape(6, 3)),
-        replace(raw, terminals=raw.timeouts, timeouts=raw.terminals),
-    ]
-    hashes = {reference, *(content_hash(dataset) for dataset in changed)}
-    assert len(hashes) == 5
-
-
-def test_content_hash_is_stable(raw: RawDataset) -> None:
-    """The hash stands in every run.json; a change of its definition would invalidate all of them."""
-    assert content_hash(raw) == "a91941ab342d3cfde453f05cb575969b4e1316820e75fb5fd43054d20d304375"
-
-
-def test_statistics(raw: RawDataset) -> None:
-    numbers = statistics(raw)
-    assert numbers["episodes"] == 4
-    assert numbers["steps"] == 9
-    assert numbers["return"]["mean"] == 2.25
-    assert numbers["return"]["std"] == pytest.approx(np.std([4, 1, -3, 7]))
-    assert (numbers["return"]["min"], numbers["return"]["max"]) == (-3, 7)
-    assert numbers["return"]["quantiles"]["50%"] == 2.5
-    assert numbers["length"] == {"mean": 2.25, "min": 2, "max": 3}

@@ -9,14 +9,16 @@ import pandas as pd
 import pytest
 from tiny import Project, publish, publish_evaluation
 
-from dac import store
-from dac.errors import UserError
-from dac.params import AgentSettings, TrainingSettings
-from dac.plan import Evaluation, Run, StudyPlan
-from dac.report import render
 from dac.report.build import build, report_data
 from dac.report.comparable import differences
 from dac.report.data import COLUMNS, ReportData
+from dac.report.render import render
+from dac.study import store
+from dac.study.identity import Evaluation, Run
+from dac.study.params import AgentSettings, TrainingSettings
+from dac.study.plan import StudyPlan
+from dac.system import files
+from dac.system.errors import UserError
 
 DATA = {
     "episodes": 20,
@@ -122,7 +124,7 @@ def test_a_page_is_written_and_up_to_date(study: StudyPlan) -> None:
     build(study)
     assert store.page_problem(study) is None
     assert "A tiny study." in Path("results/tiny/README.md").read_text()
-    metrics = store.read_json(Path("results/tiny/metrics.json"))
+    metrics = files.read_json(Path("results/tiny/metrics.json"))
     # Mean over seeds 0 and 1, steps 30 and 40, episodes 0 and 1: 5 + 3.5 + 0.5, less 5.
     assert metrics == {"main": {"pendulum": {"soft": 4.0}}, "guidance": {"pendulum": {"soft": 4.0, "none": 4.0}}}
 
@@ -288,7 +290,7 @@ def test_the_simulators_of_curves_and_of_the_evaluations_that_are_shown(study: S
     run = study.runs()[0]
     (main, guidance) = (cell.evaluations for cell in study.cells if cell.variant == "soft")
     only_in_main = next(item.fingerprint for item in main if item not in guidance)
-    store.write_json(store.run_directory(run) / "provenance.json", {**old, "evaluations": {only_in_main: new}})
+    files.write_json(store.run_directory(run) / "provenance.json", {**old, "evaluations": {only_in_main: new}})
     found = report_data(study).runs.set_index(["experiment", "run", "seed"])["simulator"]
     both = "gymnasium 1.3.0, mujoco 3.3.7; not recorded; gymnasium 1.4.0, mujoco 3.3.7"
     assert set(found["main", run.group.name, 0].split("; ")) == set(both.split("; "))
@@ -301,7 +303,7 @@ def test_the_devices_time_of_old_and_new_runs(study: StudyPlan) -> None:
     made = [{"device_seconds": 30.0, "wall_seconds": 90.0, "pack": 3}, {"seconds": 80.0, "pack": 2}, {}]
     runs = list(study.runs())
     for run, content in zip(runs, made, strict=False):
-        store.write_json(store.run_directory(run) / "provenance.json", content)
+        files.write_json(store.run_directory(run) / "provenance.json", content)
     found = report_data(study).runs.drop_duplicates(["run", "seed"]).set_index(["run", "seed"])["device_seconds"]
     assert [found[run.group.name, run.seed] for run in runs[:2]] == [30.0, 40.0]
     assert pd.isna(found[runs[2].group.name, runs[2].seed])

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dac.params import Claim
-from dac.report import claims, render
+from dac.report import claims
 from dac.report.data import Experiment, ReportData
+from dac.report.render import render
 from dac.report.statistics import summarise
+from dac.study.params import Claim
 
 Build = Callable[..., ReportData]
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from dac.errors import UserError
 from dac.report.data import Experiment, ReportData, refuse_mixed_datasets
+from dac.system.errors import UserError
 
 
 def test_runs_on_different_bytes_of_one_dataset_are_refused(build: Callable[..., ReportData]) -> None:

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dac.report.data import Experiment, ReportData
-from dac.report.figures import draw, figure_kinds, looks, style
+from dac.report.figures import draw, figure_kinds
+from dac.report.panels import style
 from dac.report.statistics import summarise
 
 Build = Callable[..., ReportData]
@@ -114,19 +115,6 @@ def test_action_samples_are_on_a_log2_axis(data: ReportData) -> None:
     assert axis.get_xscale() == "log"
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["1", "4"]
     assert _heights(axis.lines[0]) == [68.25, 70.25]
-
-
-def test_a_variant_looks_the_same_in_every_experiment(experiment: Make) -> None:
-    first, second = experiment(), experiment(name="other", variants=("hard", "bc_only", "soft"))
-    table = looks([first, second])
-    assert table["guidance", "soft"] == table["other", "soft"]
-    assert table["guidance", "bc_only"] == table["other", "bc_only"]
-    assert len({table["other", variant].colour for variant in second.variants}) == 3
-
-
-def test_thirty_variants_differ_in_look(experiment: Make) -> None:
-    many = experiment(variants=tuple(f"v{i}" for i in range(30)))
-    assert len({(look.colour, look.marker, str(look.dashes)) for look in looks([many]).values()}) == 30
 
 
 def test_only_what_is_asked_for_is_drawn(experiment: Make) -> None:

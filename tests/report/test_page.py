@@ -11,9 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dac.errors import UserError
-from dac.report import Experiment, ReportData, ReportSettings, render
+from dac.report.data import Experiment, ReportData, ReportSettings
 from dac.report.page import device_time
+from dac.report.render import render
+from dac.system.errors import UserError
 
 Build = Callable[..., ReportData]
 Make = Callable[..., Experiment]
@@ -147,7 +148,7 @@ def test_mixed_data_write_nothing(build: Build, tmp_path: Path) -> None:
 
 def test_the_dataclasses_import_without_plotting_libraries() -> None:
     heavy = ("matplotlib", "seaborn", "rliable", "torch")
-    code = f"import sys, dac.report; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, dac.report.data; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dac.errors import UserError
 from dac.report import published
+from dac.system.errors import UserError
 
 
 def test_scores_are_quoted_with_their_source() -> None:

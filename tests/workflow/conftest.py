@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from project import Project, build_base
 
-from dac import locking
+from dac.system import locks
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
         return build_base(tmp_path_factory.mktemp("base"))
     folder = tmp_path_factory.getbasetemp().parent / "workflow-base"
     finished = folder / "finished"
-    with locking.lock(folder.with_suffix(".lock"), waiting=print):
+    with locks.lock(folder.with_suffix(".lock"), waiting=print):
         if not finished.exists():
             build_base(folder)
             finished.touch()

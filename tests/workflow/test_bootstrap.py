@@ -27,7 +27,14 @@ ADVICE = (
 NAMED_FOR_MAKE = "make lint PYTHON=/path/to/python3.11"
 NAMED_FOR_SCRIPT = f"PYTHON=/path/to/python3.11 python3 {SCRIPT} lint"
 SET_UP = ["venv --clear .venv", INSTALL]
-LINT = ["ruff check .", "ruff format --check .", "mypy", "snakefmt --check Snakefile workflow", "snakemake --lint"]
+LINT = [
+    "ruff check .",
+    "ruff format --check .",
+    "mypy",
+    "lint-imports --no-logo --no-cache",
+    "snakefmt --check Snakefile workflow",
+    "snakemake --lint",
+]
 
 with_make = pytest.mark.skipif(MAKE is None, reason="there is no make")
 

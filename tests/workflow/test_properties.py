@@ -50,8 +50,8 @@ COMMENTED = (
     "dvc.yaml",
     "workflow/rules/common.smk",
     "workflow/rules/train.smk",
-    "dac/training.py",
-    "dac/versions.py",
+    "dac/training/trainer.py",
+    "dac/study/versions.py",
 )
 DATASETS = ["collect:InvertedDoublePendulum-v5/expert", "collect:InvertedDoublePendulum-v5/medium-replay"]
 
@@ -78,7 +78,9 @@ def comment(project: Project) -> None:
     for name in COMMENTED:
         with (project.path / name).open("a") as stream:
             stream.write("# A comment.\n")
-    project.edit("dac/evaluation.py", '"""Evaluation of trained runs:', '"""Evaluation of runs that are trained:')
+    project.edit(
+        "dac/training/evaluate.py", '"""Evaluation of trained runs:', '"""Evaluation of runs that are trained:'
+    )
 
 
 def delete_run(name: str) -> Edit:
@@ -97,7 +99,7 @@ def delete_store(project: Project) -> None:
 
 def bump_version(project: Project) -> None:
     """A change of code after which the Q-target `min` computes other numbers."""
-    project.edit("dac/versions.py", '"min": 1', '"min": 2')
+    project.edit("dac/study/versions.py", '"min": 1', '"min": 2')
 
 
 # In this order, each from the state that the one before left.

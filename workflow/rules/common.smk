@@ -11,8 +11,8 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from dac import dual_ascent, params, pending, plan, unheeded
-from dac.errors import UserError
+from dac.study import check, dual_ascent, pending, plan, unheeded
+from dac.system.errors import UserError
 
 # Input of every target: without any input, Snakemake would run the target each time.
 ROOT_FILE = "params.yaml"
@@ -27,7 +27,7 @@ def or_explain(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
-PARAMS = or_explain(params.load)
+PARAMS = or_explain(check.load)
 PENDING = pending.Pending(PARAMS)
 
 # `dvc exp run -S` edits params.yaml by itself, so nobody sees that an edit changes nothing.

@@ -1,0 +1,251 @@
+"""What a study's jobs cost in time, memory and disk, from the plan and the speed of a machine alone.
+
+A shape that was measured on this machine (`dac.bench.calibrate`) counts as measured. Of another the arithmetic is
+counted from the networks' sizes, and turned into time by a benchmark's FLOP/s; small networks take longer than that,
+for each pass through one has a cost of its own.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from dac.cost.shapes import acting_shape, collection_shape, dimensions, environment_shape, gradient_shape
+from dac.cost.speeds import Calibration
+from dac.study.identity import Evaluation, Group
+from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train
+from dac.study.params import Params
+
+TIME_FEATURES = 32
+# Longest episodes where the environment was not asked; most end earlier. A bandit's have one step.
+EPISODE_STEPS = 1000
+# Rows of a dataset that is not here: D4RL's have 1 to 2 million.
+TRANSITIONS = 1_000_000
+# A pass through one network forward or backward, arithmetic aside: some dozen operations of PyTorch.
+PASS_SECONDS = 1.1e-4
+# Averages of the target networks, Adam, clipping, random numbers and metrics, in such passes.
+UPDATE_PASSES = 13
+# A step of SAC, which trains two critics and the actor: all of its passes.
+SAC_PASSES = 24
+# A step of a recorded policy, its noise, rounding and recording included.
+RECORDED_POLICY_SECONDS = 5e-5
+MAKE_SECONDS = 0.002
+# Where nothing is known: a download depends on the network, the page on how much is in it.
+FETCH_SECONDS = 60.0
+REPORT_SECONDS = 8.0
+# Snakemake itself: it starts, reads the plan, looks at the store.
+WORKFLOW_SECONDS = 5.0
+
+
+def _mlp_flops(inputs: int, hidden: list[int], outputs: int) -> int:
+    sizes = [inputs, *hidden, outputs]
+    return 2 * sum(a * b for a, b in pairwise(sizes))
+
+
+def _networks(values: dict[str, Any], observation: int, action: int) -> tuple[int, int]:
+    """Operations of the noise predictor and of one critic, forward, for one row."""
+    hidden = values["hidden_sizes"]
+    actor = _mlp_flops(observation + action + TIME_FEATURES, hidden, action)
+    return actor, _mlp_flops(observation + action, hidden, 1)
+
+
+def _sampler_steps(values: dict[str, Any]) -> int:
+    """Steps of the reverse process that draws actions."""
+    return int(values.get("sampler_steps") or values["diffusion_steps"])
+
+
+def step_flops(values: dict[str, Any], observation: int, action: int) -> float:
+    """Floating-point operations of one gradient step of one run (matrix products; a backward pass counts twice)."""
+    batch, members = values["batch_size"], values["ensemble_size"]
+    actor, critic = _networks(values, observation, action)
+    samples, steps = values["next_action_samples"], values["diffusion_steps"]
+    target = batch * samples * (_sampler_steps(values) * actor + members * critic)
+    critic_update = 3 * batch * members * critic
+    guidance = {
+        "soft": 3 * batch * members * critic,
+        "hard": 3 * batch * members * critic,
+        "denoised": batch * (3 * steps * actor + 3 * members * critic),
+        "none": 0,
+    }[values["guidance"]]
+    return float(target + critic_update + 3 * batch * actor + guidance)
+
+
+def _step_passes(values: dict[str, Any]) -> int:
+    """Passes through a network in one gradient step, whatever their size; a backward pass counts twice."""
+    target = _sampler_steps(values) + 1 if values["next_action_samples"] else 0
+    guidance = {"soft": 3, "hard": 3, "denoised": 3 * values["diffusion_steps"] + 3, "none": 0}[values["guidance"]]
+    return int(target + 3 + 3 + guidance + UPDATE_PASSES)
+
+
+def _values(group: Group) -> dict[str, Any]:
+    # All of a bandit's transitions end their episodes: no next actions are sampled.
+    return {**group.values, **({"next_action_samples": 0} if group.dataset.source == "bandit" else {})}
+
+
+# Steps
+
+
+def gradient_seconds(group: Group, runs: int, speed: Calibration) -> float:
+    """Seconds of one gradient step of a pack."""
+    measured = speed.measured.get(gradient_shape(group, runs))
+    if measured:
+        return measured["seconds"]
+    values = _values(group)
+    arithmetic = runs * step_flops(values, *dimensions(group.env)) / speed.step_flops(values["precision"])
+    return _step_passes(values) * PASS_SECONDS + arithmetic
+
+
+def acting_seconds(group: Group, runs: int, episodes: int, samples: int, speed: Calibration) -> float:
+    """Seconds to choose actions once in all episodes of a pack."""
+    measured = speed.measured.get(acting_shape(group, runs, episodes, samples))
+    if measured:
+        return measured["seconds"]
+    values = group.values
+    actor, critic = _networks(values, *dimensions(group.env))
+    steps = _sampler_steps(values)
+    candidate = steps * actor + values["ensemble_size"] * critic
+    arithmetic = float(runs * episodes * samples * candidate) / speed.flops
+    return (steps + 2) * PASS_SECONDS + arithmetic
+
+
+def environment(group: Group, speed: Calibration) -> dict[str, float]:
+    """Seconds to `make` and reset an environment and of a `step` of it, and steps until the `limit` of an episode."""
+    bandit = group.dataset.source == "bandit"
+    return environment_named(group.env, speed) | ({"limit": 1.0} if bandit else {})
+
+
+def environment_named(env: str, speed: Calibration) -> dict[str, float]:
+    """`environment` by its id."""
+    assumed = {"step": 1 / speed.environment_steps, "make": MAKE_SECONDS, "limit": float(EPISODE_STEPS)}
+    return assumed | dict(speed.measured.get(environment_shape(env), {}))
+
+
+# Jobs
+
+
+def evaluations(values: dict[str, Any]) -> int:
+    """Number of evaluations during a training: at step 0, at every interval and at the end."""
+    return int(1 + -(-values["steps"] // values["eval_interval"]))
+
+
+def _rollout_seconds(group: Group, runs: int, episodes: int, samples: int, speed: Calibration) -> float:
+    """Seconds of one episode in every environment of a pack; an upper bound where episodes end early."""
+    env = environment(group, speed)
+    act = acting_seconds(group, runs, episodes, samples, speed)
+    return env["limit"] * (act + runs * episodes * env["step"])
+
+
+def training_seconds(group: Group, runs: int, speed: Calibration) -> float:
+    """Seconds to train a pack of a group, evaluations during training included, without the job's start."""
+    values = group.values
+    gradient: float = values["steps"] * gradient_seconds(group, runs, speed)
+    episodes, samples = values["eval_episodes"], values["eval_action_samples"]
+    rollouts: float = evaluations(values) * _rollout_seconds(group, runs, episodes, samples, speed)
+    return gradient + rollouts + float(runs * episodes) * environment(group, speed)["make"]
+
+
+def evaluation_seconds(group: Group, runs: int, wanted: tuple[Evaluation, ...], speed: Calibration) -> float:
+    """Seconds to evaluate a pack's kept policies after training, without the job's start."""
+    kept = int(min(group.values["kept_policies"], evaluations(group.values)))
+    make = environment(group, speed)["make"]
+    return sum(
+        kept * _rollout_seconds(group, runs, item.episodes, item.action_samples, speed) + runs * item.episodes * make
+        for item in wanted
+    )
+
+
+def collection_seconds(job: Collect, params: Params, speed: Calibration) -> float:
+    """Seconds to collect levels; one that waits for a return is assumed to come at the end of the SAC training."""
+    recipe = params.collect[job.env]
+    sac, env = recipe.sac, environment_named(job.env, speed)
+    levels = [recipe.levels[name] for name in job.levels]  # type: ignore[index]
+    if sac is None:
+        return sum((level.transitions or 0) * (RECORDED_POLICY_SECONDS + env["step"]) for level in levels)
+    cost = _sac_step(job.env, sac.model_dump(mode="json"), env["step"], speed)
+    steps = max(sac.steps if level.at_step is None else level.at_step for level in levels)
+    learning = max(0, steps - sac.learning_starts)
+    seconds = learning * cost["step"] + (steps - learning) * env["step"]
+    if any(level.at_return is not None for level in levels):
+        seconds += learning / sac.eval_interval * env["limit"] * (cost["act"] + sac.eval_episodes * env["step"])
+    return seconds + sum((level.transitions or 0) * (cost["act"] + env["step"]) for level in levels)
+
+
+def _sac_step(env: str, sac: dict[str, Any], environment_step: float, speed: Calibration) -> dict[str, float]:
+    """Seconds of a SAC step that learns, and to act once."""
+    measured = speed.measured.get(collection_shape(env, sac))
+    if measured:
+        return dict(measured)
+    observation, action = dimensions(env)
+    network = _mlp_flops(observation + action, sac["hidden_sizes"], 2 * action)
+    # Two critics and the actor learn (3 each), their Q-values and the next actions' are asked: about 16 forward ones.
+    learn = (
+        sac["gradient_steps"]
+        / sac["train_freq"]
+        * (SAC_PASSES * PASS_SECONDS + 16 * sac["batch_size"] * network / speed.flops)
+    )
+    act = PASS_SECONDS + network / speed.flops
+    return {"step": learn + act + environment_step, "act": act}
+
+
+def job_seconds(job: Job, params: Params, speed: Calibration) -> float:
+    """Seconds of a job that has the machine to itself, its start included."""
+    match job:
+        case Fetch():
+            work = FETCH_SECONDS
+        case Collect():
+            work = collection_seconds(job, params, speed)
+        case Train():
+            work = training_seconds(job.group, job.runs, speed)
+        case Evaluate():
+            work = evaluation_seconds(job.group, job.runs, job.evaluations, speed)
+    return speed.startup + work
+
+
+# Bytes
+
+
+def _parameters(group: Group) -> tuple[float, float]:
+    """Weights of the noise predictor and of the ensemble of critics."""
+    actor, critic = _networks(group.values, *dimensions(group.env))
+    return actor / 2, group.values["ensemble_size"] * critic / 2
+
+
+def run_bytes(group: Group) -> float:
+    """Bytes of one published run: the kept policies, and the curve."""
+    values = group.values
+    policies = 4 * values["kept_policies"] * sum(_parameters(group))
+    return float(policies + 40 * evaluations(values) * values["eval_episodes"])
+
+
+def pack_bytes(group: Group, runs: int, params: Params) -> float:
+    """Bytes of memory (of the GPU, or RAM) that training a pack takes, PyTorch itself (about 0.5 GB) aside.
+
+    4 bytes x (4 runs P + D (2 O + A + 2) + runs B (2 N H W + 2 (H + 1) L + [denoised] 2 T L)):
+    P parameters, each there as online, as target and in two moments; D transitions of the dataset with observations of
+    O and actions of A numbers, shared by the runs; activations of B transitions, N next actions and H critics: the
+    target's, of which two layers of the widest W are there at once, and those kept for backward passes, L in all layers
+    of a network, values and derivatives.
+    """
+    values = _values(group)
+    observation, action = dimensions(group.env)
+    hidden, batch, members = values["hidden_sizes"], values["batch_size"], values["ensemble_size"]
+    target = 2 * values["next_action_samples"] * members * max(hidden)
+    kept = 2 * (members + 1) * sum(hidden)
+    chain = 2 * values["diffusion_steps"] * sum(hidden) if values["guidance"] == "denoised" else 0
+    parameters = 4 * runs * sum(_parameters(group))
+    data = _transitions(group, params) * (2 * observation + action + 2)
+    activations = float(runs * batch * (target + kept + chain))
+    return 4.0 * (parameters + data + activations)
+
+
+def _transitions(group: Group, params: Params) -> int:
+    """Rows of a group's dataset; a guess of their number where nothing says it before the data are here."""
+    dataset = group.dataset
+    if dataset.source == "bandit":
+        return 1000
+    if dataset.source != "collect":
+        return TRANSITIONS
+    env, _, name = dataset.name.rpartition("/")
+    level = params.collect[env].levels[name]  # type: ignore[index]
+    sac = params.collect[env].sac
+    return level.transitions or level.at_step or (sac.steps if sac else TRANSITIONS)

@@ -1,0 +1,107 @@
+"""A *shape* is what changes the time of a step: two settings of one shape cost the same.
+
+Each is a text, a key of the record of what was measured on a machine (`dac.cost.speeds`). No torch is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dac.study.identity import Group, canonical
+from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train
+from dac.study.params import Params
+
+# Observation and action sizes by the environment's name without its version.
+DIMENSIONS = {
+    "HalfCheetah": (17, 6),
+    "Hopper": (11, 3),
+    "Walker2d": (17, 6),
+    "Ant": (105, 8),
+    "AntMaze_UMaze": (29, 8),
+    "AntMaze_Medium": (29, 8),
+    "AntMaze_Large": (29, 8),
+    "InvertedPendulum": (4, 1),
+    "InvertedDoublePendulum": (9, 1),
+    "Reacher": (10, 2),
+    "Swimmer": (8, 2),
+    "Pusher": (23, 7),
+    "Pendulum": (3, 1),
+    "AdroitHandPen": (45, 24),
+    "AdroitHandDoor": (39, 28),
+    "AdroitHandHammer": (46, 26),
+    "AdroitHandRelocate": (39, 30),
+    "FrankaKitchen": (59, 9),
+    "Kitchen_": (60, 9),
+    "Bandit2D": (1, 2),
+}
+# Observation and action sizes together are rounded up to a multiple of this in a shape: among the layers of one network
+# they make no difference, and hopper, walker2d and halfcheetah are measured once.
+INPUTS_STEP = 32
+
+
+def dimensions(env: str) -> tuple[int, int]:
+    """Observation and action sizes of an environment; a locomotion task's where it is not in the table."""
+    name = (env.rpartition("-")[0] or env).removeprefix("D4RL/")
+    longest = max((key for key in DIMENSIONS if name.startswith(key)), key=len, default="HalfCheetah")
+    return DIMENSIONS[longest]
+
+
+def gradient_shape(group: Group, runs: int) -> str:
+    """What decides the time of one gradient step of a pack. Its entry: `seconds` per step of the pack."""
+    values, bandit = group.values, group.dataset.source == "bandit"
+    return "gradient " + canonical(
+        {
+            **_networks(group),
+            **{key: values[key] for key in ("guidance", "batch_size", "precision")},
+            # All of a bandit's transitions end their episodes: no next actions are sampled.
+            "next_action_samples": 0 if bandit else values["next_action_samples"],
+            "runs": runs,
+        }
+    )
+
+
+def acting_shape(group: Group, runs: int, episodes: int, samples: int) -> str:
+    """What decides the time to choose actions for all episodes of a pack. Its entry: `seconds` per choice of all."""
+    return "acting " + canonical({**_networks(group), "runs": runs, "episodes": episodes, "samples": samples})
+
+
+def environment_shape(env: str) -> str:
+    """An environment. Its entry: seconds per `step` and to `make` and reset one, and steps to its `limit`."""
+    return f"environment {env}"
+
+
+def collection_shape(env: str, sac: Mapping[str, Any]) -> str:
+    """A SAC training. Its entry: seconds per `step` that learns, and to `act` once without learning."""
+    keys = ("batch_size", "hidden_sizes", "train_freq", "gradient_steps")
+    return f"collection {env} " + canonical({key: sac[key] for key in keys})
+
+
+def _networks(group: Group) -> dict[str, Any]:
+    values = group.values
+    ddim = values["sampler"] == "ddim"
+    return {
+        **{key: values[key] for key in ("hidden_sizes", "ensemble_size", "diffusion_steps", "sampler")},
+        "sampler_steps": values["sampler_steps"] if ddim else None,
+        "inputs": -(-sum(dimensions(group.env)) // INPUTS_STEP) * INPUTS_STEP,
+    }
+
+
+def job_shapes(job: Job, params: Params) -> list[str]:
+    """Keys of the shapes that a job's time depends on."""
+    match job:
+        case Train():
+            values = job.group.values
+            acting = acting_shape(job.group, job.runs, values["eval_episodes"], values["eval_action_samples"])
+            return [gradient_shape(job.group, job.runs), acting, environment_shape(job.group.env)]
+        case Evaluate():
+            acting_shapes = [
+                acting_shape(job.group, job.runs, item.episodes, item.action_samples) for item in job.evaluations
+            ]
+            return [*acting_shapes, environment_shape(job.group.env)]
+        case Collect():
+            sac = params.collect[job.env].sac
+            trained = [collection_shape(job.env, sac.model_dump(mode="json"))] if sac else []
+            return [environment_shape(job.env), *trained]
+        case Fetch():
+            return []

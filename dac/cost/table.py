@@ -1,0 +1,155 @@
+"""`dac plan`: what a study consists of and costs, as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dac.cost import estimate, speeds
+from dac.cost.shapes import job_shapes
+from dac.cost.wall_clock import Task, wall_clock
+from dac.study import store
+from dac.study.identity import Run
+from dac.study.jobs import Evaluate, Job, Train, jobs
+from dac.study.params import Params
+from dac.study.pending import packs
+from dac.study.plan import StudyPlan, study_plan
+
+HEADER = ("experiment", "runs", "own", "packs", "missing", "steps", "evaluations", "disk", "memory", "time")
+
+
+def describe(params: Params, study: str) -> str:
+    """Runs, packs, gradient steps, bytes and time per experiment of a study; runs that experiments share count once."""
+    plan = study_plan(params, study)
+    speed = speeds.calibration(params.compute)
+    counted: set[Run] = set()
+    made: set[str] = set()
+    rows = []
+    for name in params.studies[study].experiments:
+        runs = _experiment_runs(plan, name)
+        own = [run for run in runs if run not in counted]
+        counted.update(runs)
+        # Data that several experiments share count with the first, as their runs do.
+        work = [job for job in jobs(plan, own, missing=False) if job.name not in made]
+        made.update(job.name for job in work)
+        rows.append(_row(name, runs, own, work, plan, speed))
+    everything = plan.runs()
+    rows.append(_row("total", everything, everything, jobs(plan, everything, missing=False), plan, speed))
+    lines = [f"study {study}: {params.studies[study].description.strip()}", "", *_table([HEADER, *rows]), ""]
+    lines += [_wall_clock_line(plan, speed), ""]
+    lines.append(
+        f"own: not already counted in a line above; the columns right of it count those. missing: not in {store.RUNS}."
+    )
+    lines.append("memory: of the largest pack, PyTorch's own (about 0.5 GB) aside.")
+    lines.append(f"time: {_unit(speed)}, one job at a time, {_basis(plan, speed)}")
+    return "\n".join(lines) + "\n"
+
+
+def _unit(speed: speeds.Calibration) -> str:
+    return "GPU time" if speed.device == "cuda" else f"of jobs with {_count(speed.threads, 'thread')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _basis(plan: StudyPlan, speed: speeds.Calibration) -> str:
+    """Where the time comes from, for people."""
+    bound = "an upper bound where episodes end early"
+    wanted = _shapes(plan)
+    known = sum(key in speed.measured for key in wanted)
+    precisions = {run.group.values["precision"] for run in plan.runs()}
+    rates = " or ".join(f"{speed.step_flops(item) / 1e9:.0f} GFLOP/s ({item})" for item in sorted(precisions))
+    arithmetic = f"{rates} and {speed.environment_steps:.0f} environment steps/s"
+    if known == len(wanted):
+        return f"measured here ({speed.machine}, {speed.device}, {speed.date}); {bound}."
+    advice = f"`dac plan {plan.name} --calibrate` measures here"
+    if known:
+        return (
+            f"measured here ({speed.date}) for {known} of {len(wanted)} shapes, else from {arithmetic}; {bound}. "
+            f"{advice} what is left."
+        )
+    if speed.date == "-":
+        return f"from {arithmetic}, assumed; {bound}. {advice}."
+    return f"from {arithmetic}, as measured on {speed.machine} ({speed.device}, {speed.date}); {bound}. {advice}."
+
+
+def _shapes(plan: StudyPlan) -> set[str]:
+    """Keys of all that the study's time depends on."""
+    return {key for job in jobs(plan, plan.runs(), missing=False) for key in job_shapes(job, plan.params)}
+
+
+def _wall_clock_line(plan: StudyPlan, speed: speeds.Calibration) -> str:
+    work = jobs(plan, plan.runs(), missing=True)
+    if not work:
+        return "wall clock of what is missing: every run and evaluation is there; the page, if that, takes seconds"
+    # Not speed.device: where no GPU's speed is recorded, that is a CPU's.
+    on_gpu = speeds.device_kind(plan.params.compute.device) == "cuda"
+    cores, gpus = speeds.cores(), speeds.gpus() if on_gpu else 0
+    slots = max(1, min(gpus, cores) if gpus else cores // plan.params.compute.threads_per_job)
+    seconds = wall_clock(tasks(work, plan.params, speed, slots, gpus), cores, gpus)
+    seconds += estimate.WORKFLOW_SECONDS + estimate.REPORT_SECONDS
+    place = _count(gpus, "GPU") if gpus else _count(cores, "core")
+    return f"wall clock of what is missing: about {_duration(seconds)} on {place} ({_count(slots, 'job')} side by side)"
+
+
+def tasks(work: Iterable[Job], params: Params, speed: speeds.Calibration, slots: int, gpus: int) -> list[Task]:
+    """Jobs to schedule; with others beside them on the same cores, each takes longer."""
+    longer = speed.beside if slots > 1 else 1.0
+    found = []
+    for job in work:
+        computes = isinstance(job, Train | Evaluate)
+        cores = params.compute.threads_per_job if computes else 1
+        after = job.after if isinstance(job, Train | Evaluate) else ()
+        seconds = estimate.job_seconds(job, params, speed) * longer
+        found.append(Task(job.name, seconds, cores, int(computes and gpus > 0), after))
+    return found
+
+
+def _experiment_runs(plan: StudyPlan, experiment: str) -> list[Run]:
+    groups = dict.fromkeys(cell.group for cell in plan.cells if cell.experiment == experiment)
+    return [Run(group, seed) for group in groups for seed in plan.seeds]
+
+
+def _row(
+    name: str, runs: list[Run], own: list[Run], work: list[Job], plan: StudyPlan, speed: speeds.Calibration
+) -> tuple[str, ...]:
+    groups = dict.fromkeys(run.group for run in own)
+    by_group = {group: [run for run in own if run.group == group] for group in groups}
+    seeds = {group: len(runs) for group, runs in by_group.items()}
+    evaluations = plan.evaluations()
+    params = plan.params
+    memory = (estimate.pack_bytes(job.group, job.runs, params) for job in work if isinstance(job, Train))
+    return (
+        name,
+        f"{len(runs):,}",
+        f"{len(own):,}",
+        f"{sum(len(list(packs(runs, params.compute.pack_size))) for runs in by_group.values()):,}",
+        f"{sum(store.run_problem(run) is not None for run in own):,}",
+        f"{sum(group.values['steps'] * count for group, count in seeds.items()):,}",
+        f"{sum(len(evaluations[group]) * count for group, count in seeds.items()):,}",
+        _bytes(sum(estimate.run_bytes(group) * count for group, count in seeds.items())),
+        _bytes(max(memory, default=0.0)),
+        _duration(sum(estimate.job_seconds(job, params, speed) for job in work)),
+    )
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    rows = list(rows)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} d"

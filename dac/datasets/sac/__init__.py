@@ -1,0 +1,1 @@
+"""Data of one's own from Soft Actor-Critic (Stable-Baselines3)."""

@@ -1,0 +1,328 @@
+"""The only reader of params.yaml: what must hold between its sections, and how mistakes are told.
+
+A mistake raises one `UserError` that lists each wrong place with its path in the file, the value found and what is
+allowed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from dac.study.catalog import BANDIT_ENV, BANDIT_SETS, recorded_policies
+from dac.study.params import CollectRecipe, Experiment, Overrides, Params, PolicySettings, SacSettings, Study, Task
+from dac.system.errors import UserError, closest
+
+PARAMS_FILE = Path("params.yaml")
+
+# Rules of the workflow and folders of the store under results/: a study of that name could not be asked for, and its
+# page would take the place of the store.
+RESERVED_STUDY_NAMES = frozenset({"all", "collect", "fetch", "train", "evaluate", "report", "runs", "datasets"})
+RESERVED_STUDY_SUFFIXES = ("_datasets", "_runs")
+
+PUBLISHED_SCORES = Path(__file__).resolve().parents[1] / "reference" / "published_scores.csv"
+
+
+def load(path: Path = PARAMS_FILE) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or holds a wrong key, type, range or name.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file in {Path.cwd()}. Run this from the project's root folder.")
+    try:
+        content = parse(path.read_text())
+    except (YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not readable as YAML: {error}") from None
+    return validated(content, path)
+
+
+def parse(text: str) -> Any:
+    """The contents of a YAML file as JSON's types.
+
+    Raises:
+        YAMLError, TypeError, ValueError: it is not YAML, or JSON has no such value.
+    """
+    # YAML 1.2, as DVC reads and writes it: 5e-05 is a number, and no key stands twice. A value of another type than
+    # JSON's, such as a date, becomes text: the schema then names its place.
+    return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
+
+
+def validated(content: Any, path: Path = PARAMS_FILE) -> Params:
+    """Check the contents of params.yaml.
+
+    Raises:
+        UserError: a wrong key, type, range or name; it names `path`.
+    """
+    try:
+        # JSON mode: a list may become a tuple, while "0.5" in quotes stays an error.
+        params = Params.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise UserError(_explain(path, error)) from None
+    problems = list(_cross_check(params))
+    if problems:
+        raise UserError(_listing(path, problems))
+    return params
+
+
+def _listing(path: Path, problems: list[str]) -> str:
+    head = f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}; nothing was run."
+    return "\n".join([head, *(f"  - {problem}" for problem in problems)])
+
+
+def _section_at(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the schema allows where the unknown key at `location` stands."""
+    schema: Any = Params.model_json_schema()
+    definitions = schema["$defs"]
+    for part in location[:-1]:
+        schema = _child(schema, part, definitions)
+    return sorted(_dereference(schema, definitions).get("properties", {}))
+
+
+def _dereference(schema: Any, definitions: Any) -> Any:
+    for option in schema.get("anyOf", []):
+        if option.get("type") != "null":
+            return _dereference(option, definitions)
+    if "$ref" in schema:
+        return definitions[schema["$ref"].rsplit("/", 1)[-1]]
+    return schema
+
+
+def _child(schema: Any, part: int | str, definitions: Any) -> Any:
+    schema = _dereference(schema, definitions)
+    if part in schema.get("properties", {}):
+        return schema["properties"][part]
+    child: Any = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), {})
+    return child if isinstance(child, dict) else {}
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    return _listing(path, [_explain_one(detail) for detail in error.errors()])
+
+
+def _explain_one(detail: ErrorDetails) -> str:
+    location = tuple(part for part in detail["loc"] if part != "[key]")
+    where = ".".join(str(part) for part in location) or "the file"
+    found = detail["input"]
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: unknown key; {closest(str(location[-1]), _section_at(location))}"
+    if detail["type"] == "missing":
+        hint = f"; write `{where}: {{}}` where there is none" if where in ("collect", "presets") else ""
+        return f"{where}: this key is required and missing{hint}"
+    if isinstance(found, str) and detail["type"] == "literal_error":
+        allowed = [part.strip(" '") for part in detail["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return f"{where}: found {found!r}; {closest(found, allowed)}"
+    if "[key]" in detail["loc"]:
+        return f"{where}: this name is not allowed: {detail['msg']}"
+    message = f"{where}: found {found!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
+    return f"{message}{_spelling_hint(found, detail['type'])}"
+
+
+def _spelling_hint(found: Any, error: str) -> str:
+    """How to write a number that stands in quotes, or a whole number that is written as a float; else nothing."""
+    if not isinstance(found, str | float) or not error.startswith(("int_", "float_")):
+        return ""
+    try:
+        value = float(found)
+    except ValueError:
+        return ""
+    if error.startswith("int_") and value.is_integer():
+        return f". Write it without point, exponent and quotes: {value:.0f}"
+    return ". Write it without quotes" if isinstance(found, str) and math.isfinite(value) else ""
+
+
+def _cross_check(params: Params) -> Any:
+    """What one section says of another: names that must exist, combinations that must make sense."""
+    if params.dvc_study not in params.studies:
+        yield f"dvc_study: found {params.dvc_study!r}; {closest(params.dvc_study, list(params.studies))}"
+    if params.agent.eta_min > params.agent.eta_max:
+        yield f"agent.eta_min: found {params.agent.eta_min}; must not exceed eta_max, {params.agent.eta_max}"
+    yield from _check_presets(params)
+    for name, recipe in params.collect.items():
+        yield from _check_recipe(f"collect.{name}", recipe)
+    for name, task in params.tasks.items():
+        yield from _check_task(f"tasks.{name}", task, params)
+    for name, experiment in params.experiments.items():
+        yield from _check_experiment(f"experiments.{name}", experiment, params)
+    for name, study in params.studies.items():
+        yield from _check_study(f"studies.{name}", name, study, params)
+
+
+def _check_presets(params: Params) -> Any:
+    """Presets that are named must exist."""
+    for place, settings in _overrides(params):
+        name = getattr(settings, "preset", None)
+        if name is not None and name not in params.presets:
+            known = closest(name, list(params.presets)) if params.presets else "there is no section presets"
+            yield f"{place}.preset: no preset {name!r}; {known}"
+
+
+def _overrides(params: Params) -> Any:
+    """Every place of the file that may name a preset, with its settings."""
+    for section in ("tasks", "experiments", "studies"):
+        for name, item in getattr(params, section).items():
+            yield f"{section}.{name}.settings", item.settings
+    for name, experiment in params.experiments.items():
+        for variant, settings in (experiment.variants or {}).items():
+            yield f"experiments.{name}.variants.{variant}", settings
+
+
+def _check_recipe(where: str, recipe: CollectRecipe) -> Any:
+    if (recipe.sac is None) == (recipe.policies is None):
+        yield f"{where}: give exactly one of sac (it trains and is recorded) and policies (recorded ones, with noise)"
+    elif recipe.sac is not None:
+        yield from _check_sac_levels(where, recipe.sac, recipe)
+    elif recipe.policies is not None:
+        yield from _check_policies(where, recipe.policies, recipe)
+
+
+def _check_sac_levels(where: str, sac: SacSettings, recipe: CollectRecipe) -> Any:
+    for level, settings in recipe.levels.items():
+        place = f"{where}.levels.{level}"
+        if level == "mixed":
+            yield f"{place}: SAC has no such level, recorded policies have; allowed: medium, medium-replay, expert"
+            continue
+        if (settings.at_step is None) == (settings.at_return is None):
+            yield f"{place}: give exactly one of at_step and at_return"
+        if settings.at_step is not None and settings.at_step > sac.steps:
+            yield f"{place}.at_step: found {settings.at_step}; must not exceed sac.steps, {sac.steps}"
+        if (level == "medium-replay") != (settings.transitions is None):
+            rule = "has none: it is the replay buffer so far" if level == "medium-replay" else "is required"
+            yield f"{place}.transitions: found {settings.transitions}; {rule}"
+
+
+def _check_policies(where: str, policies: PolicySettings, recipe: CollectRecipe) -> Any:
+    low, high = policies.noise
+    if low > high:
+        yield f"{where}.policies.noise: found {[low, high]}; the first must not exceed the second"
+    known = recorded_policies()
+    for index, name in enumerate(policies.files):
+        if not name.endswith(".safetensors") and name not in known:
+            found = f"{where}.policies.files[{index}]: no recorded policy {name!r}"
+            yield f"{found}; {closest(name, known)} Or give a file of your own, which ends in .safetensors"
+    yield from _duplicates(f"{where}.policies.files", policies.files)
+    for level, settings in recipe.levels.items():
+        place = f"{where}.levels.{level}"
+        if level != "mixed":
+            yield f"{place}: recorded policies have no such level; allowed: mixed"
+        elif settings.at_step is not None or settings.at_return is not None:
+            yield f"{place}: at_step and at_return are SAC's; recorded policies take transitions alone"
+        elif settings.transitions is None:
+            yield f"{place}.transitions: found None; is required"
+
+
+def _check_task(where: str, task: Task, params: Params) -> Any:
+    source, _, name = task.dataset.partition(":")
+    if task.reference_returns and task.reference_returns[0] >= task.reference_returns[1]:
+        yield f"{where}.reference_returns: found {list(task.reference_returns)}; the first must be the smaller"
+    if source == "bandit":
+        if name not in BANDIT_SETS:
+            yield f"{where}.dataset: no behaviour set {name!r}; {closest(name, list(BANDIT_SETS))}"
+        if task.env not in (None, BANDIT_ENV):
+            yield f"{where}.env: found {task.env!r}; a bandit's behaviour sets are evaluated in {BANDIT_ENV}"
+    if source == "minari" and not re.fullmatch(r"[^:]+-v\d+", name):
+        yield f"{where}.dataset: found {task.dataset!r}; give the version too, such as minari:D4RL/door/human-v2"
+    if source == "collect":
+        env, _, level = name.rpartition("/")
+        if env not in params.collect:
+            yield f"{where}.dataset: no recipe collect.{env}; {closest(env, list(params.collect))}"
+        elif level not in params.collect[env].levels:
+            yield f"{where}.dataset: no level {level!r} there; {closest(level, list(params.collect[env].levels))}"
+        elif task.env not in (None, env):
+            yield f"{where}.env: found {task.env!r}; data collected in {env} are evaluated there"
+
+
+def _check_experiment(where: str, experiment: Experiment, params: Params) -> Any:
+    for index, task in enumerate(experiment.tasks):
+        if task not in params.tasks:
+            yield f"{where}.tasks[{index}]: unknown task {task!r}; {closest(task, list(params.tasks))}"
+    yield from _duplicates(f"{where}.tasks", experiment.tasks)
+    if (experiment.variants is None) == (experiment.vary is None):
+        yield f"{where}: give exactly one of variants (named settings) and vary (one key and its values)"
+    if experiment.variants is not None and not experiment.variants:
+        yield f"{where}.variants: found none; name at least one, for example `dac: {{}}`"
+    if experiment.vary is not None:
+        yield from _check_vary(f"{where}.vary", experiment.vary)
+        for index, name in enumerate(experiment.vary.get("preset", ())):
+            if isinstance(name, str) and name not in params.presets:
+                yield f"{where}.vary.preset[{index}]: no preset {name!r}; {closest(name, list(params.presets))}"
+    yield from _check_claims(where, experiment)
+    for index, method in enumerate(experiment.published):
+        if method not in _published_methods():
+            yield f"{where}.published[{index}]: found {method!r}; {closest(method, _published_methods())}"
+
+
+@cache
+def _published_methods() -> list[str]:
+    with PUBLISHED_SCORES.open(newline="") as stream:
+        return sorted({row["method"] for row in csv.DictReader(stream)})
+
+
+def _check_claims(where: str, experiment: Experiment) -> Any:
+    """The tasks and variants of a claim must be the experiment's, and what it measures must be shown."""
+    variants = list(experiment.variant_names)
+    for index, claim in enumerate(experiment.claims):
+        place = f"{where}.claims[{index}]"
+        for number, task in enumerate(claim.tasks or ()):
+            if task not in experiment.tasks:
+                allowed = closest(task, list(experiment.tasks))
+                yield f"{place}.tasks[{number}]: {task!r} is no task of this experiment; {allowed}"
+        yield from _duplicates(f"{place}.tasks", claim.tasks or ())
+        for side in ("higher", "lower"):
+            found = getattr(claim, side)
+            if found != "data" and found.variant not in variants:
+                yield f"{place}.{side}.variant: no variant {found.variant!r}; {closest(found.variant, variants)}"
+        of_bandit = claim.measure != "score"
+        if of_bandit != (set(experiment.show) == {"bandit"}):
+            rule = "inside and reward are of an experiment that shows a bandit alone, score of any other"
+            yield f"{place}.measure: found {claim.measure!r}; {rule}"
+        elif of_bandit and (claim.lower == "data" or claim.higher.action_samples or claim.lower.action_samples):
+            yield f"{place}: a bandit's actions are drawn one by one; compare two variants, without action_samples"
+
+
+def _check_vary(where: str, vary: dict[str, tuple[Any, ...]]) -> Any:
+    if len(vary) != 1:
+        yield f"{where}: found {len(vary)} keys ({', '.join(vary)}); vary exactly one"
+    for key, values in vary.items():
+        if key == "action_samples":
+            yield f"{where}.{key}: N_a needs no training; list its values in the experiment's evaluation.action_samples"
+        elif key not in Overrides.model_fields:
+            yield f"{where}.{key}: no such setting; {closest(key, sorted(Overrides.model_fields))}"
+        else:
+            yield from _duplicates(f"{where}.{key}", values)
+            for index, value in enumerate(values):
+                try:
+                    Overrides.model_validate_json(json.dumps({key: value}))
+                except ValidationError as error:
+                    for detail in error.errors():
+                        explained = _explain_one(detail).removeprefix(key)
+                        yield f"{where}.{key}[{index}]{explained}"
+
+
+def _check_study(where: str, name: str, study: Study, params: Params) -> Any:
+    if name in RESERVED_STUDY_NAMES or name.endswith(RESERVED_STUDY_SUFFIXES):
+        taken = ", ".join([*sorted(RESERVED_STUDY_NAMES), *(f"*{end}" for end in RESERVED_STUDY_SUFFIXES)])
+        yield f"{where}: a study may not take the name of a rule or a folder ({taken}); choose another name"
+    for index, experiment in enumerate(study.experiments):
+        if experiment not in params.experiments:
+            names = list(params.experiments)
+            yield f"{where}.experiments[{index}]: unknown experiment {experiment!r}; {closest(experiment, names)}"
+    yield from _duplicates(f"{where}.experiments", study.experiments)
+    yield from _duplicates(f"{where}.seeds", study.seeds)
+
+
+def _duplicates(where: str, values: tuple[Any, ...]) -> Any:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            yield f"{where}[{index}]: {value!r} stands twice; each may stand once"

@@ -1,0 +1,263 @@
+"""The schema of params.yaml: every section forbids unknown keys, and every value has a type and a range."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, create_model
+from pydantic_core import PydanticCustomError
+
+# A name becomes a folder (task, study), the beginning of file names (experiment) and a Snakemake rule (study).
+TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+ExperimentName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
+StudyName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Temperature = Annotated[float, Field(ge=0, le=1000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+def _evaluation_workers(value: Any) -> int | str:
+    if value == "auto" or (type(value) is int and 0 <= value <= 256):
+        return value  # type: ignore[no-any-return]
+    raise PydanticCustomError("evaluation_workers", "allowed: auto, or a whole number from 0 to 256")
+
+
+# One validator instead of a union: of a union every member would complain.
+EvaluationWorkers = Annotated[int | str, PlainValidator(_evaluation_workers)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: frozen, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class AgentSettings(Section):
+    """Settings of the agent (arXiv 2405.20555, section 4 and appendix); the defaults are the paper's."""
+
+    guidance: Literal["soft", "hard", "denoised", "none"] = "soft"
+    q_target: Literal["lcb", "min", "convex"] = "lcb"
+    lcb_coefficient: Annotated[float, Field(ge=0, le=100)] = 1.0
+    ensemble_size: Annotated[int, Field(ge=1, le=1024)] = 10
+    next_action_samples: Annotated[int, Field(ge=1, le=1024)] = 10
+    max_backup: bool = False
+    diffusion_steps: Annotated[int, Field(ge=1, le=1000)] = 5
+    beta_schedule: Literal["vp", "linear", "cosine"] = "vp"
+    sampler: Literal["ddpm", "ddim"] = "ddpm"
+    sampler_steps: PositiveInt | None = None
+    clip_denoised: bool = True
+    hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (256, 256, 256)
+    discount: Annotated[float, Field(ge=0, le=1)] = 0.99
+    actor_lr: PositiveFloat = 3e-4
+    critic_lr: PositiveFloat = 3e-4
+    gradient_clip: PositiveFloat = 1.0
+    target_rate: Annotated[float, Field(gt=0, le=1)] = 0.005
+    actor_ema_start: Annotated[int, Field(ge=0)] = 1000
+    actor_ema_interval: PositiveInt = 5
+    eta: PositiveFloat = 1.0
+    eta_lr: Annotated[float, Field(ge=0)] = 1e-3
+    eta_min: PositiveFloat = 1e-3
+    eta_max: PositiveFloat = 100.0
+    bc_threshold: Annotated[float, Field(ge=0)] = 1.0
+
+
+Precision = Literal["fp32", "tf32", "bf16"]  # of a gradient step's matrix products, see dac.agent.precision
+
+
+class TrainingSettings(Section):
+    """Settings of the training loop and of the evaluations during training (the learning curve)."""
+
+    steps: PositiveInt = 2_000_000
+    batch_size: PositiveInt = 256
+    lr_decay: Literal["cosine", "constant"] = "cosine"
+    precision: Precision = "fp32"  # where it is not named; the shipped params.yaml names another
+    eval_interval: PositiveInt = 10_000
+    eval_episodes: PositiveInt = 10
+    eval_action_samples: PositiveInt = 10
+    eval_temperature: Temperature = 0.0
+    kept_policies: PositiveInt = 5
+
+
+class EvaluationSettings(Section):
+    """The evaluation of the kept policies after training; a change here never trains."""
+
+    action_samples: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (10,)
+    episodes: PositiveInt = 10
+    temperature: Temperature = 0.0
+
+
+class ReportSettings(Section):
+    """How tables and figures summarise; a change here re-renders pages and nothing else."""
+
+    window: PositiveInt = 5
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    bootstrap_samples: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
+    bootstrap_seed: Seed = 0
+    curve_band: Literal["sd", "ci"] = "sd"
+
+
+class ComputeSettings(Section):
+    """Where and in which portions work is done. Nothing here can change a number or belongs to a fingerprint."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    pack_size: Annotated[int, Field(ge=1, le=256)] = 8
+    threads_per_job: Annotated[int, Field(ge=1, le=256)] = 1
+    evaluation_workers: EvaluationWorkers = "auto"
+    checkpoint_seconds: PositiveInt = 300
+    cuda_graphs: bool = True
+    d4rl_mirrors: tuple[Annotated[str, Field(pattern=r"^(https?|file)://.+$")], ...] = ()
+
+
+class SacSettings(Section):
+    """Soft Actor-Critic (Stable-Baselines3) that collects the data of a `collect:` dataset."""
+
+    steps: PositiveInt
+    learning_starts: PositiveInt = 1000
+    batch_size: PositiveInt = 256
+    hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (256, 256)
+    learning_rate: PositiveFloat = 3e-4
+    train_freq: PositiveInt = 1
+    gradient_steps: PositiveInt = 1
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.99
+    tau: Annotated[float, Field(gt=0, le=1)] = 0.005
+    buffer_size: PositiveInt = 1_000_000
+    eval_interval: PositiveInt = 1000
+    eval_episodes: PositiveInt = 5
+
+
+class PolicySettings(Section):
+    """Recorded policies that are rolled out with noise for the data of a `collect:` dataset.
+
+    `noise`: an episode's share p of noise is drawn between these two. `mixture`: an action is a uniform one instead
+    with probability p (`replace`), or (1 - p) of the policy's and p of a uniform one (`blend`).
+    """
+
+    files: Annotated[tuple[str, ...], Field(min_length=1)]
+    noise: tuple[Share, Share] = (0.0, 1.0)
+    mixture: Literal["replace", "blend"] = "replace"
+
+
+class CollectLevel(Section):
+    """One dataset of a collection: taken at a step of SAC, or when its evaluated return reaches a threshold; or so many
+    transitions of recorded policies.
+    """
+
+    at_step: PositiveInt | None = None
+    at_return: float | None = None
+    transitions: PositiveInt | None = None
+
+
+class CollectRecipe(Section):
+    """How the data of one environment are collected, by SAC or by recorded policies; the recipe is their identity."""
+
+    seed: Seed = 0
+    sac: SacSettings | None = None
+    policies: PolicySettings | None = None
+    levels: dict[Literal["medium", "medium-replay", "expert", "mixed"], CollectLevel]
+
+
+Preset: type[Section] = create_model(  # type: ignore[call-overload]
+    "Preset",
+    __base__=Section,
+    **{
+        name: (field.rebuild_annotation(), None)
+        for section in (AgentSettings, TrainingSettings)
+        for name, field in section.model_fields.items()
+    },
+)
+"""Any subset of the agent's and the training's settings."""
+
+Overrides: type[Section] = create_model("Overrides", __base__=Preset, preset=(ExperimentName | None, None))
+"""Settings as a task, a study, an experiment or a variant may set them: a preset's, and its own, which count more."""
+
+
+class Task(Section):
+    """A dataset with the environment to evaluate in."""
+
+    dataset: Annotated[str, Field(pattern=r"^(d4rl|minari|file|collect|bandit):.+$")]
+    env: str | None = None  # left out: the one that the data name
+    reward_scaling: Literal["locomotion", "antmaze-shift", "none"] = "locomotion"
+    reference_returns: tuple[float, float] | None = None
+    settings: Overrides = Overrides()
+
+
+class PartialEvaluation(Section):
+    """Any subset of the evaluation settings."""
+
+    action_samples: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
+    episodes: PositiveInt | None = None
+    temperature: Temperature | None = None
+
+
+class ClaimSide(Section):
+    """One side of a claim: a variant's score, at the training's N_a or of its kept policies at another."""
+
+    variant: str
+    action_samples: PositiveInt | None = None
+
+
+class Claim(Section):
+    """What an experiment is to show, for each of its tasks or of those named: that one number is above another."""
+
+    says: str
+    higher: ClaimSide
+    lower: ClaimSide | Literal["data"]  # data: the mean score of the data
+    measure: Literal["score", "inside", "reward"] = "score"  # the latter two of a bandit's drawn actions
+    # Left out of the page's identity where it is not given, as before it existed.
+    tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)] | None = Field(
+        None, exclude_if=lambda value: value is None
+    )
+
+
+class Experiment(Section):
+    """Tasks × variants, with the tables and figures they feed. Variants are named (`variants`) or swept (`vary`)."""
+
+    title: str
+    description: str = ""
+    tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)]
+    variants: dict[str, Overrides] | None = None
+    vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] | None = None
+    settings: Overrides = Overrides()
+    evaluation: PartialEvaluation = PartialEvaluation()
+    show: tuple[Literal["scores", "curves", "comparison", "sweep", "action_samples", "bandit"], ...] = (
+        "scores",
+        "curves",
+    )
+    published: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def variant_names(self) -> tuple[str, ...]:
+        """The variants by display name, in the file's order; none where the experiment names none."""
+        varied = next(iter(self.vary.values()), ()) if self.vary else ()
+        return tuple(
+            self.variants or (str(value).lower() if isinstance(value, bool) else str(value) for value in varied)
+        )
+
+
+class Study(Section):
+    """A list of experiments at some scale."""
+
+    description: str = ""
+    experiments: Annotated[tuple[str, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    settings: Overrides = Overrides()
+    evaluation: PartialEvaluation = PartialEvaluation()
+
+
+class Params(Section):
+    """All of params.yaml. Sections that DVC tracks must be there, if only as `collect: {}`."""
+
+    dvc_study: str
+    agent: AgentSettings
+    training: TrainingSettings
+    evaluation: EvaluationSettings
+    report: ReportSettings
+    compute: ComputeSettings = ComputeSettings()
+    collect: dict[str, CollectRecipe]
+    presets: dict[ExperimentName, Preset]
+    tasks: dict[TaskName, Task]
+    experiments: dict[ExperimentName, Experiment]
+    studies: dict[StudyName, Study]

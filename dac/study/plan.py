@@ -1,0 +1,328 @@
+"""From params.yaml to runs: which runs, evaluations and datasets a study consists of, and their fingerprints.
+
+A *run* is (task, settings, seed). Everything that can change its numbers is in its fingerprint, and the fingerprint
+is in its path, so that two experiments or studies share the runs they have in common, and a changed setting is a
+different folder. This module imports no torch and touches no network: the Snakefile imports it at every start.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from dac.study import versions
+from dac.study.identity import Dataset, Evaluation, Group, Run, canonical, fingerprint
+from dac.study.params import AgentSettings, EvaluationSettings, Experiment, Params, TrainingSettings
+from dac.study.task_data import dataset_of, environment, references
+from dac.system.errors import UserError, closest
+
+# Settings added after runs were published: left out of the fingerprint while at this neutral value, at which the
+# numbers are the same as before the setting existed, so that older runs stay valid.
+NEUTRAL_SETTINGS: dict[str, Any] = {"sampler_steps": None, "eval_temperature": 0.0, "precision": "fp32"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task × variant of an experiment: the unit of its tables."""
+
+    experiment: str
+    task: str
+    variant: str
+    group: Group
+    evaluations: tuple[Evaluation, ...]
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """All that a study consists of, in the order of params.yaml."""
+
+    name: str
+    params: Params
+    cells: tuple[Cell, ...]
+    seeds: tuple[int, ...]
+
+    def runs(self) -> list[Run]:
+        """Every run of the study, each once."""
+        groups = dict.fromkeys(cell.group for cell in self.cells)
+        return [Run(group, seed) for group in groups for seed in self.seeds]
+
+    def evaluations(self) -> dict[Group, tuple[Evaluation, ...]]:
+        """The evaluations that the study asks of each group, over all its experiments."""
+        wanted: dict[Group, dict[Evaluation, None]] = {}
+        for cell in self.cells:
+            wanted.setdefault(cell.group, {}).update(dict.fromkeys(cell.evaluations))
+        return {group: tuple(evaluations) for group, evaluations in wanted.items()}
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What the study's page is made of, contents of the inputs aside."""
+        study = self.params.studies[self.name]
+        experiments = {name: self.params.experiments[name] for name in study.experiments}
+        shown = {"title", "description", "vary", "show", "published"}
+        return {
+            "version": versions.REPORT,
+            "study": {"name": self.name, "description": study.description, "seeds": list(self.seeds)},
+            "report": self.params.report.model_dump(mode="json"),
+            "experiments": {
+                name: item.model_dump(mode="json", include=shown | ({"claims"} if item.claims else set()))
+                for name, item in experiments.items()
+            },
+            "cells": [
+                [cell.experiment, cell.task, cell.variant, cell.group.name]
+                + [evaluation.fingerprint for evaluation in cell.evaluations]
+                for cell in self.cells
+            ],
+            "datasets": {cell.task: cell.group.dataset.id for cell in self.cells},
+            "references": {cell.task: list(references(self.params.tasks[cell.task], cell.task)) for cell in self.cells},
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self.identity)
+
+
+def evaluation_steps(steps: int, interval: int) -> list[int]:
+    """Steps at which policies are evaluated: 0, every multiple of the interval, and the end."""
+    return sorted({*range(0, steps, interval), steps})
+
+
+def kept_steps(values: Mapping[str, Any]) -> list[int]:
+    """Steps whose policies are kept, the last evaluations', from the resolved settings of a group."""
+    return evaluation_steps(values["steps"], values["eval_interval"])[-values["kept_policies"] :]
+
+
+def study_plan(params: Params, name: str) -> StudyPlan:
+    """Resolve a study into its cells.
+
+    Raises:
+        UserError: no study of that name, or settings that do not go together.
+    """
+    if name not in params.studies:
+        raise UserError(f"params.yaml: no study {name!r}; {closest(name, list(params.studies))}")
+    study = params.studies[name]
+    cells = tuple(
+        cell
+        for experiment in study.experiments
+        for cell in _cells(params, name, experiment, params.experiments[experiment].tasks)
+    )
+    _check_window(params, name, cells)
+    _check_bandits(params, name, cells)
+    _check_claims(params, name, cells)
+    return StudyPlan(name, params, cells, study.seeds)
+
+
+def _check_window(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
+    for cell in cells:
+        if set(params.experiments[cell.experiment].show) == {"bandit"}:
+            continue  # measured by drawn actions, not by the last evaluations
+        values = cell.group.values
+        evaluations = len(evaluation_steps(values["steps"], values["eval_interval"]))
+        asked = {"report.window": params.report.window, "kept_policies": values["kept_policies"]}
+        more = " and ".join(f"{name} ({count})" for name, count in asked.items() if count > evaluations)
+        if more:
+            raise UserError(
+                f"params.yaml: studies.{study}: {cell.task} is evaluated {evaluations} times in {values['steps']} "
+                f"steps, fewer than {more}; lower eval_interval or that."
+            )
+
+
+def _check_bandits(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
+    for cell in cells:
+        if "bandit" not in params.experiments[cell.experiment].show:
+            continue
+        where = f"params.yaml: experiments.{cell.experiment} shows bandit"
+        if cell.group.dataset.source != "bandit":
+            raise UserError(
+                f"{where}, but its task {cell.task} has the dataset {cell.group.dataset.id}; allowed: bandit:"
+            )
+        if not any(evaluation.draws_one for evaluation in cell.evaluations):
+            raise UserError(
+                f"{where}, which draws one action sample; in studies.{study} its evaluation.action_samples lacks 1. "
+                "Add it."
+            )
+
+
+def _check_claims(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
+    evaluated = {cell.experiment: [item.action_samples for item in cell.evaluations] for cell in cells}
+    for name, counts in evaluated.items():
+        for index, claim in enumerate(params.experiments[name].claims):
+            for side in (claim.higher, claim.lower):
+                asked = None if side == "data" else side.action_samples
+                if asked is not None and asked not in counts:
+                    raise UserError(
+                        f"params.yaml: experiments.{name}.claims[{index}]: {asked} action samples, but studies.{study} "
+                        f"evaluates {', '.join(map(str, counts))}. Add {asked} to evaluation.action_samples there, or "
+                        "change the claim."
+                    )
+
+
+def _cells(params: Params, study: str, name: str, tasks: Iterable[str]) -> Iterator[Cell]:
+    """The cells of some of an experiment's tasks."""
+    experiment = params.experiments[name]
+    for task_name in tasks:
+        task = params.tasks[task_name]
+        dataset = dataset_of(params, task_name)
+        evaluations = _evaluations(params, study, experiment, references(task, task_name))
+        for variant, overrides in _variants(experiment).items():
+            group = _group(params, study, name, task_name, dataset, overrides)
+            yield Cell(name, task_name, variant, group, evaluations)
+
+
+def _variants(experiment: Experiment) -> dict[str, dict[str, Any]]:
+    """Variants by display name, with the settings in which they differ from the task's."""
+    if experiment.variants is not None:
+        return {name: overrides.model_dump(exclude_unset=True) for name, overrides in experiment.variants.items()}
+    assert experiment.vary is not None  # the schema lets one of the two be absent
+    ((key, values),) = experiment.vary.items()
+    return {name: {key: value} for name, value in zip(experiment.variant_names, values, strict=True)}
+
+
+def _evaluations(
+    params: Params, study: str, experiment: Experiment, reference: tuple[float, float]
+) -> tuple[Evaluation, ...]:
+    chosen = params.evaluation.model_dump()
+    for layer in (params.studies[study].evaluation, experiment.evaluation):
+        chosen.update(layer.model_dump(exclude_none=True))
+    settings = EvaluationSettings(**chosen)
+    counts = dict.fromkeys(settings.action_samples)
+    return tuple(Evaluation(count, settings.episodes, reference, settings.temperature) for count in counts)
+
+
+def _group(
+    params: Params, study: str, experiment: str, task_name: str, dataset: Dataset, overrides: dict[str, Any]
+) -> Group:
+    """A task at one variant: defaults, overridden by the task, by the study, by the experiment, by the variant."""
+    task = params.tasks[task_name]
+    values: dict[str, Any] = {**params.agent.model_dump(mode="json"), **params.training.model_dump(mode="json")}
+    for layer in layers(params, study, experiment, task_name).values():
+        values.update(layer)
+    values.update(_expanded(params, overrides))
+    agent = AgentSettings.model_validate_json(canonical(_subset(values, AgentSettings)))
+    training = TrainingSettings.model_validate_json(canonical(_subset(values, TrainingSettings)))
+    if agent.eta_min > agent.eta_max:
+        raise UserError(
+            f"params.yaml: {task_name} in studies.{study}: eta_min is {agent.eta_min}, more than eta_max, "
+            f"{agent.eta_max}. Lower eta_min or raise eta_max where they are set."
+        )
+    if agent.sampler_steps is not None and agent.sampler_steps > agent.diffusion_steps:
+        raise UserError(
+            f"params.yaml: {task_name} in studies.{study}: sampler_steps is {agent.sampler_steps}, more than "
+            f"diffusion_steps, {agent.diffusion_steps}. Lower it, or leave it out: the sampler then takes every step."
+        )
+    # Through the models once more, so that 2 and 2.0 of a float setting are one spelling.
+    values = {**agent.model_dump(mode="json"), **training.model_dump(mode="json")}
+    env = environment(task, task_name)
+    identity = {
+        "env": env,
+        "dataset": json.loads(dataset.identity),
+        "reward_scaling": task.reward_scaling,
+        "settings": _that_matter(values, dataset),
+        "versions": {
+            "common": versions.COMMON,
+            "guidance": versions.GUIDANCE[agent.guidance],
+            **({} if dataset.source == "bandit" else {"q_target": versions.Q_TARGET[agent.q_target]}),
+        },
+    }
+    return Group(task_name, env, dataset, task.reward_scaling, canonical(values), canonical(identity))
+
+
+def layers(params: Params, study: str, experiment: str, task: str) -> dict[str, dict[str, Any]]:
+    """What overrides the defaults for all variants, by its place in params.yaml: the later counts more."""
+    places = {
+        f"tasks.{task}.settings": params.tasks[task].settings,
+        f"studies.{study}.settings": params.studies[study].settings,
+        f"experiments.{experiment}.settings": params.experiments[experiment].settings,
+    }
+    return {
+        place: _expanded(params, settings.model_dump(mode="json", exclude_unset=True))
+        for place, settings in places.items()
+    }
+
+
+def setting_place(params: Params, study: str, cell: Cell, key: str) -> str:
+    """Where params.yaml sets what a cell has of a setting of the agent or the training."""
+    found = f"{'agent' if key in AgentSettings.model_fields else 'training'}.{key}"
+    for place, settings in layers(params, study, cell.experiment, cell.task).items():
+        found = f"{place}.{key}" if key in settings else found
+    experiment = params.experiments[cell.experiment]
+    if key in _expanded(params, _variants(experiment)[cell.variant]):
+        variant = "vary" if experiment.vary else f"variants.{cell.variant}"
+        found = f"experiments.{cell.experiment}.{variant}.{key}"
+    return found
+
+
+def _expanded(params: Params, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with those of the preset that they name, if any; what they set themselves counts more."""
+    name = overrides.get("preset")
+    base = {} if name is None else params.presets[name].model_dump(mode="json", exclude_unset=True)
+    return {**base, **{key: value for key, value in overrides.items() if key != "preset"}}
+
+
+def _subset(values: dict[str, Any], section: type[AgentSettings] | type[TrainingSettings]) -> dict[str, Any]:
+    return {key: values[key] for key in section.model_fields}
+
+
+def _that_matter(values: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
+    """The settings that can change this run's numbers: one that its others, or its data, switch off is left out."""
+    unused: set[str] = set()
+    if dataset.source == "bandit":
+        # Every transition ends its episode: a target is a reward, whatever comes next.
+        unused |= {"discount", "next_action_samples", "max_backup", "q_target", "lcb_coefficient"}
+    if values["q_target"] == "min":
+        unused.add("lcb_coefficient")
+    if values["guidance"] == "none":
+        unused |= {"eta_lr"}
+    if values["sampler"] == "ddpm":
+        unused.add("sampler_steps")
+    if values["eta_lr"] == 0 or values["guidance"] == "none":
+        unused |= {"bc_threshold", "eta_min", "eta_max"}
+    neutral = {key for key, value in NEUTRAL_SETTINGS.items() if values.get(key) == value}
+    return {key: value for key, value in values.items() if key not in unused | neutral}
+
+
+def find_group(params: Params, task: str, name: str) -> Group:
+    """The group that a job was started for, looked up in params.yaml as it is now.
+
+    Raises:
+        UserError: params.yaml no longer describes it, so it was edited after the job was planned.
+    """
+    for cell in _cells_of_task(params, task):
+        if cell.group.name == name:
+            return cell.group
+    raise UserError(
+        f"params.yaml (or dac/study/versions.py) changed since this job was planned: it no longer describes "
+        f"{task}/{name}. Nothing was written. Let the other jobs end, then start again: the new plan is used."
+    )
+
+
+def runs_of_task(params: Params, task: str) -> Iterator[Run]:
+    """The runs of one task in every study, whatever is wrong with other tasks' data."""
+    for name, study in params.studies.items():
+        for experiment in study.experiments:
+            if task in params.experiments[experiment].tasks:
+                for cell in _cells(params, name, experiment, [task]):
+                    yield from (Run(cell.group, seed) for seed in study.seeds)
+
+
+def find_evaluations(params: Params, group: Group, wanted: list[str]) -> list[Evaluation]:
+    """The evaluations of a group by fingerprint, looked up like `find_group`."""
+    cells = (cell for cell in _cells_of_task(params, group.task) if cell.group == group)
+    known = {evaluation.fingerprint: evaluation for cell in cells for evaluation in cell.evaluations}
+    gone = [name for name in wanted if name not in known]
+    if gone:
+        raise UserError(
+            f"params.yaml changed since this job was planned: it no longer asks for evaluation {', '.join(gone)} of "
+            f"{group.task}/{group.name}. Nothing was written. Start again: the new plan is used."
+        )
+    return [known[name] for name in wanted]
+
+
+def _cells_of_task(params: Params, task: str) -> Iterator[Cell]:
+    """The cells of one task in every study: a job depends on no other task, whose data may be missing, say."""
+    for name, study in params.studies.items():
+        for experiment in study.experiments:
+            tasks = [other for other in params.experiments[experiment].tasks if other == task]
+            yield from _cells(params, name, experiment, tasks)

@@ -1,0 +1,356 @@
+"""The store: where runs, datasets and pages live, what of them is complete, and how files get there.
+
+    results/runs/<task>/<label>-<fp>/seed-<k>/   run.json curve.csv policy-<step>.safetensors evaluation-<efp>.parquet
+    results/datasets/<env>-<level>-<fp>/         dataset.json and a local Minari dataset, collected here
+    data/datasets/<source>-<name>-<fp>/          the same of data that can be had again: D4RL's, Minari's, own files
+    results/<study>/                             report.json README.md tables/ figures/
+    work/<fp>/seed-<k>/                          resumable state of a run in training
+
+`run.json` is written last and lists the run's files with size and sha256, so a run is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dac.study.identity import Dataset, Evaluation, Group, Run, canonical
+from dac.study.plan import StudyPlan
+from dac.system import locks
+from dac.system.errors import UserError
+from dac.system.files import atomic_path, file_entry, has_size, read_json, write_json
+from dac.system.hashing import sha256_of
+
+RUNS = Path("results/runs")
+DATASETS = Path("results/datasets")
+WORK = Path("work")
+JOURNAL = WORK / "journal.jsonl"
+
+
+def group_directory(group: Group) -> Path:
+    """Folder of a group of runs."""
+    return RUNS / group.task / group.name
+
+
+def run_directory(run: Run) -> Path:
+    """Folder of a published run."""
+    return group_directory(run.group) / f"seed-{run.seed}"
+
+
+def work_directory(run: Run) -> Path:
+    """Folder of a run's resumable state while it trains."""
+    return WORK / run.group.fingerprint / f"seed-{run.seed}"
+
+
+def page_directory(study: str) -> Path:
+    """Folder of a study's tables, figures and page."""
+    return Path("results") / study
+
+
+def _entry_as_meant(path: Path, sha256: str) -> dict[str, Any]:
+    """Size and sha256 of a file that was copied into the store.
+
+    Raises:
+        UserError: its contents are not what was to be published.
+    """
+    entry = file_entry(path)
+    if entry["sha256"] != sha256:
+        raise UserError(
+            f"{path}: its contents are not what was to be published (sha256 {entry['sha256'][:12]}…, meant: "
+            f"{sha256[:12]}…): they were damaged before or while they were copied. The file does not count; start "
+            "again: what is damaged is made again."
+        )
+    return entry
+
+
+def journal(event: str, **facts: Any) -> None:
+    """Append one line to work/journal.jsonl: what was made, when. For people and tests; nothing depends on it."""
+    JOURNAL.parent.mkdir(parents=True, exist_ok=True)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    with JOURNAL.open("a") as stream:
+        stream.write(json.dumps({"time": now, "event": event, **facts}) + "\n")
+
+
+# Runs
+
+
+def run_problem(run: Run) -> str | None:
+    """Why a run is not complete in the store, by a look at sizes alone; None if it is complete."""
+    directory = run_directory(run)
+    content = read_json(directory / "run.json")
+    if content is None:
+        return "corrupt: run.json is not readable" if (directory / "run.json").exists() else "missing"
+    if content.get("fingerprint") != run.group.fingerprint or content.get("seed") != run.seed:
+        return "corrupt: run.json is of another run"
+    for name, entry in sorted(content.get("files", {}).items()):
+        if not has_size(directory / name, entry):
+            state = "has another size" if (directory / name).exists() else "is missing"
+            return f"incomplete: {name} {state}"
+    return None
+
+
+def recorded_files(directory: Path) -> dict[str, dict[str, Any]]:
+    """The files of a run's folder by name, evaluations included, with what its run.json records: size and sha256."""
+    content = read_json(directory / "run.json") or {}
+    files, evaluations = (content.get(key) for key in ("files", "evaluations"))
+    if not isinstance(files, dict) or not isinstance(evaluations, dict):
+        return {}
+    return {**files, **{entry["file"]: entry for entry in evaluations.values()}}
+
+
+def corrupt_files(directory: Path) -> list[str]:
+    """Names of the files in a run's folder, evaluations included, whose contents differ from the sha256 in run.json."""
+    return [
+        name
+        for name, entry in sorted(recorded_files(directory).items())
+        if not has_size(directory / name, entry) or sha256_of(directory / name) != entry["sha256"]
+    ]
+
+
+def publish_run(
+    run: Run,
+    files: dict[str, Path],
+    facts: dict[str, Any],
+    provenance: dict[str, Any],
+    sha256: Mapping[str, str] | None = None,
+) -> None:
+    """Move a finished run into the store; run.json, written last, makes it count.
+
+    Args:
+        files: by name in the store, where each file lies now; they are copied.
+        facts: status, steps, dataset_sha256 and what else belongs to run.json.
+        provenance: versions, machine and times; kept beside, outside of every identity.
+        sha256: by name, that of what each file is to hold; None: of what it holds now.
+
+    Raises:
+        UserError: what arrived is not what was meant; the run does not count.
+    """
+    meant = {name: sha256_of(source) for name, source in files.items()} if sha256 is None else sha256
+    directory = run_directory(run)
+    (directory / "run.json").unlink(missing_ok=True)
+    for stale in directory.glob("*"):
+        stale.unlink()
+    for name, source in files.items():
+        with atomic_path(directory / name) as temporary:
+            shutil.copyfile(source, temporary)
+    entries = {name: _entry_as_meant(directory / name, meant[name]) for name in sorted(files)}
+    write_json(directory / "provenance.json", provenance)
+    write_json(
+        directory / "run.json",
+        {
+            "task": run.group.task,
+            "label": run.group.label,
+            "fingerprint": run.group.fingerprint,
+            "seed": run.seed,
+            "identity": json.loads(run.group.identity),
+            "files": entries,
+            "evaluations": {},
+            **facts,
+        },
+    )
+
+
+def read_run(run: Run) -> dict[str, Any]:
+    """The run.json of a complete run.
+
+    Raises:
+        UserError: the run is not complete.
+    """
+    problem = run_problem(run)
+    if problem:
+        raise UserError(f"{run_directory(run)}: {problem}. Start snakemake again: it re-makes this run.")
+    content = read_json(run_directory(run) / "run.json")
+    assert content is not None  # run_problem has just read it
+    return content
+
+
+def verified_file(run: Run, name: str) -> Path:
+    """Path of a file of a complete run, its contents compared with run.json.
+
+    Raises:
+        UserError: the contents differ.
+    """
+    path = run_directory(run) / name
+    entry = read_run(run)["files"][name]
+    if sha256_of(path) != entry["sha256"]:
+        raise UserError(
+            f"{path}: its contents are not what run.json records (sha256 {entry['sha256'][:12]}…): the file was "
+            f"damaged. Delete {path} and start again: this run alone is re-made; or `dvc checkout --force {path}` "
+            "brings back what was recorded."
+        )
+    return path
+
+
+# Evaluations
+
+
+def verified_evaluation(run: Run, evaluation: Evaluation) -> Path:
+    """Path of a recorded evaluation, its contents compared with run.json.
+
+    Raises:
+        UserError: it is not recorded, or the contents differ.
+    """
+    entry = read_run(run)["evaluations"].get(evaluation.fingerprint)
+    path = run_directory(run) / f"evaluation-{evaluation.fingerprint}.parquet"
+    if entry is None or not has_size(path, entry) or sha256_of(path) != entry["sha256"]:
+        raise UserError(
+            f"{path}: missing, or its contents are not what run.json records. Delete it if it is there and start "
+            f"again: this evaluation alone is re-made; or `dvc checkout --force {path}` brings back what was recorded."
+        )
+    return path
+
+
+def has_evaluation(run: Run, evaluation: Evaluation) -> bool:
+    """Whether a run's evaluation is recorded and its file there, by size."""
+    content = read_json(run_directory(run) / "run.json") or {}
+    entry = content.get("evaluations", {}).get(evaluation.fingerprint)
+    return entry is not None and has_size(run_directory(run) / entry["file"], entry)
+
+
+def publish_evaluation(
+    run: Run,
+    evaluation: Evaluation,
+    source: Path,
+    evaluated: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Copy an evaluation's file into the run's folder and record it in run.json.
+
+    Args:
+        evaluated: the `files` of run.json when the run's policies were loaded.
+        provenance: versions, machine and time; kept in provenance.json.
+
+    Raises:
+        UserError: what arrived is not what the file held; or the run was made anew meanwhile, so that the evaluation is
+            not of the policies that are there.
+    """
+    directory = run_directory(run)
+    name, meant = f"evaluation-{evaluation.fingerprint}.parquet", sha256_of(source)
+    # Two jobs may evaluate one run at different N_a at the same time.
+    with locks.lock(WORK / "locks" / f"{run.group.task}-{run.group.name}-{run.seed}", waiting=lambda _: None):
+        content = read_run(run)
+        if content["files"] != evaluated:
+            raise UserError(f"{directory}: the run was made anew while it was evaluated. Start snakemake again.")
+        with atomic_path(directory / name) as temporary:
+            shutil.copyfile(source, temporary)
+        made = read_json(directory / "provenance.json")
+        if made is None:
+            raise UserError(
+                f"{directory}/provenance.json: not readable. `dvc checkout --force {directory}/provenance.json` brings "
+                "back what was recorded; or delete the run's folder, and it is made anew."
+            )
+        made.setdefault("evaluations", {})[evaluation.fingerprint] = dict(provenance)
+        write_json(directory / "provenance.json", made)
+        content["evaluations"][evaluation.fingerprint] = {
+            "file": name,
+            "settings": evaluation.identity,
+            **_entry_as_meant(directory / name, meant),
+        }
+        write_json(directory / "run.json", content)
+
+
+# Datasets
+
+
+def dataset_problem(dataset: Dataset) -> str | None:
+    """Why a dataset is not there for training, by a look at sizes alone; None if it is. The trainer checks contents.
+
+    An HDF5 file that is here is enough: what needs the dataset converts it.
+    """
+    if dataset.source == "bandit":
+        return None  # drawn when it is needed
+    problem = folder_problem(dataset)
+    return None if problem and dataset.file and dataset.file.is_file() else problem
+
+
+def folder_problem(dataset: Dataset) -> str | None:
+    """Why a dataset's folder is not complete, by a look at sizes alone; None if it is."""
+    content = read_json(dataset.path / "dataset.json")
+    if content is None:
+        return "missing"
+    for name, entry in content.get("files", {}).items():
+        if not has_size(dataset.path / name, entry):
+            return f"incomplete: {name}"
+    return None
+
+
+# Pages
+
+
+def page_inputs(plan: StudyPlan) -> dict[str, str]:
+    """What a study's page is made of: the sha256 of files and data, as run.json records them, and of provenance."""
+    inputs = {}
+    for group, evaluations in plan.evaluations().items():
+        for seed in plan.seeds:
+            run = Run(group, seed)
+            content = read_json(run_directory(run) / "run.json") or {}
+            inputs[f"{run}/curve.csv"] = content.get("files", {}).get("curve.csv", {}).get("sha256", "")
+            inputs[f"{run}/dataset"] = content.get("dataset_sha256", "")
+            inputs[f"{run}/status"] = content.get("status", "")
+            inputs[f"{run}/provenance.json"] = _provenance_sha256(run, evaluations)
+            for evaluation in evaluations:
+                entry = content.get("evaluations", {}).get(evaluation.fingerprint, {})
+                inputs[f"{run}/{evaluation.fingerprint}"] = entry.get("sha256", "")
+    return inputs
+
+
+def _provenance_sha256(run: Run, evaluations: Iterable[Evaluation]) -> str:
+    """Of what a page shows of a run's provenance: of its training, and of some of its evaluations."""
+    made = read_json(run_directory(run) / "provenance.json") or {}
+    recorded = made.pop("evaluations", {})
+    shown = {item.fingerprint: recorded.get(item.fingerprint) for item in evaluations}
+    return hashlib.sha256(canonical([made, shown]).encode()).hexdigest()
+
+
+def page_key(plan: StudyPlan) -> str:
+    """sha256 over all that a study's page depends on."""
+    text = json.dumps({"plan": plan.identity, "inputs": page_inputs(plan)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def page_problem(plan: StudyPlan) -> str | None:
+    """Why a study's page is not what its runs and settings say; None if it is."""
+    directory = page_directory(plan.name)
+    content = read_json(directory / "report.json")
+    if content is None:
+        return "missing"
+    if content.get("key") != page_key(plan):
+        return "its runs, their results or the report's settings changed"
+    for name, entry in sorted(content.get("files", {}).items()):
+        path = directory / name
+        if not has_size(path, entry) or sha256_of(path) != entry["sha256"]:
+            return f"{name} {'was changed' if path.exists() else 'is missing'}"
+    return None
+
+
+def publish_page(plan: StudyPlan, rendered: Path, key: str) -> None:
+    """Put a rendered page in the place of the study's present one.
+
+    What the present one has and the new one lacks is removed; other files beside them, a reader's notes say, stay.
+
+    Args:
+        key: `page_key` of what it was rendered from.
+    """
+    directory = page_directory(plan.name)
+    listed = [directory / name for name in (read_json(directory / "report.json") or {}).get("files", {})]
+    (directory / "report.json").unlink(missing_ok=True)
+    for folder in [path for path in rendered.rglob("*") if path.is_dir() and not any(path.iterdir())]:
+        # A page without figures: DVC fails on a folder that is missing, and git keeps no empty one.
+        (folder / ".gitkeep").touch()
+    files = sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file())
+    for name in files:
+        with atomic_path(directory / name) as temporary:
+            shutil.copyfile(rendered / name, temporary)
+    # The folders are the page's own: an interrupted publication may have left files there that no list has.
+    own = [path for folder in ("tables", "figures") for path in (directory / folder).rglob("*") if path.is_file()]
+    for stale in {*listed, *own}:
+        # DVC and git keep notes of their own beside the files they track.
+        if stale.relative_to(directory) not in files and stale.name != ".gitignore":
+            stale.unlink(missing_ok=True)
+    entries = {str(name): file_entry(directory / name) for name in files}
+    write_json(directory / "report.json", {"key": key, "study": plan.name, "files": entries})

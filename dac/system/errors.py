@@ -1,0 +1,20 @@
+"""Errors that a user can cause."""
+
+from __future__ import annotations
+
+import difflib
+
+
+class UserError(Exception):
+    """A mistake outside the code: a wrong key, a missing or broken file, an edit in the middle of a run.
+
+    The message names the key or file, what was found, what is allowed and what to do next; the command line
+    prints it alone, without a traceback, and exits with status 1.
+    """
+
+
+def closest(name: str, allowed: list[str]) -> str:
+    """What is allowed, with the nearest match first if there is one: the tail of an error message."""
+    near = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"allowed: {', '.join(allowed)}.{hint}"

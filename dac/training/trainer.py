@@ -1,0 +1,396 @@
+"""The training loop: batches, gradient steps, evaluations and checkpoints of a pack of runs.
+
+A checkpoint belongs to one run and is one file (`dac.training.checkpoint`), so packs may re-form after an interruption.
+Random streams and batches are functions of the run's seed and the step, so the checkpoint needs none of their state,
+and a resumed run computes what an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from dac import envs
+from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise, initial_run_state
+from dac.agent.graph import ReplayError, updater
+from dac.agent.trained import untrained
+from dac.datasets.load import load, refuse_other_version
+from dac.datasets.transitions import to_transitions
+from dac.rows.raw import statistics
+from dac.study import store
+from dac.study.identity import Group, Run
+from dac.study.params import ComputeSettings
+from dac.study.plan import evaluation_steps, kept_steps
+from dac.system import devices, locks, provenance
+from dac.system.errors import UserError
+from dac.system.progress import Bar
+from dac.system.signals import Interrupted, StopRequest, stop_request
+from dac.training import checkpoint
+from dac.training.checkpoint import RunState, begin
+from dac.training.curve import CurveTask, Evaluator, evaluator
+from dac.training.pack import Pack
+from dac.training.policies import agent_config, policy_name
+from dac.training.rollouts import evaluation_workers
+
+LOG = logging.getLogger(__name__)
+
+ATTEMPTS = 2  # at kept policies that are whole when a run is to be published
+
+
+def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int) -> None:
+    """Train the seeds of a group that the store lacks, in one pack, and publish them.
+
+    Raises:
+        UserError: the dataset is missing, damaged or does not fit the environment; the disk is full; a device did not
+            compute what it was told to.
+        Interrupted: SIGTERM or SIGINT came; everything is saved and the same call goes on from there.
+    """
+    torch.set_num_threads(threads)
+    with _disk_errors(group), contextlib.ExitStack() as held:
+        for seed in sorted(seeds):
+            held.enter_context(locks.lock(store.work_directory(Run(group, seed)) / "lock", LOG.info))
+        # Another process may have finished them while this one waited for the lock.
+        runs = [Run(group, seed) for seed in seeds if store.run_problem(Run(group, seed))]
+        for seed in seeds:
+            if Run(group, seed) not in runs:
+                LOG.info("%s is complete", Run(group, seed))
+        if not runs:
+            return
+        device = held.enter_context(devices.claimed(compute.device))
+        LOG.info("%s %s: %d runs on %s", group.task, group.name, len(runs), devices.name(device))
+        if group.values["precision"] == "bf16":
+            _say_what_is_known_of_bf16(device)
+        _Trainer(group, compute, device, threads).train(runs)
+
+
+def _say_what_is_known_of_bf16(device: torch.device) -> None:
+    LOG.warning(
+        "training.precision: bf16 is less exact than fp32 and tf32: with trained critics its targets are off by a part "
+        "of the ensemble's spread, and by a bias (benchmarks/README.md). Another precision makes other runs."
+    )
+    if not devices.multiplies_bf16(device):
+        LOG.warning("This device only imitates bf16: steps may take several times fp32's.")
+
+
+@contextlib.contextmanager
+def _disk_errors(group: Group) -> Iterator[None]:
+    """A full or read-only disk, or a folder of another user's, as a user's error: met by a lock, a log, the journal."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        raise UserError(
+            f"{group.task}/{group.name}: {error}. Make room in {store.WORK}/, logs/ and results/, or allow to write "
+            "there, and start again: training goes on from the last saved state."
+        ) from error
+
+
+class _Trainer:
+    """Advances runs of one group; holds what they share."""
+
+    def __init__(self, group: Group, compute: ComputeSettings, device: torch.device, threads: int) -> None:
+        self.group = group
+        self.values = group.values
+        self.config = agent_config(self.values)
+        self.compute = compute
+        self.device = device
+        self.threads = threads
+        raw, self.dataset_sha256 = load(group.dataset)
+        self.data_statistics = statistics(raw)
+        self.transitions = to_transitions(raw, group.reward_scaling)
+        self.observation_dim = self.transitions.observations.shape[1]
+        self.action_dim = self.transitions.actions.shape[1]
+        self._check_dimensions()
+        self.evaluated = evaluation_steps(self.values["steps"], self.values["eval_interval"])
+        self.kept = set(kept_steps(self.values))
+        self.stop = StopRequest()
+        self.together: int | None = None  # most runs that train at once; None: all
+        self.checkpointed = time.monotonic()
+
+    @property
+    def where(self) -> str:
+        """The group's name, for messages."""
+        return f"{self.group.task}/{self.group.name}"
+
+    def _check_dimensions(self) -> None:
+        refuse_other_version(self.group)
+        env = envs.make(self.group.env)
+        expected = (env.observation_space.shape, env.action_space.shape)
+        env.close()
+        found = ((self.observation_dim,), (self.action_dim,))
+        if expected != found:
+            raise UserError(
+                f"params.yaml: tasks.{self.group.task}: the dataset {self.group.dataset.id} has observations and "
+                f"actions of shapes {found[0]} and {found[1]}, the environment {self.group.env} {expected[0]} and "
+                f"{expected[1]}. Give the environment that the data come from."
+            )
+        if len(self.transitions.rewards) < self.values["batch_size"]:
+            raise UserError(
+                f"{self.group.dataset.id}: {len(self.transitions.rewards)} transitions, fewer than batch_size "
+                f"({self.values['batch_size']}); lower batch_size or collect more."
+            )
+
+    def train(self, runs: list[Run]) -> None:
+        """Advance all runs to the end and publish them. Runs that lag behind are brought level first.
+
+        Raises:
+            UserError: a device did not do what it was told, or the disk does not keep what is written.
+        """
+        states = [self._load(run) for run in runs]
+        resumed = {state.run: state.step for state in states}
+        for _ in range(ATTEMPTS):
+            with stop_request() as self.stop:
+                self._finish(states)
+            states = [self._load(state.run) for state in self._publish_whole(states, resumed, len(runs))]
+            if not states:
+                return
+            resumed |= {state.run: state.step for state in states}
+        raise UserError(
+            f"{store.work_directory(states[0].run)}: policies that were kept there were damaged or missing before they "
+            "were published, again after they were made anew. Look at that disk, then start again."
+        )
+
+    def _finish(self, states: list[RunState]) -> None:
+        """Take all states to the last step."""
+        while (step := min(state.step for state in states)) < self.values["steps"]:
+            behind = [state for state in states if state.step == step]
+            ahead = [state.step for state in states if state.step > step]
+            try:
+                self._advance(behind[: self.together], min(ahead, default=self.values["steps"]))
+            except torch.OutOfMemoryError:
+                self._train_fewer(len(behind[: self.together]))
+            except ReplayError as error:
+                raise self._not_computed(str(error)) from error
+
+    def _not_computed(self, what: str) -> UserError:
+        return UserError(
+            f"{self.where}: {what}. Nothing of it was saved or published. Set compute.cuda_graphs: false in "
+            "params.yaml and start again: training goes on from the state before, one kernel at a time."
+        )
+
+    def _train_fewer(self, runs: int) -> None:
+        """After the device refused memory to so many runs: half of them from now on, the others after those.
+
+        What the runs have in hand is their last checkpoint, or their beginning, so nothing is lost but the steps since.
+
+        Raises:
+            UserError: one run alone does not fit.
+        """
+        if runs == 1:
+            raise UserError(
+                f"{self.where}: one run alone does not fit the memory of {devices.name(self.device)}. Lower "
+                "batch_size, ensemble_size, next_action_samples or hidden_sizes in params.yaml, or use a larger device."
+            )
+        self.together = runs // 2
+        LOG.info("%s: %d runs do not fit the device's memory; %d at a time", self.where, runs, self.together)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    # One stretch of steps of a pack
+
+    def _advance(self, states: list[RunState], until: int) -> None:
+        """Take runs that are at one step to the step `until`, evaluating on the way."""
+        started = time.monotonic()
+        agent = Agent.from_run_states(self.config, [state.agent for state in states], states[0].step, self.device)
+        update = updater(agent, recorded=self.compute.cuda_graphs)
+        seeds = [state.run.seed for state in states]
+        noise = UpdateNoise(
+            seeds,
+            self.config,
+            self.values["batch_size"],
+            self.action_dim,
+            self.device,
+            next_actions=not self.transitions.dones.all(),
+        )
+        scan = ShuffledScan(seeds, len(self.transitions.rewards), self.values["batch_size"], self.device)
+        data = self._device_data()
+        log_interval = max(1, min(1000, self.values["eval_interval"] // 2))
+        stepping, first = time.monotonic(), agent.step
+        progress = Bar(
+            total=self.values["steps"],
+            initial=agent.step,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        )
+        with contextlib.ExitStack() as held:
+            evaluations = held.enter_context(self._evaluator(seeds))
+            held.enter_context(progress)
+            writers = [held.enter_context(self._writer(state)) for state in states]
+            pack = Pack(agent, states, evaluations, writers, progress, started)
+            held.callback(pack.count_seconds)  # also those of a stretch that the device's memory ended
+            frozen = _all_diverged(agent)
+            while True:
+                step = agent.step
+                if step in self.evaluated and any(step not in set(state.curve["step"]) for state in states):
+                    pack.evaluate(self.kept)
+                if step >= until:
+                    break
+                self._checkpoint_if_due(pack)
+                if frozen:
+                    agent.step = min([until, *(later for later in self.evaluated if later > step)])
+                    progress.update(agent.step - step)
+                    continue
+                metrics = update(_batch(data, scan.batch_indices(step)), noise.draws(step))
+                progress.update()
+                if (step + 1) % log_interval == 0:
+                    pack.log(
+                        step + 1, self.values["steps"], metrics, (step + 1 - first) / (time.monotonic() - stepping)
+                    )
+                    frozen = _all_diverged(agent)
+                    if evaluations.ready():
+                        pack.collect()
+            self._checkpoint(pack)
+
+    def _checkpoint_if_due(self, pack: Pack) -> None:
+        """Save when it is time to, or when a signal asks for it.
+
+        Raises:
+            Interrupted: a signal came; everything is saved.
+        """
+        number = self.stop.signal  # read once: one that comes after this must not pass for saved
+        if number is not None or time.monotonic() - self.checkpointed > self.compute.checkpoint_seconds:
+            self._checkpoint(pack)
+        if number is not None:
+            raise Interrupted(f"{self.where}: stopped by a signal at step {pack.agent.step}; state saved", number)
+
+    def _device_data(self) -> Batch:
+        return Batch(
+            **{
+                field.name: torch.as_tensor(getattr(self.transitions, field.name), device=self.device)
+                for field in fields(Batch)
+            }
+        )
+
+    # Evaluations
+
+    @contextlib.contextmanager
+    def _evaluator(self, seeds: list[int]) -> Iterator[Evaluator]:
+        """The evaluator of a stretch; what training waited for it is logged at the end."""
+        episodes, started = self.values["eval_episodes"], time.monotonic()
+        workers = evaluation_workers(self.compute.evaluation_workers, self.device, self.threads, len(seeds) * episodes)
+        task = CurveTask(
+            env_id=self.group.env,
+            config=self.config,
+            seeds=tuple(seeds),
+            episodes=episodes,
+            action_samples=self.values["eval_action_samples"],
+            temperature=self.values["eval_temperature"],
+            device=self.device,
+            threads=self.threads,
+        )
+        with contextlib.closing(evaluator(task, workers)) as evaluations:
+            try:
+                yield evaluations
+            finally:
+                LOG.info("evaluation: waited %.1f s of %.1f s", evaluations.waited, time.monotonic() - started)
+
+    def _writer(self, state: RunState) -> SummaryWriter:
+        folder = Path("logs/tensorboard") / self.group.task / self.group.name / f"seed-{state.run.seed}"
+        return SummaryWriter(str(folder), purge_step=state.step)
+
+    # Files
+
+    def _load(self, run: Run) -> RunState:
+        """A run's checkpoint, or its beginning."""
+        saved = checkpoint.newest(run, self.dataset_sha256, self.kept)
+        if saved is not None:
+            return saved
+        return begin(run, initial_run_state(self.config, run.seed, self.observation_dim, self.action_dim))
+
+    def _checkpoint(self, pack: Pack) -> None:
+        """Save every run's state, each in one file and atomically; its curve has all evaluations up to its step.
+
+        Raises:
+            UserError: the device has not made the steps that it was told to, or the disk does not take the states.
+        """
+        pack.collect()
+        step, counted = pack.agent.step, pack.agent.device_step()
+        if counted != step:
+            raise self._not_computed(
+                f"the device has counted {counted} gradient steps where it was told to make {step}"
+            )
+        pack.count_seconds()
+        for index, state in enumerate(pack.states):
+            state.step, state.agent = step, pack.agent.run_state(index)
+            checkpoint.save(state, self.dataset_sha256)
+        self.checkpointed = time.monotonic()
+
+    def _publish_whole(self, states: list[RunState], resumed_from: dict[Run, int], pack: int) -> list[RunState]:
+        """Publish the runs whose kept policies are whole; returns the others.
+
+        Raises:
+            UserError: training changed nothing of a run; the other runs are published.
+        """
+        damaged, refused = [], []
+        for state in states:
+            problems = self._untrained(state)
+            if problems:
+                folder = store.work_directory(state.run)
+                refused.append(f"{state.run}: {'; '.join(problems)}. It was not published. Delete {folder}")
+            elif checkpoint.policy_problems(state, self.kept):
+                damaged.append(state)
+            else:
+                self._publish(state, resumed_from[state.run], pack)
+        if refused:
+            raise UserError(
+                "\n".join(refused)
+                + "\nand start again: it trains anew. On a GPU, set compute.cuda_graphs: false first."
+            )
+        return damaged
+
+    def _untrained(self, state: RunState) -> list[str]:
+        """What shows that a run's state is no result of its training; a diverged run may be anything."""
+        diverged = not bool(state.agent["active"])
+        return [] if diverged else untrained(self.config, state.run.seed, state.step, state.agent)
+
+    def _publish(self, state: RunState, resumed_from: int, pack: int) -> None:
+        work = store.work_directory(state.run)
+        meant = {"curve.csv": checkpoint.write_curve(state, work / "curve.csv")}
+        meant |= {policy_name(step): state.policies[step] for step in sorted(self.kept)}
+        status = "complete" if bool(state.agent["active"]) else "diverged"
+        facts = {
+            "status": status,
+            "steps": state.step,
+            "dataset_sha256": self.dataset_sha256,
+            "data": self.data_statistics,
+        }
+        made = provenance.provenance(
+            devices.name(self.device),
+            device_seconds=round(state.device_seconds, 1),
+            wall_seconds=round(state.wall_seconds, 1),
+            evaluation_wait_seconds=round(state.waited_seconds, 1),
+            pack=pack,
+            resumed_from_step=resumed_from,
+        )
+        try:
+            store.publish_run(state.run, {name: work / name for name in meant}, facts, made, meant)
+        except OSError as error:
+            raise UserError(
+                f"{store.run_directory(state.run)}: not published: {error}. Make room there, or correct the "
+                f"permissions, and start again: what was trained is kept in {work}."
+            ) from error
+        store.journal("train", run=str(state.run))
+        checkpoint.remove(state.run, meant)
+        LOG.info("%s is published (%s)", state.run, status)
+
+
+def _all_diverged(agent: Agent) -> bool:
+    """Whether further gradient steps would change nothing; waits for the device."""
+    return not bool(agent.active.any())
+
+
+def _batch(data: Batch, indices: Tensor) -> Batch:
+    """The transitions at `indices` (R, B), from tensors with one row per transition."""
+    return Batch(*(getattr(data, field.name)[indices] for field in fields(Batch)))

@@ -1,0 +1,1 @@
+"""The jobs of a project, live on a terminal: `dac watch`."""

@@ -1,0 +1,352 @@
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import minari as library
+import numpy as np
+import pytest
+import torch
+
+from dac import envs
+from dac.datasets import folder
+from dac.datasets.sac import collect
+from dac.datasets.sac.checkpoint import Checkpoint
+from dac.datasets.sac.recorder import Recorder
+from dac.rows.raw import content_hash, episode_returns, statistics
+from dac.system.errors import UserError
+from dac.system.signals import Interrupted
+
+SAC = {"steps": 300, "learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "learning_rate": 1e-3}
+RECIPE: dict[str, Any] = {
+    "seed": 3,
+    "sac": {**SAC, "eval_interval": 100, "eval_episodes": 2},
+    "levels": {
+        "medium-replay": {"at_step": 250, "at_return": None, "transitions": None},
+        "medium": {"at_step": 200, "transitions": 120},
+        "expert": {"at_return": 1.0, "transitions": 50},
+    },
+}
+
+
+def run(
+    directory: Path, *levels: str, env_id: str = "InvertedPendulum-v5", recipe: dict[str, Any] = RECIPE
+) -> list[str]:
+    """Collect `levels` into folders of their names; returns the lines logged."""
+    lines: list[str] = []
+    collect.collect(env_id, recipe, {level: directory / level for level in levels}, directory / "work", lines.append)
+    return lines
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All three levels, taken from one training."""
+    directory = tmp_path_factory.mktemp("collected")
+    run(directory, "medium-replay", "medium", "expert")
+    return directory
+
+
+def test_each_level_has_its_number_of_steps(collected: Path) -> None:
+    assert {name: len(folder.load(collected / name)) for name in RECIPE["levels"]} == {
+        "medium-replay": 250,
+        "medium": 120,
+        "expert": 50,
+    }
+
+
+def test_a_level_does_not_depend_on_the_others_asked_for(collected: Path, tmp_path: Path) -> None:
+    """The recipe is the identity of a dataset, so the same recipe must give the same data in any company."""
+    for level in RECIPE["levels"]:
+        run(tmp_path, level)
+        assert content_hash(folder.load(tmp_path / level)) == content_hash(folder.load(collected / level)), level
+
+
+def test_another_seed_gives_other_data(collected: Path, tmp_path: Path) -> None:
+    run(tmp_path, "medium", recipe={**RECIPE, "seed": 4})
+    assert content_hash(folder.load(tmp_path / "medium")) != content_hash(folder.load(collected / "medium"))
+
+
+def test_global_random_state_and_threads_are_as_before(tmp_path: Path) -> None:
+    """Evaluations and rollouts in mid-training must leave the training's own stream alone."""
+    threads = torch.get_num_threads()
+    torch.manual_seed(0)
+    with collect._random_state(0, "test") as first:
+        inside = (random.random(), np.random.random(), torch.rand(1).item())
+    after = torch.rand(1).item()
+    torch.manual_seed(0)
+    assert torch.rand(1).item() == after
+    with collect._random_state(0, "test") as second:
+        assert (random.random(), np.random.random(), torch.rand(1).item()) == inside
+    assert first == second
+    torch.manual_seed(0)
+    run(tmp_path, "medium")
+    assert torch.rand(1).item() == after
+    assert torch.get_num_threads() == threads
+
+
+def test_rollouts_in_the_training_leave_it_unchanged(collected: Path, tmp_path: Path) -> None:
+    """medium-replay ends 50 steps after `medium` was rolled out, and equals one with no rollout before it."""
+    run(tmp_path, "medium-replay")
+    alone, in_company = folder.load(tmp_path / "medium-replay"), folder.load(collected / "medium-replay")
+    assert (alone.actions == in_company.actions).all()
+
+
+def test_the_description_tells_what_the_data_are(collected: Path) -> None:
+    content = json.loads((collected / "medium" / "dataset.json").read_text())
+    raw = folder.load(collected / "medium")
+    assert content["env_id"] == "InvertedPendulum-v5"
+    assert content["level"] == "medium"
+    assert content["recipe"] == {**RECIPE, "levels": {"medium": RECIPE["levels"]["medium"]}}
+    assert content["taken_at_step"] == 200
+    assert content["sha256"] == content_hash(raw)
+    assert content["episode_returns"] == episode_returns(raw).tolist()
+    assert {key: content[key] for key in ("episodes", "steps", "return", "length")} == statistics(raw)
+    assert content["versions"]["torch"] == importlib.metadata.version("torch")
+    assert content["seconds"] > 0
+
+
+def test_actions_are_in_the_unit_box_and_bite(collected: Path, tmp_path: Path) -> None:
+    """InvertedPendulum takes actions in [-3, 3]; what is stored must be the agent's [-1, 1]."""
+    actions = folder.load(collected / "medium-replay").actions
+    assert np.abs(actions).max() <= 1.0
+    assert np.abs(actions[:100]).max() > 0.9, "the warm-up draws from the whole box"
+
+
+def test_the_dataset_is_one_of_minaris(collected: Path) -> None:
+    """Minari loads it, with the environment it was recorded in; the seedless resets are repeatable."""
+    dataset = library.MinariDataset((collected / "medium-replay" / "data").resolve())
+    assert dataset.spec.total_steps == 250
+    env = dataset.recover_environment()
+    assert env.action_space.low.tolist() == [-1.0]
+    assert env.spec is not None and env.spec.id == "InvertedPendulum-v5"
+    env.close()
+
+
+def test_the_recorder_keeps_what_the_environment_said(collected: Path) -> None:
+    raw = folder.load(collected / "medium-replay")
+    ends = np.flatnonzero(raw.terminals | raw.timeouts)
+    assert ends[-1] == 249
+    # A pendulum beyond 0.2 rad is down: no row but one that follows such a state may start an episode elsewhere.
+    assert (np.abs(raw.observations[:, 1]) <= 0.2).all()
+    starts = raw.observations[ends[:-1] + 1]
+    assert (np.abs(starts) <= 0.01 + 1e-6).all(), "episodes start within 0.01 of upright"
+
+
+def test_an_unreached_return_names_the_best_one(tmp_path: Path) -> None:
+    recipe = {**RECIPE, "levels": {"medium": {"at_return": 900.0, "transitions": 10}}}
+    with pytest.raises(UserError, match=r"sac.steps = 300 without reaching medium \(at_return 900\).*best .* was \d"):
+        run(tmp_path, "medium", recipe=recipe)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unreached_step(tmp_path: Path) -> None:
+    recipe = {**RECIPE, "levels": {"medium-replay": {"at_step": 301}}}
+    with pytest.raises(UserError, match=r"without reaching medium-replay \(at_step 301\)\. Raise sac.steps"):
+        run(tmp_path, "medium-replay", recipe=recipe)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "level", "message"),
+    [
+        (RECIPE, "easy", r"'easy' is not in the recipe; allowed: medium-replay, medium, expert"),
+        ({**RECIPE, "sac": {"step": 5}}, "medium", r"unknown key 'step'; allowed: steps,"),
+        ({**RECIPE, "sac": {}}, "medium", r"'steps' is missing"),
+        ({**RECIPE, "levels": {"medium": {"transitions": 5}}}, "medium", r"give one of at_step and at_return"),
+        ({**RECIPE, "levels": {"medium": {"at_step": 5}}}, "medium", r"transitions None; it is required"),
+    ],
+)
+def test_wrong_recipes(tmp_path: Path, recipe: dict[str, Any], level: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        run(tmp_path, level, recipe=recipe)
+
+
+def test_an_older_dataset_is_replaced_whole(tmp_path: Path) -> None:
+    (tmp_path / "medium").mkdir()
+    (tmp_path / "medium" / "stale").write_text("")
+    run(tmp_path, "medium")
+    assert sorted(path.name for path in (tmp_path / "medium").iterdir()) == ["data", "dataset.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["medium"], "no temporary folder stays behind"
+
+
+def test_changed_data_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, "medium")
+    path = tmp_path / "medium" / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "sha256": "0" * 64}))
+    with pytest.raises(UserError, match="changed or damaged"):
+        folder.load(tmp_path / "medium")
+
+
+def test_a_folder_without_description_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"dataset\.json: not readable"):
+        folder.load(tmp_path)
+
+
+def test_progress_is_logged(tmp_path: Path) -> None:
+    lines = run(tmp_path, "expert")
+    assert any("evaluation at step 100: return" in line for line in lines)
+    assert any("expert taken at step 100" in line for line in lines)
+
+
+# Interruptions
+
+COLLECT = """
+import json, sys
+from pathlib import Path
+from dac.datasets.sac import collect
+recipe, out = json.loads(sys.argv[1]), Path(sys.argv[2])
+levels = {level: out / level for level in recipe["levels"] if not (out / level).exists()}
+collect.collect("Hopper-v5", recipe, levels, out / "work", lambda line: print(line, flush=True), checkpoint_seconds=0.2)
+"""
+LONG: dict[str, Any] = {
+    "seed": 1,
+    "sac": {"steps": 1200, "learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "eval_interval": 200},
+    "levels": {
+        "medium-replay": {"at_step": 1200},
+        "medium": {"at_step": 1000, "transitions": 300},
+        "expert": {"at_return": 10.0, "transitions": 200},
+    },
+}
+
+
+def start(directory: Path) -> subprocess.Popen[str]:
+    code = [sys.executable, "-W", "ignore", "-c", COLLECT, json.dumps(LONG), str(directory)]
+    return subprocess.Popen(code, stdout=subprocess.PIPE, text=True)
+
+
+def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
+    assert process.stdout is not None
+    seen: list[str] = []
+    for line in process.stdout:
+        seen.append(line.strip())
+        if wanted in line:
+            break
+    return seen
+
+
+def finish(directory: Path) -> list[str]:
+    process = start(directory)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output.splitlines()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The content hash of every level of LONG, collected in one go."""
+    directory = tmp_path_factory.mktemp("uninterrupted")
+    assert not any("resumed" in line for line in finish(directory))
+    return {level: content_hash(folder.load(directory / level)) for level in LONG["levels"]}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_collection_that_was_ended_goes_on_and_gives_the_same_data(
+    number: signal.Signals, uninterrupted: dict[str, str], tmp_path: Path
+) -> None:
+    """Once after the first level was taken, and once more in the resumed process, which lacks the others alone."""
+    resumed: list[str] = []
+    for wanted in ("SAC step 480/", "SAC step 840/"):
+        process = start(tmp_path)
+        seen = lines_until(process, wanted)
+        resumed += [line for line in seen if line.startswith("resumed at SAC step ")]
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+        if number == signal.SIGTERM:
+            assert process.returncode == 1
+            assert "state saved" not in output, "an exception here; the command line turns it into a message"
+        else:
+            assert process.returncode == -signal.SIGKILL
+        assert list((tmp_path / "work").glob("*/steps-*"))
+    resumed += [line for line in finish(tmp_path) if line.startswith("resumed at SAC step ")]
+    assert len(resumed) == 2
+    assert {level: content_hash(folder.load(tmp_path / level)) for level in LONG["levels"]} == uninterrupted
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(LONG["levels"]), "the state is gone"
+
+
+@pytest.mark.parametrize("name", ["model.zip", "replay-buffer.pkl", "recording.pt", "manifest.json"])
+def test_a_killed_collection_whose_newest_state_is_damaged(
+    name: str, uninterrupted: dict[str, str], tmp_path: Path
+) -> None:
+    process = start(tmp_path)
+    lines_until(process, "SAC step 840/")
+    process.kill()
+    process.communicate(timeout=60)
+    newest = max((tmp_path / "work").glob("*/steps-*"), key=lambda path: int(path.name.split("-")[1]))
+    (newest / name).write_bytes((newest / name).read_bytes()[:-10])
+    finish(tmp_path)
+    assert {level: content_hash(folder.load(tmp_path / level)) for level in LONG["levels"]} == uninterrupted
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(LONG["levels"])
+
+
+def test_a_state_that_has_passed_a_wanted_level_is_not_used(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    lines_until(process, "medium taken at step 1000")
+    process.terminate()
+    process.communicate(timeout=60)
+    shutil.rmtree(tmp_path / "medium")
+    for before in (tmp_path / "work").glob("*medium-medium-replay"):
+        shutil.rmtree(before)  # the state before the newest one has `medium` ahead
+    assert any("training starts anew" in line for line in finish(tmp_path))
+
+
+def test_a_training_for_other_levels_leaves_a_saved_state_alone(uninterrupted: dict[str, str], tmp_path: Path) -> None:
+    """Stopped with medium-replay ahead; then `medium`, which it has passed, is asked for and made anew beside it."""
+    process = start(tmp_path)
+    lines_until(process, "medium taken at step 1000")
+    process.terminate()
+    process.communicate(timeout=60)
+    saved = max((tmp_path / "work").glob("*/steps-*"), key=lambda path: int(path.name.split("-")[1]))
+    assert saved.parent.name == "medium-replay"
+    recipe = {**LONG, "levels": {"medium": LONG["levels"]["medium"]}}
+    lines: list[str] = []
+    collect.collect("Hopper-v5", recipe, {"medium": tmp_path / "again"}, tmp_path / "work", lines.append)
+    assert content_hash(folder.load(tmp_path / "again")) == uninterrupted["medium"]
+    assert saved.is_dir()
+    assert any("resumed at SAC step" in line for line in finish(tmp_path))
+    assert content_hash(folder.load(tmp_path / "medium-replay")) == uninterrupted["medium-replay"]
+
+
+def test_a_signal_ends_a_roll_out(tmp_path: Path) -> None:
+    """A million steps would take minutes."""
+    recipe = {**LONG, "levels": {"medium": {"at_step": 300, "transitions": 1_000_000}}}
+    threading.Timer(6.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    began = time.monotonic()
+    with pytest.raises(Interrupted, match="stopped by a signal"):
+        collect.collect("Hopper-v5", recipe, {"medium": tmp_path / "medium"}, tmp_path / "work", print)
+    assert time.monotonic() - began < 30
+    assert not (tmp_path / "medium").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"), [("model.zip", 100), ("replay-buffer.pkl", 40_000), ("recording.pt", 200_000)]
+)
+def test_a_state_that_the_disk_does_not_take_leaves_the_one_before(name: str, limit: int, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for a full disk; the named file is the first to meet it."""
+    recorder = Recorder(envs.make("Hopper-v5"))
+    model = collect.new_sac(recorder, collect.sac_recipe(LONG["sac"]), 0)
+    model.learn(total_timesteps=40)
+    checkpoint = Checkpoint(tmp_path / "work", {"medium": {}}, recorder, {})
+    checkpoint.save(model, {"medium": {}}, {"seconds": 1.0})
+    (before,) = (tmp_path / "work/medium").iterdir()
+    model.learn(total_timesteps=40, reset_num_timesteps=False)
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, allowed[1]))
+    try:
+        with pytest.raises(
+            UserError, match=r"work/medium: the training's state was not saved: .*from the state before"
+        ):
+            checkpoint.save(model, {"medium": {}}, {"seconds": 2.0, "a large note": "x" * 300_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert list((tmp_path / "work/medium").iterdir()) == [before]
+    assert checkpoint._usable(print) == before

@@ -1,0 +1,109 @@
+"""The bandit's table and figure, from actions whose quality is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from dac.envs.bandit import BEST_ACTION, Behaviour
+from dac.report.bandit import FRESH, level_grid, measures
+from dac.report.data import BanditTask, Experiment, ReportData
+from dac.report.figures import draw
+from dac.report.page import protocol
+from dac.report.render import render
+from dac.report.statistics import summarise
+from dac.report.tables import bandit_table
+
+Build = Callable[..., ReportData]
+Make = Callable[..., Experiment]
+TASK = "own_hopper"
+RECORDED = Behaviour(np.array([[0.4, -0.4], [-0.6, 0.6]]), np.array([0, 1]))
+
+
+def drawn(variant: str, seed: int) -> pd.DataFrame:
+    """Two hundred actions: soft's are on the modes, seed 1 on the first alone; hard's on no mode."""
+    points = {
+        ("soft", 0): [(0.4, -0.4), (-0.6, 0.6)],
+        ("soft", 1): [(0.4, -0.4), (0.4, -0.4)],
+        ("hard", 0): [(0.4, 0.6), (0.4, 0.6)],
+        ("hard", 1): [(0.4, 0.6), (0.4, 0.6)],
+    }[variant, seed] * 100
+    frame = pd.DataFrame(points, columns=["x", "y"])
+    return frame.assign(experiment="bandit", task=TASK, variant=variant, seed=seed)
+
+
+@pytest.fixture
+def study(build: Build, experiment: Make) -> ReportData:
+    shown = experiment(
+        name="bandit", title="Bandit", tasks=(TASK,), variants=("soft", "hard"), show=("bandit",), published=()
+    )
+    data = build([shown], seeds=2, diverged=[(TASK, "hard", 1)])
+    grid = level_grid(21)
+    second, first = np.meshgrid(grid, grid, indexing="ij")
+    q = -np.hypot(first - BEST_ACTION[0], second - BEST_ACTION[1])
+    bandit = BanditTask("two-gaussians", RECORDED, 0, grid, q)
+    actions = pd.concat([drawn(variant, seed) for variant in ("soft", "hard") for seed in (0, 1)])
+    return replace(data, actions=actions, bandits={("bandit", TASK): bandit})
+
+
+def test_measures_of_every_run(study: ReportData) -> None:
+    frame = measures(study, study.experiments[0]).set_index(["variant", "seed"])
+    far = -np.sqrt(2.0)
+    assert frame.loc[("soft", 0), ["reward", "inside", "modes"]].tolist() == pytest.approx([far / 2, 100.0, 2])
+    assert frame.loc[("soft", 1), ["reward", "inside", "modes"]].tolist() == pytest.approx([0.0, 100.0, 1])
+    assert frame.loc[("hard", 0), ["reward", "inside", "modes"]].tolist() == pytest.approx([-1.0, 0.0, 0])
+    assert (FRESH, 0) in frame.index and len(frame) == 5
+
+
+def test_the_table_has_mean_and_deviation_over_seeds(study: ReportData) -> None:
+    table = bandit_table(study, summarise(study, study.experiments[0]))
+    rows = [[cell.text for cell in row] for row in table.rows]
+    assert rows[0] == [TASK, "soft", "2", "-0.354 ± 0.500", "100.0 ± 0.0", "1.5 ± 0.7 of 2"]
+    assert rows[1] == [TASK, "hard †1", "2", "-1.000 ± 0.000", "0.0 ± 0.0", "0.0 ± 0.0 of 2"]
+    assert rows[2][:3] == [TASK, FRESH, "–"] and "±" not in rows[2][3]
+    notes = " ".join(table.notes)
+    assert "200 drawn actions" in notes and "nearer than 0.05" in notes and "†1 diverged" in notes
+
+
+def test_the_figure_shows_one_seeds_actions_over_the_level_curves(study: ReportData) -> None:
+    figure: Figure = draw("bandit", study, summarise(study, study.experiments[0]))
+    axis = figure.axes[0]
+    assert axis.get_title() == TASK
+    sizes = sorted(len(dots.get_offsets()) for dots in axis.collections if len(dots.get_offsets()) > 1)
+    assert sizes == [2, 100, 100]
+    labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert labels == ["soft", "hard", "recorded", "learned Q", "best action"]
+    assert len({dots.get_facecolor().tobytes() for dots in axis.collections[-2:]}) == 2
+
+
+def test_a_page_of_bandits_alone_speaks_of_no_scores(study: ReportData, tmp_path: Path) -> None:
+    paths = {path.relative_to(tmp_path).as_posix() for path in render(study, tmp_path)}
+    assert {"figures/bandit-bandit.png", "figures/bandit-bandit.pdf", "tables/bandit-actions.tex"} <= paths
+    assert not any("robust" in path for path in paths)
+    text = (tmp_path / "README.md").read_text()
+    assert "Normalised score" not in text and "no published numbers" in text
+    assert "![Bandit." in text
+    assert (tmp_path / "tables/bandit-actions.tex").read_text().isascii()
+    means = json.loads((tmp_path / "metrics.json").read_text())
+    assert means == {"bandit": {TASK: {"soft": round(-(0.5**0.5) / 2, 4), "hard": -1.0}}}
+
+
+def test_a_page_of_bandits_and_scores_counts_the_scores_evaluations(study: ReportData, build: Build) -> None:
+    scores = build(seeds=2)
+    mixed = replace(
+        study,
+        experiments=(*scores.experiments, *study.experiments),
+        curves=pd.concat([scores.curves, study.curves, study.curves.assign(episode=9)]),
+        evaluations=pd.concat([scores.evaluations, study.evaluations]),
+        runs=pd.concat([scores.runs, study.runs]),
+    )
+    text = protocol(mixed, [summarise(mixed, experiment) for experiment in mixed.experiments])
+    assert "each the mean of 2 episodes" in text
+    assert "**Bandit.**" in text and "Normalised score" in text

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from tiny import write_rows
+from unprivileged import somebody_else
+from writing import writer
+
+from dac.rows import hdf5, layout
+from dac.system.errors import UserError
+
+PATH = Path("a.hdf5")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_rows(PATH)
+
+
+def npz() -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, observations=np.zeros(3))
+    return stream.getvalue()
+
+
+def zipped() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a.hdf5", "x")
+    return stream.getvalue()
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+KINDS = {
+    "a git-LFS pointer": LFS,
+    "a gzip archive; unpack it first": gzip.compress(b"x"),
+    r"a NumPy archive \(\.npz\)": npz(),
+    "a zip archive; unpack it first": zipped(),
+    "a Python pickle, which could run any program": pickle.dumps({"observations": [1]}),
+    "an HTML page": b"\n<!DOCTYPE html><html>404</html>",
+    "XML and not HDF5": b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>',
+    r"text \(JSON\) and not HDF5": b'{"error": "not found"}',
+    "a Parquet table": b"PAR1" + bytes(20),
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_of_another_kind_is_named(kind: str) -> None:
+    PATH.write_bytes(KINDS[kind])
+    with pytest.raises(UserError, match=rf"^a.hdf5: it is {kind}") as error:
+        layout.read(PATH)
+    assert "elete" not in str(error.value)
+
+
+def test_hdf5_is_of_no_other_kind() -> None:
+    assert hdf5.foreign(PATH) is None
+    with h5py.File(PATH, "w", userblock_size=512) as file:
+        file["x"] = 1
+    assert hdf5.foreign(PATH) is None
+    with PATH.open("r+b") as stream:
+        stream.write(b'{"a block": "of the user"}')
+    assert hdf5.foreign(PATH) is None
+
+
+def replace(key: str, make: Callable[[h5py.File], None]) -> None:
+    with h5py.File(PATH, "r+") as file:
+        del file[key]
+        make(file)
+
+
+@pytest.fixture
+def other() -> Path:
+    write_rows(Path("other.hdf5"), seed=1)
+    return Path("other.hdf5")
+
+
+def virtual(file: h5py.File) -> None:
+    virtual = h5py.VirtualLayout((240, 4), "f4")
+    virtual[:] = h5py.VirtualSource("other.hdf5", "observations", (240, 4))
+    file.create_virtual_dataset("observations", virtual)
+
+
+def external_storage(file: h5py.File) -> None:
+    file.create_dataset("observations", (240, 4), "f4", external=[("other.bin", 0, h5py.h5f.UNLIMITED)])
+
+
+def external_link(file: h5py.File) -> None:
+    file["observations"] = h5py.ExternalLink("other.hdf5", "/observations")
+
+
+def link_to_a_group_elsewhere(file: h5py.File) -> None:
+    file["beside"] = h5py.ExternalLink("other.hdf5", "/")
+    file["observations"] = h5py.SoftLink("/beside/observations")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (virtual, "/observations is a virtual dataset, whose values are in other files"),
+        (external_storage, r"the values of /observations are in external storage \(other.bin\)"),
+        (external_link, "/observations is an external link, into other.hdf5"),
+        (link_to_a_group_elsewhere, "/beside is an external link, into other.hdf5"),
+    ],
+)
+def test_contents_in_another_file_are_refused(other: Path, make: Callable[[h5py.File], None], message: str) -> None:
+    """Whether that file is there or not."""
+    replace("observations", make)
+    for _ in range(2):
+        with pytest.raises(UserError, match=rf"a.hdf5: {message}.*all contents must be in the file"):
+            layout.read(PATH)
+        other.unlink(missing_ok=True)
+
+
+def test_links_within_the_file_are_followed() -> None:
+    before = layout.read(PATH)
+    with h5py.File(PATH, "r+") as file:
+        file.move("observations", "group/rows")
+        file["observations"] = h5py.SoftLink("group/rows")
+    assert (layout.read(PATH).observations == before.observations).all()
+
+
+def test_a_link_that_leads_nowhere_is_a_missing_key() -> None:
+    replace("observations", lambda file: file.__setitem__("observations", h5py.SoftLink("/observations")))
+    with pytest.raises(UserError, match="the key 'observations' is missing"):
+        layout.read(PATH)
+
+
+def test_an_environment_in_another_file_is_refused(other: Path) -> None:
+    with h5py.File(PATH, "r+") as file:
+        file["metadata"] = h5py.ExternalLink("other.hdf5", "/")
+    with pytest.raises(UserError, match="/metadata is an external link"):
+        layout.env_id(PATH)
+
+
+@pytest.mark.parametrize("value", ["Hopper-v4", np.bytes_("Hopper-v4"), ["Hopper-v4"]])
+def test_texts_of_any_kind(value: object) -> None:
+    with h5py.File(PATH, "r+") as file:
+        file["metadata/env_id"] = value
+    assert layout.env_id(PATH) == "Hopper-v4"
+
+
+def test_a_number_is_no_text() -> None:
+    with h5py.File(PATH, "r+") as file:
+        file["metadata/env_id"] = 4
+    assert layout.env_id(PATH) is None
+
+
+def test_values_that_are_no_numbers() -> None:
+    replace("rewards", lambda file: file.__setitem__("rewards", ["a"] * 240))
+    with pytest.raises(UserError, match=r"a.hdf5: /rewards holds object; allowed are real numbers"):
+        layout.read(PATH)
+
+
+def test_a_file_that_another_program_writes() -> None:
+    with (
+        writer("file = h5py.File('a.hdf5', 'a')"),
+        pytest.raises(UserError, match=r"a.hdf5: another program holds it open for writing. Let that end"),
+    ):
+        layout.read(PATH)
+    assert len(layout.read(PATH)) == 240
+
+
+@pytest.mark.parametrize("swmr", ["", "; file.swmr_mode = True"])
+def test_a_file_whose_writer_was_killed(swmr: str) -> None:
+    with writer(f"file = h5py.File('a.hdf5', 'w', libver='latest'); file['x'] = 1; file.flush(){swmr}"):
+        pass
+    with pytest.raises(UserError, match=r"a.hdf5: it is marked as open for writing. .*`h5clear -s` on the file"):
+        layout.read(PATH)
+
+
+def test_a_truncated_file() -> None:
+    content = PATH.read_bytes()
+    PATH.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"a.hdf5: not readable as HDF5 \(it is truncated\). Copy or fetch the whole"):
+        layout.read(PATH)
+
+
+def test_a_filter_that_is_not_installed() -> None:
+    """Its number is in the file; 32015 is Zstandard's."""
+    replace("rewards", lambda file: file.create_dataset("rewards", data=np.zeros(240), compression="gzip"))
+    content = PATH.read_bytes()
+    gzip_message = (1).to_bytes(2, "little") + (8).to_bytes(2, "little") + (1).to_bytes(2, "little")
+    assert content.count(gzip_message) == 1
+    PATH.write_bytes(content.replace(gzip_message, (32015).to_bytes(2, "little") + gzip_message[2:]))
+    with pytest.raises(UserError, match=r"a.hdf5: /rewards is compressed by the filter 32015 .*HDF5_PLUGIN_PATH"):
+        layout.read(PATH)
+
+
+def test_a_file_without_permission() -> None:
+    PATH.chmod(0)
+    with somebody_else(), pytest.raises(UserError, match=r"a.hdf5: it may not be read .*Correct the permissions"):
+        layout.read(PATH)
+
+
+def test_a_file_that_is_damaged_inside() -> None:
+    with h5py.File(PATH) as file:
+        start = file["rewards"].id.get_offset()
+        size = file["rewards"].id.get_storage_size()
+    content = bytearray(PATH.read_bytes())
+    kept = content[start : start + size]
+    content[96:start] = bytes(start - 96)
+    assert content[start : start + size] == kept
+    PATH.write_bytes(content)
+    with pytest.raises(UserError, match=r"a.hdf5: "):
+        layout.read(PATH)

@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import FACTS, Project, publish, publish_evaluation
+
+from dac.study import store, task_data
+from dac.study.identity import Dataset, Evaluation, Run
+from dac.study.plan import StudyPlan
+from dac.system.errors import UserError
+from dac.system.files import read_json, write_json
+
+
+@pytest.fixture
+def run(project: Project) -> Run:
+    return Run(project.group(), 0)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def evaluations(project: Project) -> tuple[Evaluation, ...]:
+    return project.plan().cells[0].evaluations
+
+
+# Runs
+
+
+def test_a_published_run_is_complete(run: Run) -> None:
+    assert store.run_problem(run) == "missing"
+    folder = publish(run)
+    assert folder == Path(f"results/runs/pendulum/{run.group.name}/seed-0")
+    assert store.run_problem(run) is None
+    assert store.corrupt_files(folder) == []
+    content = store.read_run(run)
+    assert content["identity"] == json.loads(run.group.identity)
+    assert (content["fingerprint"], content["seed"], content["task"]) == (run.group.fingerprint, 0, "pendulum")
+    assert {name: content[name] for name in FACTS} == FACTS
+    assert content["files"]["policy-40.safetensors"] == {
+        "size": 7,
+        "sha256": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c",
+    }
+    assert read_json(folder / "provenance.json") == {"machine": "box"}
+    assert store.verified_file(run, "curve.csv").read_text() == "step\n0\n"
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda folder: (folder / "run.json").unlink(), "missing"),
+        (lambda folder: (folder / "run.json").write_text('{"files": '), "corrupt: run.json is not readable"),
+        (lambda folder: (folder / "curve.csv").unlink(), "incomplete: curve.csv is missing"),
+        (lambda folder: (folder / "curve.csv").write_text(""), "incomplete: curve.csv has another size"),
+        (lambda folder: (folder / "run.json").write_text("{}"), "corrupt: run.json is of another run"),
+    ],
+)
+def test_a_damaged_run_is_not_complete(damage: Any, problem: str, run: Run) -> None:
+    folder = publish(run)
+    damage(folder)
+    assert store.run_problem(run) == problem
+    with pytest.raises(UserError, match=f"seed-0: {problem}. Start snakemake again: it re-makes this run"):
+        store.read_run(run)
+    publish(run)
+    assert store.run_problem(run) is None
+
+
+def test_a_run_in_the_folder_of_another_does_not_count(run: Run) -> None:
+    other = Run(run.group, 1)
+    publish(run).rename(store.run_directory(other))
+    assert store.run_problem(other) == "corrupt: run.json is of another run"
+
+
+def test_damage_that_keeps_the_size_is_found_by_contents(run: Run, project: Project) -> None:
+    folder = publish(run)
+    path = publish_evaluation(run, evaluations(project)[0])
+    (folder / "curve.csv").write_text("step\n1\n")
+    path.write_bytes(b"rowz")
+    assert store.run_problem(run) is None
+    assert store.corrupt_files(folder) == ["curve.csv", path.name]
+    with pytest.raises(
+        UserError, match=r"curve.csv: its contents are not what run.json records .* Delete results/runs/"
+    ):
+        store.verified_file(run, "curve.csv")
+    with pytest.raises(UserError, match="this evaluation alone is re-made"):
+        store.verified_evaluation(run, evaluations(project)[0])
+
+
+def test_run_json_is_written_last_and_removed_first(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However publishing is interrupted, a run never counts with files that are not its own."""
+    publish(run)
+    copies: list[str] = []
+
+    def fail_at_the_second(source: Path, target: Path) -> None:
+        assert store.run_problem(run) == "missing"
+        copies.append(str(target))
+        if len(copies) == 2:
+            raise OSError("no space left")
+        target.write_bytes(source.read_bytes())
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfile", fail_at_the_second)
+        with pytest.raises(OSError, match="no space left"):
+            publish(run, curve="step\n5\n")
+    assert store.run_problem(run) == "missing"
+    publish(run)
+    assert store.run_problem(run) is None
+
+
+def test_publishing_again_removes_what_the_run_no_longer_has(run: Run, project: Project) -> None:
+    folder = publish(run)
+    publish_evaluation(run, evaluations(project)[0])
+    publish(run)
+    assert names(folder) == ["curve.csv", "policy-40.safetensors", "provenance.json", "run.json"]
+    assert not store.has_evaluation(run, evaluations(project)[0])
+
+
+# Evaluations
+
+
+def test_an_evaluation_is_recorded_beside_its_run(run: Run, project: Project) -> None:
+    one, other = evaluations(project)
+    publish(run)
+    assert not store.has_evaluation(run, one)
+    path = publish_evaluation(run, one)
+    assert store.has_evaluation(run, one)
+    assert not store.has_evaluation(run, other)
+    assert store.verified_evaluation(run, one) == path
+    publish_evaluation(run, other, b"more rows")
+    recorded = store.read_run(run)["evaluations"]
+    assert recorded.keys() == {one.fingerprint, other.fingerprint}
+    assert recorded[one.fingerprint]["settings"] == json.loads(json.dumps(one.identity))
+    path.unlink()
+    assert not store.has_evaluation(run, one)
+    assert store.run_problem(run) is None
+    with pytest.raises(UserError, match="missing, or its contents"):
+        store.verified_evaluation(run, one)
+
+
+def test_an_evaluation_of_no_run(run: Run, project: Project) -> None:
+    with pytest.raises(UserError, match=r"missing\. Start snakemake again"):
+        publish_evaluation(run, evaluations(project)[0])
+    assert not store.has_evaluation(run, evaluations(project)[0])
+
+
+# Datasets
+
+
+def test_datasets(project: Project) -> None:
+    params = project.load()
+    collected = task_data.dataset_of(params, "replay")
+    assert store.dataset_problem(collected) == "missing"
+    collected.path.mkdir(parents=True)
+    (collected.path / "data.bin").write_bytes(b"1234")
+    note = {"files": {"data.bin": {"size": 4}}}
+    (collected.path / "dataset.json").write_text(json.dumps(note))
+    assert store.dataset_problem(collected) is None
+    (collected.path / "data.bin").write_bytes(b"123")
+    assert store.dataset_problem(collected) == "incomplete: data.bin"
+    own = task_data.dataset_of(params, "pendulum")
+    assert store.dataset_problem(own) is None
+    Path("data/pendulum.hdf5").unlink()
+    assert store.dataset_problem(own) == "missing"
+    assert store.dataset_problem(Dataset("d4rl", "hopper-medium-v2", "{}")) == "missing"
+
+
+# Pages
+
+
+def render(files: dict[str, str]) -> Path:
+    folder = Path("rendered")
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def study(project: Project) -> StudyPlan:
+    """A study whose two runs and their evaluations are in the store."""
+    found = project.plan()
+    for run in found.runs():
+        publish(run)
+        for evaluation in found.evaluations()[run.group]:
+            publish_evaluation(run, evaluation)
+    return found
+
+
+def test_a_published_page_is_up_to_date(study: StudyPlan) -> None:
+    assert store.page_problem(study) == "missing"
+    store.publish_page(study, render({"README.md": "text", "tables/a.csv": "1"}), store.page_key(study))
+    assert store.page_problem(study) is None
+    content = read_json(Path("results/tiny/report.json"))
+    assert content is not None
+    assert sorted(content["files"]) == ["README.md", "tables/a.csv"]
+    Path("results/tiny/tables/a.csv").write_text("2")
+    assert store.page_problem(study) == "tables/a.csv was changed"
+    Path("results/tiny/tables/a.csv").unlink()
+    assert store.page_problem(study) == "tables/a.csv is missing"
+    Path("results/tiny/report.json").unlink()
+    assert store.page_problem(study) == "missing"
+
+
+def test_a_page_loses_the_files_that_it_no_longer_has(study: StudyPlan) -> None:
+    store.publish_page(study, render({"README.md": "text", "tables/old.csv": "1"}), store.page_key(study))
+    Path("results/tiny/tables/.gitignore").write_text("/kept")
+    Path("results/tiny/notes.md").write_text("a reader's")
+    Path("rendered/tables/old.csv").unlink()
+    store.publish_page(study, render({"tables/new.csv": "2"}), store.page_key(study))
+    assert names(Path("results/tiny/tables")) == [".gitignore", "new.csv"]
+    assert Path("results/tiny/notes.md").exists()
+    assert store.page_problem(study) is None
+
+
+def test_a_page_whose_publishing_was_interrupted_does_not_count(
+    study: StudyPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.publish_page(study, render({"README.md": "text"}), store.page_key(study))
+
+    def fail(source: Path, target: Path) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfile", fail)
+        with pytest.raises(OSError, match="no space left"):
+            store.publish_page(study, render({"README.md": "text"}), store.page_key(study))
+    assert store.page_problem(study) == "missing"
+    assert Path("results/tiny/README.md").read_text() == "text"
+
+
+CHANGED = "its runs, their results or the report's settings changed"
+
+
+def test_the_key_of_a_page_changes_with_its_inputs(study: StudyPlan, project: Project) -> None:
+    run = study.runs()[0]
+    one, other = study.cells[0].evaluations
+    store.publish_page(study, render({"README.md": "text"}), store.page_key(study))
+
+    def remake(**changes: Any) -> None:
+        publish(run, **changes)
+        publish_evaluation(run, one)
+        publish_evaluation(run, other)
+
+    for changes in ({"curve": "step\n9\n"}, {"dataset_sha256": "e" * 64}, {"status": "diverged"}):
+        remake(**changes)
+        assert store.page_problem(study) == CHANGED, changes
+        remake()
+        assert store.page_problem(study) is None
+    publish_evaluation(run, other, b"other rows")
+    assert store.page_problem(study) == CHANGED
+    publish_evaluation(run, other)
+    assert store.page_problem(project.set("report.window", 1).plan()) == CHANGED
+    assert store.page_problem(project.set("report.window", 2).plan()) is None
+
+
+def test_a_page_does_not_depend_on_what_it_does_not_show(study: StudyPlan) -> None:
+    """Such as an evaluation that another study asked for; where its runs were made it does show."""
+    store.publish_page(study, render({"README.md": "text"}), store.page_key(study))
+    run = study.runs()[0]
+    publish_evaluation(run, Evaluation(99, 1, (0.0, 1.0)))
+    assert store.page_problem(study) is None
+    write_json(store.run_directory(run) / "provenance.json", {"machine": "other"})
+    assert store.page_problem(study) == CHANGED
+
+
+def test_the_journal(project: Project) -> None:
+    store.journal("train", run="a")
+    store.journal("report", study="b")
+    lines = [json.loads(line) for line in Path("work/journal.jsonl").read_text().splitlines()]
+    assert [(line["event"], line.get("run"), line.get("study")) for line in lines] == [
+        ("train", "a", None), ("report", None, "b"),
+    ]  # fmt: skip
+
+
+# Damage on the way into the store
+
+
+@pytest.fixture
+def bad_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is copied loses a byte's value."""
+    copy = shutil.copyfile
+
+    def copy_badly(source: Path, target: Path) -> None:
+        copy(source, target)
+        target.write_bytes(b"?" + target.read_bytes()[1:])
+
+    monkeypatch.setattr(shutil, "copyfile", copy_badly)
+
+
+def test_a_run_that_arrives_otherwise_does_not_count(run: Run, bad_copies: None) -> None:
+    with pytest.raises(
+        UserError, match=r"curve.csv: its contents are not what was to be published \(sha256 .*, meant: "
+    ):
+        publish(run)
+    assert store.run_problem(run) == "missing"
+
+
+def test_a_run_whose_files_are_not_what_was_meant_does_not_count(run: Run) -> None:
+    Path("curve").write_text("step\n0\n")
+    with pytest.raises(UserError, match=r"meant: dddddddddddd…"):
+        store.publish_run(run, {"curve.csv": Path("curve")}, FACTS, {}, {"curve.csv": "d" * 64})
+    assert store.run_problem(run) == "missing"
+
+
+def test_an_evaluation_that_arrives_otherwise_does_not_count(
+    run: Run, project: Project, request: pytest.FixtureRequest
+) -> None:
+    publish(run)
+    evaluation = evaluations(project)[0]
+    request.getfixturevalue("bad_copies")
+    with pytest.raises(UserError, match=r"evaluation-\w+\.parquet: its contents are not what was to be published"):
+        publish_evaluation(run, evaluation)
+    assert not store.has_evaluation(run, evaluation)
+    assert store.run_problem(run) is None
