@@ -1,17 +1,17 @@
-# Each target sets up .venv by itself; it needs Python 3.11 and git, nothing else. Without make, the same is
-# `python3 workflow/bootstrap.py quick` (test, lint). Another Python 3.11 than PATH's: make quick PYTHON=/path/to/python3.11
+# Each target sets up .venv by itself; it needs Python 3.11 or 3.12 and git, nothing else. Without make, the same is
+# `python3 workflow/bootstrap.py quick` (test, lint). Another Python than the first in PATH: make quick PYTHON=/path/to/python3.11
 VENV_PYTHON := .venv/bin/python
 BENCH_NAME ?= calibration-$(shell uname -n)
 
 # The script says which Python the project needs, so any that can read it may run it.
 define BOOTSTRAP
-@for python in $(VENV_PYTHON) "$${PYTHON:-python3.11}" python3.11 python3 python \
-		python3.14 python3.13 python3.12 python3.10 python3.9; do \
+@for python in $(VENV_PYTHON) "$${PYTHON:-python3.11}" python3.11 python3.12 python3 python \
+		python3.14 python3.13 python3.10 python3.9; do \
 	if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 6))' 2> /dev/null; then \
 		exec "$$python" workflow/bootstrap.py $@; \
 	fi; \
 done; \
-echo "No Python 3 is in PATH; this project is tested with Python 3.11 alone. Install it (Debian/Ubuntu: 'sudo apt install" \
+echo "No Python 3 is in PATH; this project is tested with Python 3.11 and 3.12. Install one (Debian/Ubuntu: 'sudo apt install" \
 	"python3.11 python3.11-venv', macOS: 'brew install python@3.11', anywhere: 'uv python install 3.11') and start" \
 	"again, or name one: make $@ PYTHON=/path/to/python3.11" >&2; \
 exit 1

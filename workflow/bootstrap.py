@@ -2,8 +2,8 @@
 
 It makes .venv and installs the pinned packages in it, unless that is done, and runs the target's commands there.
 
-Any Python from 3.6 on can read this file, with the standard library alone: on a machine without the one Python that
-the project is tested with, it must still be able to say so.
+Any Python from 3.6 on can read this file, with the standard library alone: on a machine without a Python that the
+project is tested with, it must still be able to say so.
 """
 
 import os
@@ -19,9 +19,10 @@ VENV = Path(".venv")
 STAMP = VENV / ".installed"  # holds the folder that .venv was made in: a moved one does not work
 PINS = (Path("pyproject.toml"), Path("constraints.txt"))
 
-TESTED = "3.11"
-# The tested one first; the others are looked at to say what is here.
-NAMES = ("python3.11", "python3", "python", "python3.14", "python3.13", "python3.12", "python3.10", "python3.9")
+TESTED = ("3.11", "3.12")  # the first of these that is here makes .venv
+ADVISED, BOTH = TESTED[0], " and ".join(TESTED)
+# The untested ones are looked at to say what is here.
+NAMES = ("python3.11", "python3.12", "python3", "python", "python3.14", "python3.13", "python3.10", "python3.9")
 
 COMMANDS: Dict[str, List[str]] = {
     "setup": [],
@@ -69,8 +70,12 @@ class Python(NamedTuple):
     whole: bool
 
     @property
+    def minor(self) -> str:
+        return ".".join(self.version.split(".")[:2])
+
+    @property
     def fits(self) -> bool:
-        return self.implementation == "CPython" and self.version.startswith(TESTED + ".")
+        return self.implementation == "CPython" and self.minor in TESTED
 
     def __str__(self) -> str:
         language = "Python" if self.implementation == "CPython" else self.implementation
@@ -88,7 +93,7 @@ def ask(name: str) -> Optional[Python]:
 
 
 def find_python(target: str) -> Python:
-    """The Python to make .venv with: the one that the variable PYTHON names, else the first tested one in PATH.
+    """The Python to make .venv with: the one that the variable PYTHON names, else the first of TESTED in PATH.
 
     Raises:
         SetUpError: there is none.
@@ -96,14 +101,14 @@ def find_python(target: str) -> Python:
     named = os.environ.get("PYTHON")
     names = [named] if named else [sys.executable, *NAMES]
     found = [python for python in map(ask, names) if python]
-    fitting = [python for python in found if python.fits]
+    fitting = sorted((python for python in found if python.fits), key=lambda python: TESTED.index(python.minor))
     for python in fitting:
         if python.whole:
             return python
     if fitting:
         raise SetUpError(
             f"{distinct(fitting)[0]}, but without the modules venv and ensurepip, which make .venv. Install them "
-            f"(Debian/Ubuntu: `sudo apt install python{TESTED}-venv`) and start again, or name another one: "
+            f"(Debian/Ubuntu: `sudo apt install python{fitting[0].minor}-venv`) and start again, or name another one: "
             f"{naming(target)}"
         )
     if named and not found:
@@ -113,9 +118,9 @@ def find_python(target: str) -> Python:
     else:
         here = "No Python 3 is in PATH"
     raise SetUpError(
-        f"{here}; this project is tested with Python {TESTED} alone. Install it (Debian/Ubuntu: `sudo apt install "
-        f"python{TESTED} python{TESTED}-venv`, macOS: `brew install python@{TESTED}`, anywhere: `uv python install "
-        f"{TESTED}`) and start again, or name one: {naming(target)}"
+        f"{here}; this project is tested with Python {BOTH}. Install one (Debian/Ubuntu: `sudo apt "
+        f"install python{ADVISED} python{ADVISED}-venv`, macOS: `brew install python@{ADVISED}`, anywhere: `uv python "
+        f"install {ADVISED}`) and start again, or name one: {naming(target)}"
     )
 
 
@@ -129,7 +134,7 @@ def distinct(found: List[Python]) -> List[Python]:
 
 def naming(target: str) -> str:
     """The command that names a Python for a target, as the user called it."""
-    path = f"PYTHON=/path/to/python{TESTED}"
+    path = f"PYTHON=/path/to/python{ADVISED}"
     if "MAKELEVEL" in os.environ:
         return f"make {target} {path}"
     return f"{path} python3 workflow/bootstrap.py {target}"
@@ -156,8 +161,8 @@ def set_up(target: str) -> None:
     present = ask(str(venv_python()))
     if present and not present.fits:
         raise SetUpError(
-            f"{present}, but this project is tested with Python {TESTED} alone. Remove or rename the folder .venv and "
-            "start again."
+            f"{present}, but this project is tested with Python {BOTH}. Remove or rename the folder "
+            ".venv and start again."
         )
     moved = STAMP.exists() and STAMP.read_text() not in ("", str(ROOT))
     anew = ["--clear"] if moved or not present else []

@@ -1,4 +1,4 @@
-"""`make quick` and its like on machines with other Pythons than the tested one, or without make."""
+"""`make quick` and its like on machines with other Pythons than the tested ones, or without make."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAKE = shutil.which("make")
 FAKE = Path(__file__).with_name("fake_python.py")
 INSTALL = "pip install --quiet --constraint constraints.txt --editable .[dev]"
 ADVICE = (
-    "; this project is tested with Python 3.11 alone. Install it (Debian/Ubuntu: `sudo apt install python3.11 "
+    "; this project is tested with Python 3.11 and 3.12. Install one (Debian/Ubuntu: `sudo apt install python3.11 "
     "python3.11-venv`, macOS: `brew install python@3.11`, anywhere: `uv python install 3.11`) and start again, or name "
     "one: "
 )
@@ -115,10 +115,10 @@ def test_it_imports_the_standard_library_alone() -> None:
 
 OTHERS = {
     "only 3.9": ({"python3": "3.9.2"}, "python3 is Python 3.9.2"),
-    "3.12 by one name": ({"python3.12": "3.12.4"}, "python3.12 is Python 3.12.4"),
+    "3.13 by one name": ({"python3.13": "3.13.4"}, "python3.13 is Python 3.13.4"),
     "several": (
-        {"python3": "3.12.4", "python": "2.7.18", "python3.13": "3.13.0"},
-        "python3 is Python 3.12.4, python is Python 2.7.18, python3.13 is Python 3.13.0",
+        {"python3": "3.10.4", "python": "2.7.18", "python3.13": "3.13.0"},
+        "python3 is Python 3.10.4, python is Python 2.7.18, python3.13 is Python 3.13.0",
     ),
 }
 
@@ -146,19 +146,29 @@ def test_none_is_here(machine: Machine) -> None:
 def test_a_name_that_does_not_start_is_passed_over(machine: Machine) -> None:
     """As pyenv's programs of versions that are not chosen."""
     machine.add("python3.11", "3.11.9").write_text("#!/bin/sh\necho not chosen >&2\nexit 127\n")
-    machine.add("python3", "3.12.4")
+    machine.add("python3", "3.13.4")
     status, _, error = machine.make("lint")
-    assert (status, first_line(error)) == (2, "python3 is Python 3.12.4" + ADVICE + NAMED_FOR_MAKE)
+    assert (status, first_line(error)) == (2, "python3 is Python 3.13.4" + ADVICE + NAMED_FOR_MAKE)
 
 
 @with_make
 @pytest.mark.parametrize("name", ["python3.11", "python3", "python"])
-def test_the_tested_one_is_used_whatever_its_name(machine: Machine, name: str) -> None:
+def test_the_first_tested_one_is_used_whatever_its_name(machine: Machine, name: str) -> None:
     machine.add("python3.12", "3.12.4")
     path = machine.add(name, "3.11.9")
     status, output, error = machine.make("lint")
     assert (status, error) == (0, "")
     assert f"Setting up .venv with {path} (Python 3.11.9): " in output
+    assert machine.calls() == SET_UP + LINT
+
+
+@with_make
+def test_the_second_tested_one_is_used_where_the_first_is_not_here(machine: Machine) -> None:
+    machine.add("python3", "3.13.0")
+    path = machine.add("python3.12", "3.12.4")
+    status, output, error = machine.make("lint")
+    assert (status, error) == (0, "")
+    assert f"Setting up .venv with {path} (Python 3.12.4): " in output
     assert machine.calls() == SET_UP + LINT
 
 
@@ -212,6 +222,8 @@ def test_a_named_one_that_does_not_fit(machine: Machine) -> None:
 
 @with_make
 def test_without_ensurepip(machine: Machine) -> None:
+    machine.add("python3.12", "3.12.4-")
+    assert "`sudo apt install python3.12-venv`" in machine.make("lint")[2]
     machine.add("python3.11", "3.11.2-")
     status, _, error = machine.make("lint")
     assert status == 2
@@ -284,11 +296,11 @@ def test_an_environment_of_another_python_is_left_alone(machine: Machine) -> Non
     machine.add("python3", "3.11.9")
     other = machine.root / ".venv/bin/python"
     other.parent.mkdir(parents=True)
-    machine.add("python3.12", "3.12.4").rename(other)
+    machine.add("python3.13", "3.13.4").rename(other)
     assert machine.script("python3", "lint") == (
         1,
         "",
-        ".venv/bin/python is Python 3.12.4, but this project is tested with Python 3.11 alone. Remove or rename the "
+        ".venv/bin/python is Python 3.13.4, but this project is tested with Python 3.11 and 3.12. Remove or rename the "
         "folder .venv and start again.\n",
     )
     assert machine.calls() == []
