@@ -40,6 +40,7 @@ COMMANDS: Dict[str, List[str]] = {
         "snakemake --lint",
     ],
 }
+PROGRAMS = ("lint-imports",)  # that are no module
 UNANNOUNCED = ("quick",)  # its commands say themselves what they do
 
 # Python 2 answers this, too. An environment's own Python names the one that it was made with.
@@ -236,13 +237,15 @@ def main(arguments: List[str]) -> int:
     except SetUpError as problem:
         print(problem, file=sys.stderr)
         return 1
-    # Of .venv's programs, `dac watch` calls snakemake by its name. All else is called as a module, whatever a path with
+    # Of .venv's programs, `dac watch` calls snakemake by its name. All else is given to Python, whatever a path with
     # spaces does to the first line of a script.
     folders = [str(ROOT / VENV / "bin"), os.environ.get("PATH", os.defpath)]
     for command in COMMANDS[target]:
         if target not in UNANNOUNCED:
             print(command, flush=True)
-        status = run([str(venv_python()), "-m", *command.split()], {"PATH": os.pathsep.join(folders)})
+        name, *words = command.split()
+        what = [str(VENV / "bin" / name)] if name in PROGRAMS else ["-m", name]
+        status = run([str(venv_python()), *what, *words], {"PATH": os.pathsep.join(folders)})
         if status != 0:
             return status
     return 0

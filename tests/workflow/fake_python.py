@@ -1,6 +1,7 @@
 """Run by fake interpreters: takes `<version> <name>` and a Python's command line, and acts as that Python would.
 
-Its `-m venv` makes another fake; every other `-m` is noted in calls.txt, and fails where FAKE_FAILS names its module.
+Its `-m venv` makes another fake; every other `-m`, and every program of .venv, is noted in calls.txt, and fails where
+FAKE_FAILS names it.
 """
 
 import os
@@ -21,6 +22,8 @@ import platform  # noqa: E402
 
 platform.python_version = lambda: text
 
+if arguments[0].startswith(".venv/bin/"):
+    arguments[:1] = ["-m", Path(arguments[0]).name]
 if arguments[0] == "-c":
     exec(arguments[1])
 elif arguments[0] == "-m":
