@@ -170,12 +170,3 @@ def _difference(item: Finding) -> str:
     if math.isnan(item.low):
         return f"{item.difference:+.{digits}f}"
     return f"{item.difference:+.{digits}f} [{item.low:.{digits}f}, {item.high:.{digits}f}]"
-
-
-def lines(table: pd.DataFrame) -> list[str]:
-    """A study's claims for a terminal, one line each, from `tables/claims.csv`."""
-    return [
-        f"{row.verdict:9s} {row.claim} ({row.task}): {row.higher} {row.higher_mean:.4g}, {row.lower} "
-        f"{row.lower_mean:.4g}, difference {row.difference:+.4g} [{row.low:.4g}, {row.high:.4g}] over {row.seeds} seeds"
-        for row in table.itertuples()
-    ]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dac.report import claims
+from dac.report import claims, verdicts
 from dac.report.data import Experiment, ReportData
 from dac.report.render import render
 from dac.report.statistics import summarise
@@ -57,7 +57,7 @@ def test_a_claim_about_some_tasks_is_measured_on_those_alone(
     render(data, tmp_path)
     table = pd.read_csv(tmp_path / "tables/claims.csv")
     assert table["task"].tolist() == [task for _, task in measured]
-    assert [line.partition(":")[0] for line in claims.lines(table)][:2] == [
+    assert [line.partition(":")[0] for line in verdicts.lines(tmp_path / "tables/claims.csv")][:2] == [
         "undecided One is above another (own_hopper)",
         "undecided One is above another (hopper-medium-v2)",
     ]
@@ -111,7 +111,7 @@ def test_the_page_opens_with_what_it_shows_also_where_it_does_not(
     table = pd.read_csv(tmp_path / "tables/claims.csv")
     assert table["verdict"].tolist() == ["holds", "undecided"]
     assert table["difference"].tolist() == [2.0, -6.0]
-    first, second = claims.lines(table)
+    first, second = verdicts.lines(tmp_path / "tables/claims.csv")
     assert first == (
         "holds     One is above another (hopper-medium-v2): soft, N_a 4 66.25, soft, N_a 1 64.25, difference +2 [2, 2] "
         "over 4 seeds"
