@@ -12,9 +12,10 @@ import pandas as pd
 
 from dac.envs import normalised_score
 from dac.envs.bandit import behaviour
+from dac.report import published
 from dac.report.bandit import level_grid
-from dac.report.comparable import differences
-from dac.report.data import COLUMNS, BanditTask, Experiment, ReportData, ReportSettings
+from dac.report.comparable import cell_differences, differences
+from dac.report.data import COLUMNS, BanditTask, Candidate, Experiment, ReportData, ReportSettings
 from dac.report.render import render
 from dac.study import store
 from dac.study.identity import Evaluation, Run
@@ -62,7 +63,20 @@ def report_data(plan: StudyPlan) -> ReportData:
             for name in study.experiments
             for task in plan.params.experiments[name].tasks
         },
+        candidates=tuple(_candidates(plan)),
+        synthetic=any(content.get("synthetic") for content in contents.values()),
     )
+
+
+def _candidates(plan: StudyPlan) -> Iterator[Candidate]:
+    """For each task on a dataset with a published score of DAC, the cell that is nearest to the paper's."""
+    for task in dict.fromkeys(cell.task for cell in plan.cells):
+        cells = [cell for cell in plan.cells if cell.task == task]
+        dataset = cells[0].group.dataset
+        if dataset.source == "d4rl" and published.score(dataset.name, "DAC") is not None:
+            found = {cell: cell_differences(plan, cell) for cell in cells}
+            nearest = min(cells, key=lambda cell: len(found[cell]))
+            yield Candidate(task, dataset.name, nearest.experiment, nearest.variant, found[nearest])
 
 
 def _cells(plan: StudyPlan) -> Iterator[tuple[Cell, Run]]:

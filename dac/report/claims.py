@@ -14,6 +14,7 @@ from scipy import stats
 from dac.report import bandit, tables
 from dac.report.data import ReportData, select
 from dac.report.statistics import Summary, action_sample_scores
+from dac.report.symbols import assigned
 from dac.report.table import NONE, Table, Text
 from dac.study.params import Claim, ClaimSide
 
@@ -26,12 +27,16 @@ _DIGITS = {"score": 1, "inside": 1, "reward": 3}
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim on one task, as measured.
+    """A claim on one task, or on the mean over several, as measured.
 
     Attributes:
-        higher, lower: (seeds,) what the claim compares; a single number for the data's mean.
+        task: its name, or how many tasks it is the mean over.
+        higher, lower: (seeds,) what the claim compares, each a mean over tasks where the claim is about that; a single
+            number for the data's mean.
         difference, low, high: of the means, with its confidence interval; NaN bounds for a single seed.
-        verdict: `holds` where the whole interval is above zero, `FAILS` where it is below, else `undecided`.
+        verdict: `holds` where the whole interval is above zero, `FAILS` where it is below, else `undecided`; of a claim
+            with `within`, where the whole interval is within that of zero, or is beyond it.
+        varied: the setting that the variants are values of, if they are.
     """
 
     claim: Claim
@@ -41,9 +46,14 @@ class Finding:
     difference: float
     low: float
     high: float
+    varied: str | None = None
 
     @property
     def verdict(self) -> str:
+        if self.claim.within is not None:
+            near = self.claim.within
+            apart = self.low > near or self.high < -near
+            return HOLDS if -near < self.low and self.high < near else FAILS if apart else UNDECIDED
         return HOLDS if self.low > 0 else FAILS if self.high < 0 else UNDECIDED
 
 
@@ -54,18 +64,62 @@ def findings(data: ReportData, summary: Summary) -> Iterator[Finding]:
         return
     drawn = None if experiment.shows_scores else bandit.measures(data, experiment)
     kept = action_sample_scores(select(data.evaluations, experiment.name))
+    frames = (drawn, kept, summary.run_scores)
     for claim in experiment.claims:
+        measured = []
+        paired = claim.lower != "data" and claim.lower.variant == claim.higher.variant
         for task in (task for task in experiment.tasks if task in (claim.tasks or experiment.tasks)):
-            frames = (drawn, kept, summary.run_scores)
             higher = _values(claim, claim.higher, task, frames)
             lower = (
                 np.array([data.task_number(task, "data_score_mean")])
                 if claim.lower == "data"
                 else _values(claim, claim.lower, task, frames)
             )
-            paired = claim.lower != "data" and claim.lower.variant == claim.higher.variant
             low, high = interval(higher, lower, data.settings.confidence, paired=paired)
-            yield Finding(claim, task, higher, lower, float(higher.mean() - lower.mean()), low, high)
+            measured.append(
+                Finding(claim, task, higher, lower, float(higher.mean() - lower.mean()), low, high, experiment.varied)
+            )
+        yield from [_average(measured, data.settings.confidence, paired)] if claim.average else measured
+
+
+def _average(measured: Sequence[Finding], confidence: float, paired: bool) -> Finding:
+    """The mean over tasks of a claim's differences; its interval is over seeds, for these tasks.
+
+    Its variance is the sum of the tasks' squared standard errors by the number of tasks squared, its degrees of freedom
+    are Satterthwaite's.
+    """
+    higher, lower = (np.array([getattr(item, side) for item in measured]).mean(0) for side in ("higher", "lower"))
+    difference = float(np.mean([item.difference for item in measured]))
+    terms = [term for item in measured for term in _squared_errors(item, paired)]
+    low, high = satterthwaite(difference, terms, len(measured), confidence)
+    of = f"mean of {len(measured)} tasks"
+    return Finding(measured[0].claim, of, higher, lower, difference, low, high, measured[0].varied)
+
+
+def _squared_errors(item: Finding, paired: bool) -> list[tuple[float, int]]:
+    """Squared standard errors of a difference's independent parts, each with its number of seeds."""
+    alone = paired or len(item.lower) == 1
+    samples = [item.higher - item.lower] if alone else [item.higher, item.lower]
+    return [
+        (float(values.var(ddof=1)) / len(values) if len(values) > 1 else math.nan, len(values)) for values in samples
+    ]
+
+
+def satterthwaite(
+    mean: float, squared_errors: Sequence[tuple[float, int]], parts: int, confidence: float
+) -> tuple[float, float]:
+    """Interval of a mean of `parts` differences from independent squared standard errors, each of n values.
+
+    NaN where one of them is not finite.
+    """
+    variance = sum(term for term, _ in squared_errors) / parts**2
+    if not math.isfinite(variance):
+        return math.nan, math.nan
+    if variance == 0:
+        return mean, mean
+    freedom = variance**2 / sum((term / parts**2) ** 2 / (count - 1) for term, count in squared_errors)
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
+    return mean - half, mean + half
 
 
 def _values(
@@ -108,10 +162,10 @@ def claims_table(found: Sequence[Finding], settings_confidence: float) -> Table:
     """All claims of a study with both numbers, their difference with its interval, and the verdict."""
     rows = [
         (
-            Text(item.claim.says),
+            Text(_says(item.claim)),
             Text(item.task),
-            Text(f"{_side(item.claim.higher)} {_mean(item.higher, item.claim.measure)}"),
-            Text(f"{_side(item.claim.lower)} {_mean(item.lower, item.claim.measure)}"),
+            Text(f"{_side(item.claim.higher, item.varied)}: {_mean(item.higher, item.claim.measure)}"),
+            Text(f"{_side(item.claim.lower, item.varied)}: {_mean(item.lower, item.claim.measure)}"),
             Text(_difference(item)),
             Text(item.verdict, bold=item.verdict != HOLDS),
         )
@@ -119,12 +173,12 @@ def claims_table(found: Sequence[Finding], settings_confidence: float) -> Table:
     ]
     records = [
         {
-            "claim": item.claim.says,
+            "claim": _says(item.claim),
             "task": item.task,
             "measure": item.claim.measure,
-            "higher": _side(item.claim.higher),
+            "higher": _side(item.claim.higher, item.varied),
             "higher_mean": item.higher.mean(),
-            "lower": _side(item.claim.lower),
+            "lower": _side(item.claim.lower, item.varied),
             "lower_mean": item.lower.mean(),
             "seeds": len(item.higher),
             "difference": item.difference,
@@ -145,15 +199,35 @@ def claims_table(found: Sequence[Finding], settings_confidence: float) -> Table:
             f"{HOLDS}: the whole interval of the difference is above zero; {FAILS}: below; else {UNDECIDED}. Intervals "
             "are Student's over seeds: Welch's between variants, of the seeds' differences where both numbers are of "
             "the same runs.",
+            *_kinds(found),
             tables.MEAN_STD,
         ),
     )
 
 
-def _side(side: ClaimSide | str) -> str:
+def _kinds(found: Sequence[Finding]) -> Iterator[str]:
+    """Notes on the claims that are not about one number above another on each task."""
+    if any(item.claim.within is not None for item in found):
+        yield (
+            f"within: {HOLDS} where the whole interval is that near to zero, {FAILS} where all of it is farther away, "
+            f"else {UNDECIDED}."
+        )
+    if any(item.claim.average for item in found):
+        yield (
+            "Mean of tasks: every task counts alike; the interval is over seeds for these tasks, with Satterthwaite's "
+            "degrees of freedom."
+        )
+
+
+def _says(claim: Claim) -> str:
+    return claim.says if claim.within is None else f"{claim.says} (within {claim.within:g})"
+
+
+def _side(side: ClaimSide | str, varied: str | None) -> str:
     if isinstance(side, str):
         return "the data"
-    return side.variant if side.action_samples is None else f"{side.variant}, N_a {side.action_samples}"
+    name = assigned(varied, side.variant)
+    return name if side.action_samples is None else f"{name}, N_a = {side.action_samples}"
 
 
 def _mean(values: Array, measure: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
+from dac.report.published import REFERENCE
 from dac.study.catalog import environment_of
-from dac.study.plan import StudyPlan
+from dac.study.plan import Cell, StudyPlan
 from dac.study.task_data import environment
 
 # The paper's scale and evaluation protocol (arXiv 2405.20555, section 5 and appendix): every run's.
@@ -48,12 +51,39 @@ def differences(plan: StudyPlan, experiment: str, task: str) -> tuple[str, ...]:
     An experiment's variants may differ from the paper's agent, as long as one has the paper's value of each setting.
     """
     runs = [cell.group.values for cell in plan.cells if (cell.experiment, cell.task) == (experiment, task)]
-    found = [*_data_and_environment(plan, task), *_scale(runs), *_agent(runs)]
-    if plan.params.report.window != PAPER_WINDOW:
-        found.append(f"a score of {plan.params.report.window} evaluations, not {PAPER_WINDOW}")
+    found = _differences(plan, task, runs)
     if len(plan.seeds) < PAPER_SEEDS:
         found.append(f"{len(plan.seeds)} seeds, not {PAPER_SEEDS}")
-    return tuple(dict.fromkeys(found))
+    return tuple(found)
+
+
+def cell_differences(plan: StudyPlan, cell: Cell) -> tuple[str, ...]:
+    """In what a cell's runs differ from the paper's of its task, the number of seeds aside; empty where in nothing."""
+    return tuple(_differences(plan, cell.task, [cell.group.values]))
+
+
+def _differences(plan: StudyPlan, task: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    agent = {**PAPER_AGENT, **task_settings(plan.params.tasks[task].dataset.partition(":")[2])}
+    found = [*_data_and_environment(plan, task), *_scale(runs), *_agent(runs, agent)]
+    if plan.params.report.window != PAPER_WINDOW:
+        found.append(f"a score of {plan.params.report.window} evaluations, not {PAPER_WINDOW}")
+    return list(dict.fromkeys(found))
+
+
+@cache
+def _task_settings() -> dict[str, dict[str, Any]]:
+    with (REFERENCE / "paper_settings.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    parse = {"true": True, "false": False}
+    return {
+        row.pop("dataset"): {key: parse[text] if text in parse else float(text) for key, text in row.items() if text}
+        for row in rows
+    }
+
+
+def task_settings(dataset: str) -> dict[str, Any]:
+    """The paper's own settings for a dataset such as hopper-medium-v2; empty where it gives none."""
+    return _task_settings().get(dataset, {})
 
 
 def _data_and_environment(plan: StudyPlan, name: str) -> Iterator[str]:
@@ -79,8 +109,8 @@ def _scale(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 yield f"{key} {values[key]}, not {value}"
 
 
-def _agent(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for key, value in PAPER_AGENT.items():
+def _agent(runs: Sequence[Mapping[str, Any]], paper: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in paper.items():
         found = dict.fromkeys(str(values[key]) for values in runs)
         if str(value) not in found:
             yield f"{key} {', '.join(found)}, not {value}"

@@ -70,7 +70,7 @@ class ReportSettings:
 
     `window` is the number of last evaluations that make a run's score, `confidence` the level of every
     interval, and `curve_band` what surrounds a mean curve: the standard deviation over seeds or a confidence
-    interval.
+    interval. `reproduction_seeds` and `reproduction_margin` are of the verdicts, see `report.reproduction.rule`.
     """
 
     confidence: float = 0.95
@@ -80,6 +80,22 @@ class ReportSettings:
     curve_band: Literal["sd", "ci"] = "sd"
     figure_formats: tuple[str, ...] = ("png", "pdf")
     dpi: int = 150
+    reproduction_seeds: int = 8
+    reproduction_margin: float = 1.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The cell of a study that is nearest to the paper's runs on one of its datasets.
+
+    `differences` is in what its runs differ from the paper's, the number of seeds aside; empty where in nothing.
+    """
+
+    task: str
+    dataset: str
+    experiment: str
+    variant: str
+    differences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +122,8 @@ class ReportData:
     one row per task; `published_id` is its dataset in `published_scores.csv`, or None. `actions`: one row per action
     drawn in a bandit's task; `bandits`: those tasks by experiment and name. `differences`: by experiment and task, in
     what they differ from what published scores are of; these may stand beside a task only where the entry is empty.
+    `candidates`: for each task on a dataset of the paper, what may be compared with its score, if anything.
+    `synthetic`: whether any run is an invented one.
     `score` is the normalised score 100 (return - reference_min) / (reference_max - reference_min).
     """
 
@@ -120,6 +138,8 @@ class ReportData:
     actions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS["actions"])))
     bandits: Mapping[tuple[str, str], BanditTask] = field(default_factory=dict)
     differences: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()
+    synthetic: bool = False
     task_rows: Mapping[str, Mapping[str, object]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -17,12 +17,23 @@ _IMAGE_FORMATS = ("png", "svg")
 
 
 def page(
-    data: ReportData, summaries: Sequence[Summary], made: Sequence[Sequence[Table]], claims: Table | None = None
+    data: ReportData,
+    summaries: Sequence[Summary],
+    made: Sequence[Sequence[Table]],
+    claims: Table | None = None,
+    answer: tuple[str, Table] | None = None,
 ) -> str:
-    """The whole page as Markdown; `made` holds the tables of every summary, `claims` that of what it is to show."""
+    """The whole page as Markdown.
+
+    Args:
+        made: the tables of every summary. claims: that of what the study is to show.
+        answer: whether the paper was reproduced, in a line and as a table.
+    """
     parts = [
-        f"# {data.study}",
+        f"# SYNTHETIC: {data.study}" if data.synthetic else f"# {data.study}",
+        "**No number here was measured: runs of this page are invented ones.**" if data.synthetic else "",
         data.description.strip(),
+        f"## Was it reproduced?\n\n**{answer[0]}.**\n\n{_table(answer[1])}" if answer else "",
         f"## What it shows\n\n{_table(claims)}" if claims else "",
         _contents(data.experiments),
         protocol(data, summaries),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dac.report import bandit, claims, figures, page, published, statistics, tables
+from dac.report import bandit, claims, figures, page, published, reproduction, statistics, tables
 from dac.report.data import ReportData, refuse_mixed_datasets
 from dac.report.statistics import Summary
 from dac.report.table import csv_bytes
@@ -41,6 +41,14 @@ def render(data: ReportData, directory: Path) -> list[Path]:
     shown = claims.claims_table(found, data.settings.confidence) if found else None
     if shown:
         paths += shown.write(directory / "tables")
+    compared = reproduction.outcomes(data, summaries)
+    answer = (
+        (reproduction.counted(compared, data.settings), reproduction.reproduction_table(compared, data.settings))
+        if compared
+        else None
+    )
+    if answer:
+        paths += answer[1].write(directory / "tables")
     for summary, its_tables in zip(summaries, made, strict=True):
         for table in its_tables:
             paths += table.write(directory / "tables")
@@ -49,7 +57,7 @@ def render(data: ReportData, directory: Path) -> list[Path]:
         "tables/provenance.csv": csv_bytes(tables.provenance_frame(data.runs)),
         "curves.csv": csv_bytes(curve_frame(summaries)),
         "metrics.json": (json.dumps(metrics(data, summaries), indent=2, ensure_ascii=False) + "\n").encode(),
-        "README.md": page.page(data, summaries, made, shown).encode(),
+        "README.md": page.page(data, summaries, made, shown, answer).encode(),
     }
     for name, content in texts.items():
         (directory / name).write_bytes(content)

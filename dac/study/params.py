@@ -96,6 +96,8 @@ class ReportSettings(Section):
     bootstrap_samples: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
     bootstrap_seed: Seed = 0
     curve_band: Literal["sd", "ci"] = "sd"
+    reproduction_seeds: Annotated[int, Field(ge=2, le=1000)] = 8
+    reproduction_margin: Annotated[float, Field(ge=0, le=1000)] = 1.0
 
 
 class ComputeSettings(Section):
@@ -199,13 +201,18 @@ class ClaimSide(Section):
 
 
 class Claim(Section):
-    """What an experiment is to show, for each of its tasks or of those named: that one number is above another."""
+    """What an experiment is to show, for each of its tasks or of those named: that one number is above another.
+
+    With `within` it is to show that they are so near to each other; with `average` the tasks' mean is what counts.
+    """
 
     says: str
     higher: ClaimSide
     lower: ClaimSide | Literal["data"]  # data: the mean score of the data
     measure: Literal["score", "inside", "reward"] = "score"  # the latter two of a bandit's drawn actions
-    # Left out of the page's identity where it is not given, as before it existed.
+    within: Annotated[float, Field(gt=0)] | None = Field(None, exclude_if=lambda value: value is None)
+    average: bool = Field(False, exclude_if=lambda value: not value)
+    # These three are left out of the page's identity where they are not given, as before they existed.
     tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)] | None = Field(
         None, exclude_if=lambda value: value is None
     )

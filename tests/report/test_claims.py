@@ -113,8 +113,8 @@ def test_the_page_opens_with_what_it_shows_also_where_it_does_not(
     assert table["difference"].tolist() == [2.0, -6.0]
     first, second = verdicts.lines(tmp_path / "tables/claims.csv")
     assert first == (
-        "holds     One is above another (hopper-medium-v2): soft, N_a 4 66.25, soft, N_a 1 64.25, difference +2 [2, 2] "
-        "over 4 seeds"
+        "holds     One is above another (hopper-medium-v2): soft, N_a = 4 66.25, soft, N_a = 1 64.25, "
+        "difference +2 [2, 2] over 4 seeds"
     )
     assert second.endswith(f"[{table['low'][1]:.4g}, {table['high'][1]:.4g}] over 4 seeds")
 
@@ -123,3 +123,43 @@ def test_without_claims_there_is_no_such_section(build: Build, tmp_path: Path) -
     render(build(), tmp_path)
     assert "What it shows" not in (tmp_path / "README.md").read_text()
     assert not (tmp_path / "tables/claims.csv").exists()
+
+
+def test_a_mean_of_tasks_has_the_interval_of_its_seeds(build: Build, experiment: Callable[..., Experiment]) -> None:
+    average = BC_ABOVE_SOFT.model_copy(update={"average": True})
+    (item,) = found(build([experiment(claims=(average,))]))
+    assert (item.task, item.difference) == ("mean of 2 tasks", 6.0)
+    # Seeds 0 to 3 differ by seed²: the same variance in both variants and tasks, so with n = 4 the mean of two
+    # differences has the variance (4 s²/4) / 4, and four equal terms have 4 * 3 degrees of freedom.
+    variance = np.var([0, 1, 4, 9], ddof=1) / 4
+    half = 2.178813 * math.sqrt(variance)  # t(0.975, 12)
+    assert (item.low, item.high) == pytest.approx((6 - half, 6 + half), abs=1e-5)
+
+
+def test_the_interval_of_a_mean_of_tasks_covers_as_it_says() -> None:
+    random, covered, trials = np.random.default_rng(0), 0, 2000
+    for _ in range(trials):
+        terms, differences = [], []
+        for scale in (1.0, 3.0):  # two tasks of different spread, true difference 0
+            samples = random.normal(0, scale, size=(2, 5))
+            differences.append(samples[0].mean() - samples[1].mean())
+            terms += [(float(sample.var(ddof=1)) / 5, 5) for sample in samples]
+        low, high = claims.satterthwaite(float(np.mean(differences)), terms, 2, 0.95)
+        covered += low <= 0 <= high
+    assert 0.94 < covered / trials < 0.965
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(-0.9, 0.9, "holds"), (0.5, 1.5, "undecided"), (1.1, 2.0, "FAILS"), (-2.0, -1.1, "FAILS"), (-3, 3, "undecided")],
+)
+def test_a_claim_that_two_numbers_are_near(low: float, high: float, verdict: str) -> None:
+    near = claim({"variant": "soft"}, {"variant": "bc_only"}, within=1)
+    assert claims.Finding(near, "task", np.ones(3), np.ones(3), 0.0, low, high).verdict == verdict
+
+
+def test_values_of_a_swept_setting_have_its_symbol(build: Build, experiment: Callable[..., Experiment]) -> None:
+    above = claim({"variant": "10"}, {"variant": "5"})
+    swept = experiment(variants=("5", "10"), varied="ensemble_size", show=("scores",), claims=(above,))
+    table = claims.claims_table(found(build([swept])), 0.95)
+    assert [cell.text for cell in table.rows[0]][2:4] == ["H = 10: 60.2 ± 4.0", "H = 5: 58.2 ± 4.0"]

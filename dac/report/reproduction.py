@@ -1,0 +1,201 @@
+"""Whether the paper was reproduced: this study's scores of its tasks beside DAC's published ones, with verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from dac.report import published
+from dac.report.data import Candidate, ReportData, ReportSettings
+from dac.report.statistics import Summary, evaluation_means
+from dac.report.table import NONE, Table, Text, mean_std, number
+
+Array = npt.NDArray[np.float64]
+
+# The published scores with a standard deviation, and the number of seeds that it is over.
+METHOD = "DAC-curve-last5"
+PUBLISHED_SEEDS = 8
+
+REPRODUCED, HIGHER, LOWER, TOO_FEW = "reproduced", "higher", "lower", "too few seeds"
+INCOMPARABLE = "not comparable"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out on one task.
+
+    Attributes:
+        scores: (seeds,) of this study's runs. best: (seeds,) each run's best evaluation.
+        theirs: the published score.
+        difference, low, high: ours minus theirs with Welch's interval; NaN bounds for a single seed.
+    """
+
+    candidate: Candidate
+    scores: Array
+    best: Array
+    theirs: published.PublishedScore
+    difference: float
+    low: float
+    high: float
+
+    def verdict(self, settings: ReportSettings) -> str:
+        """By the rule that `rule` states."""
+        if self.candidate.differences:
+            return INCOMPARABLE
+        if len(self.scores) < settings.reproduction_seeds or math.isnan(self.low):
+            return TOO_FEW
+        margin = settings.reproduction_margin
+        return HIGHER if self.low > margin else LOWER if self.high < -margin else REPRODUCED
+
+
+def rule(settings: ReportSettings) -> str:
+    """The rule of the verdicts, in a sentence."""
+    return (
+        f"A task is {REPRODUCED} if the {100 * settings.confidence:g} % interval of the difference, ours minus "
+        f"published, reaches within {settings.reproduction_margin:g} of zero, else {HIGHER} or {LOWER}; with fewer "
+        f"than {settings.reproduction_seeds} seeds they are {TOO_FEW}."
+    )
+
+
+def outcomes(data: ReportData, summaries: Sequence[Summary]) -> list[Outcome]:
+    """The tasks of a study with a published score of DAC, in the plan's order."""
+    scores = {summary.experiment.name: summary.run_scores for summary in summaries}
+    found = []
+    for candidate in data.candidates:
+        theirs = published.score(candidate.dataset, METHOD)
+        if theirs is None:
+            continue
+        ours = _cell(scores[candidate.experiment], candidate)
+        best = _cell(_best(data.curves, candidate), candidate)
+        low, high = welch(ours, theirs, data.settings.confidence)
+        found.append(Outcome(candidate, ours, best, theirs, float(ours.mean() - theirs.mean), low, high))
+    return found
+
+
+def welch(ours: Array, theirs: published.PublishedScore, confidence: float) -> tuple[float, float]:
+    """Welch's interval of the mean of `ours`, (n,), minus a published mean over `PUBLISHED_SEEDS` seeds.
+
+    NaN where a single seed, a value that is not finite, or a missing standard deviation leaves none.
+    """
+    if len(ours) < 2 or theirs.std is None or not np.isfinite(ours).all():
+        return math.nan, math.nan
+    variances = np.array([ours.var(ddof=1) / len(ours), theirs.std**2 / PUBLISHED_SEEDS])
+    difference, variance = float(ours.mean() - theirs.mean), float(variances.sum())
+    if variance == 0:
+        return difference, difference
+    freedom = variance**2 / float((variances**2 / np.array([len(ours) - 1, PUBLISHED_SEEDS - 1])).sum())
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
+    return difference - half, difference + half
+
+
+def counted(found: Sequence[Outcome], settings: ReportSettings) -> str:
+    """The answer in a line, such as `8 of 9 tasks reproduced (1 lower); 6 not comparable`."""
+    verdicts = [item.verdict(settings) for item in found]
+    apart = verdicts.count(INCOMPARABLE)
+    compared = len(verdicts) - apart
+    others = ", ".join(f"{verdicts.count(name)} {name}" for name in (HIGHER, LOWER, TOO_FEW) if name in verdicts)
+    line = f"{verdicts.count(REPRODUCED)} of {compared} tasks reproduced" + (f" ({others})" if others else "")
+    if not compared:
+        return f"No task of {apart} is comparable with the paper's"
+    return line + (f"; {apart} not comparable" if apart else "")
+
+
+def reproduction_table(found: Sequence[Outcome], settings: ReportSettings) -> Table:
+    """Ours, published, difference and verdict by task."""
+    reasons = list(dict.fromkeys(reason for item in found for reason in item.candidate.differences))
+    letters = {reason: _letter(index) for index, reason in enumerate(reasons)}
+    percent = f"{100 * settings.confidence:g} %"
+    notes = [
+        rule(settings),
+        "Ours: mean ± sample standard deviation (ddof = 1) over seeds (n) of the last evaluations' mean; best: the "
+        "mean of each run's best single evaluation, a maximum that no mean of last evaluations may be compared with.",
+        "Published: mean of the last five evaluations of DAC's published curves; its deviation is the mean of five "
+        f"per-step deviations over {PUBLISHED_SEEDS} seeds, so the interval is wider than one of the runs' own scores "
+        "would be.",
+        *(["An AntMaze score is the success rate in per cent."] if _has_antmaze(found) else []),
+        *(f"({letter}) {reason}" for reason, letter in letters.items()),
+    ]
+    return Table(
+        name="reproduction",
+        caption="Was it reproduced? DAC's published scores and this study's.",
+        header=("Task", "n", "Ours", "Best", "Published", f"Difference [{percent}]", "Verdict"),
+        rows=tuple(_row(item, settings, letters) for item in found),
+        frame=_frame(found, settings),
+        notes=tuple(notes),
+    )
+
+
+def _row(item: Outcome, settings: ReportSettings, letters: Mapping[str, str]) -> tuple[Text, ...]:
+    verdict = item.verdict(settings)
+    marks = ", ".join(letters[reason] for reason in item.candidate.differences)
+    return (
+        Text(item.candidate.task),
+        Text(str(len(item.scores))),
+        Text(mean_std(float(item.scores.mean()), _deviation(item.scores))),
+        Text(number(float(item.best.mean()))),
+        # Beside a score that it may not be compared with, a published one would only mislead.
+        Text(NONE if verdict == INCOMPARABLE else mean_std(item.theirs.mean, item.theirs.std)),
+        Text(NONE if verdict == INCOMPARABLE else _difference(item)),
+        Text(f"{verdict} ({marks})" if marks else verdict, bold=verdict in (HIGHER, LOWER)),
+    )
+
+
+def _difference(item: Outcome) -> str:
+    if math.isnan(item.low):
+        return f"{item.difference:+.1f}"
+    return f"{item.difference:+.1f} [{item.low:.1f}, {item.high:.1f}]"
+
+
+def _frame(found: Sequence[Outcome], settings: ReportSettings) -> pd.DataFrame:
+    rows = []
+    for item in found:
+        candidate, verdict = item.candidate, item.verdict(settings)
+        ours = {"seeds": len(item.scores), "mean": item.scores.mean(), "std": _deviation(item.scores)}
+        theirs = {"published_mean": item.theirs.mean, "published_std": item.theirs.std}
+        apart = {"difference": item.difference, "low": item.low, "high": item.high}
+        rows.append(
+            {
+                "task": candidate.task,
+                "dataset": candidate.dataset,
+                "experiment": candidate.experiment,
+                "variant": candidate.variant,
+                **ours,
+                "best": item.best.mean(),
+                **{key: math.nan if verdict == INCOMPARABLE else value for key, value in {**theirs, **apart}.items()},
+                "verdict": verdict,
+                "differs": "; ".join(candidate.differences),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _best(curves: pd.DataFrame, candidate: Candidate) -> pd.DataFrame:
+    rows = curves[(curves["experiment"] == candidate.experiment) & (curves["task"] == candidate.task)]
+    means = evaluation_means(rows[rows["variant"] == candidate.variant])
+    return means.groupby(["task", "variant", "seed"], as_index=False).agg({"score": "max"})
+
+
+def _cell(frame: pd.DataFrame, candidate: Candidate) -> Array:
+    """A score per seed, in the order of the seeds."""
+    rows = frame[(frame["task"] == candidate.task) & (frame["variant"] == candidate.variant)]
+    return rows.sort_values("seed")["score"].to_numpy(dtype=np.float64)
+
+
+def _deviation(scores: Array) -> float:
+    return float(scores.std(ddof=1)) if len(scores) > 1 else math.nan
+
+
+def _has_antmaze(found: Sequence[Outcome]) -> bool:
+    return any(item.candidate.dataset.startswith("antmaze") for item in found)
+
+
+def _letter(index: int) -> str:
+    """a, b, ..., z, a2, b2, ..."""
+    turn, place = divmod(index, 26)
+    return chr(ord("a") + place) + (str(turn + 1) if turn else "")
