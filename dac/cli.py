@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import get_args
 
-from dac.study import check, plan, store, task_data, why
+from dac.study import check, pages, plan, store, task_data, why
 from dac.study.identity import Group
 from dac.study.params import Params, Precision
 from dac.system import files, progress
@@ -276,7 +276,7 @@ def _report(options: argparse.Namespace) -> None:
     with progress.announced(f"write the page of {options.study}"):
         build.build(study)
     store.journal("report", study=options.study)
-    print(f"Read {store.page_directory(options.study)}/README.md")
+    print(f"Read {pages.folder_of(options.study)}/README.md")
 
 
 def _claims(options: argparse.Namespace) -> None:
@@ -284,9 +284,9 @@ def _claims(options: argparse.Namespace) -> None:
 
     params = check.load()
     study = plan.study_plan(params, options.study)
-    if problem := store.page_problem(study):
+    if problem := pages.problem(study):
         raise UserError(f"the page of {options.study}: {problem}. `snakemake {options.study} --cores all` makes it.")
-    directory = store.page_directory(options.study)
+    directory = pages.folder_of(options.study)
     table = directory / "tables/claims.csv"
     if not table.is_file():
         raise UserError(f"params.yaml: no experiment of studies.{options.study} has claims.")

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from dac.report import bandit, tables
+from dac.report import bandit
+from dac.report.cells import MEAN_STD
 from dac.report.data import ReportData, select
 from dac.report.statistics import Summary, action_sample_scores
 from dac.report.symbols import assigned
@@ -200,7 +201,7 @@ def claims_table(found: Sequence[Finding], settings_confidence: float) -> Table:
             "are Student's over seeds: Welch's between variants, of the seeds' differences where both numbers are of "
             "the same runs.",
             *_kinds(found),
-            tables.MEAN_STD,
+            MEAN_STD,
         ),
     )
 

@@ -471,7 +471,7 @@ def test_steps_that_a_device_did_not_make_are_never_saved_or_published(
     expected = [published(run) for run in runs]
     forget()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dac.training.trainer.updater", recorded_by(record))
+        patch.setattr("dac.training.steps.updater", recorded_by(record))
         refused = pytest.raises(
             UserError, match=rf"{message}\. Nothing of it was saved .* compute.cuda_graphs: false in"
         )
@@ -487,7 +487,7 @@ def test_steps_that_a_device_did_not_make_are_never_saved_or_published(
 def test_at_the_end_the_devices_count_is_compared_as_well(project: Project) -> None:
     run = Run(project.group(), 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dac.training.trainer.updater", recorded_by(record_for_a_while))
+        patch.setattr("dac.training.steps.updater", recorded_by(record_for_a_while))
         with pytest.raises(UserError, match="the device has counted 13 gradient steps where it was told to make 40"):
             train(run.group, [0], COMPUTE, 1)
     assert (state_paths(run), store.run_problem(run)) == ([], "missing")
@@ -505,7 +505,7 @@ def test_a_run_that_no_step_changed_is_never_published(project: Project) -> None
         return update
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dac.training.trainer.updater", count_only)
+        patch.setattr("dac.training.steps.updater", count_only)
         with pytest.raises(Interrupted):
             train_until(runs[0].group, [1], 10)
         with pytest.raises(UserError, match=r"actor after 40 gradient steps is what it was .*It was not published"):
