@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dac.report.bandit import level_grid
 from dac.report.comparable import cell_differences, differences
 from dac.report.data import COLUMNS, BanditTask, Candidate, Experiment, ReportData, ReportSettings
 from dac.report.render import render
+from dac.report.statistics import mean_over_episodes
 from dac.study import pages, store
 from dac.study.identity import Evaluation, Run
 from dac.study.plan import Cell, StudyPlan, evaluation_steps, kept_steps
@@ -24,6 +26,8 @@ from dac.study.task_data import references
 from dac.system import files
 from dac.system.errors import UserError
 from dac.system.provenance import device_seconds
+
+ReadEvaluation = Callable[[Run, Evaluation], pd.DataFrame]
 
 SIMULATORS = ("gymnasium", "gymnasium-robotics", "mujoco")
 
@@ -47,16 +51,17 @@ def report_data(plan: StudyPlan) -> ReportData:
     # Of each bandit the first variant, for its Q: the critics of all variants learn from the same batches.
     first = {(cell.experiment, cell.task): cell for cell in reversed(_bandit_cells(plan))}
     curves = {run: _read_curve(run) for run in contents}
+    read = cache(_read_evaluation)  # experiments share runs
     return ReportData(
         study=plan.name,
         description=study.description,
         experiments=tuple(_experiment(plan, name) for name in study.experiments),
         settings=ReportSettings(**plan.params.report.model_dump()),
         curves=_frame("curves", (_curve(cell, run, curves[run]) for cell, run in _cells(plan))),
-        evaluations=_frame("evaluations", _evaluations(plan)),
+        evaluations=_frame("evaluations", _evaluations(plan, read)),
         runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in _cells(plan)]),
         tasks=pd.DataFrame(_tasks(plan, contents)),
-        actions=_frame("actions", _actions(plan)) if _bandit_cells(plan) else pd.DataFrame(columns=COLUMNS["actions"]),
+        actions=_frame("actions", _actions(plan, read)) if _bandit_cells(plan) else pd.DataFrame(columns=COLUMNS["actions"]),
         bandits={key: _bandit(cell, plan.seeds[0]) for key, cell in first.items()},
         differences={
             (name, task): differences(plan, name, task)
@@ -104,15 +109,23 @@ def _experiment(plan: StudyPlan, name: str) -> Experiment:
 
 
 def _curve(cell: Cell, run: Run, curve: pd.DataFrame) -> pd.DataFrame:
-    score = normalised_score(curve["return"].to_numpy(), *cell.evaluations[0].reference)
-    return curve.assign(experiment=cell.experiment, task=cell.task, variant=cell.variant, seed=run.seed, score=score)
+    means = mean_over_episodes(
+        curve.assign(score=normalised_score(curve["return"].to_numpy(), *cell.evaluations[0].reference))
+    )
+    return means.assign(experiment=cell.experiment, task=cell.task, variant=cell.variant, seed=run.seed)
 
 
-def _evaluations(plan: StudyPlan) -> Iterator[pd.DataFrame]:
-    """The recorded episodes; an experiment's variant name takes the place of the settings' label in the file."""
+def _evaluations(plan: StudyPlan, read: ReadEvaluation) -> Iterator[pd.DataFrame]:
+    """The recorded evaluations; an experiment's variant name takes the place of the settings' label in the file."""
     for cell, run in _cells(plan):
         for evaluation in cell.evaluations:
-            yield _read_evaluation(run, evaluation).assign(experiment=cell.experiment, variant=cell.variant)
+            yield mean_over_episodes(read(run, evaluation)).assign(
+                experiment=cell.experiment,
+                task=cell.task,
+                variant=cell.variant,
+                seed=run.seed,
+                action_samples=evaluation.action_samples,
+            )
 
 
 def _read_curve(run: Run) -> pd.DataFrame:
@@ -139,12 +152,15 @@ def _check_episodes(path: Path, frame: pd.DataFrame, steps: list[int], episodes:
     Raises:
         UserError: names the file and the first step with another number of rows.
     """
+    wanted = {(step, episode) for step in steps for episode in range(episodes)}
+    if len(frame) == len(wanted) and set(zip(frame["step"], frame["episode"], strict=True)) == wanted:
+        return
     found = {int(str(step)): sorted(numbers) for step, numbers in frame.groupby("step")["episode"]}
     for step in dict.fromkeys([*steps, *found]):
-        wanted = list(range(episodes)) if step in steps else []
-        if found.get(step, []) != wanted:
+        expected = list(range(episodes)) if step in steps else []
+        if found.get(step, []) != expected:
             raise UserError(
-                f"{path}: it has the episodes {found.get(step, [])} at step {step}, expected are {wanted}. It is not "
+                f"{path}: it has the episodes {found.get(step, [])} at step {step}, expected are {expected}. It is not "
                 "what its run should have written: delete it and start snakemake again."
             )
 
@@ -154,12 +170,12 @@ def _bandit_cells(plan: StudyPlan) -> list[Cell]:
     return [cell for cell in plan.cells if "bandit" in plan.params.experiments[cell.experiment].show]
 
 
-def _actions(plan: StudyPlan) -> Iterator[pd.DataFrame]:
+def _actions(plan: StudyPlan, read: ReadEvaluation) -> Iterator[pd.DataFrame]:
     """The actions that the last policies of bandits draw, none chosen among several."""
     for cell in _bandit_cells(plan):
         evaluation = next(evaluation for evaluation in cell.evaluations if evaluation.draws_one)
         for seed in plan.seeds:
-            frame = _read_evaluation(Run(cell.group, seed), evaluation)
+            frame = read(Run(cell.group, seed), evaluation)
             frame = frame[frame["step"] == cell.group.values["steps"]]
             frame = frame.assign(experiment=cell.experiment, variant=cell.variant)
             x, y = np.stack(frame["action"].to_list()).astype(np.float64).T

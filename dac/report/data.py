@@ -16,10 +16,9 @@ from dac.system.errors import UserError
 SHOW = ("scores", "curves", "comparison", "sweep", "action_samples", "bandit")
 
 _KEY = ("experiment", "task", "variant", "seed")
-_EPISODE = ("episode", "return", "length", "score")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "curves": (*_KEY, "step", *_EPISODE),
-    "evaluations": (*_KEY, "step", "action_samples", *_EPISODE),
+    "curves": (*_KEY, "step", "episodes", "score"),
+    "evaluations": (*_KEY, "step", "action_samples", "episodes", "score"),
     "actions": (*_KEY, "x", "y"),
     "runs": (
         *_KEY, "run", "status", "steps", "dataset_sha256", "machine", "device", "torch", "simulator",
@@ -117,8 +116,8 @@ class BanditTask:
 class ReportData:
     """All inputs of a report. The columns of the frames are in `COLUMNS`.
 
-    `curves`: one row per episode of the evaluations during training. `evaluations`: one row per episode of
-    the kept policies, for every number of action samples. `runs`: one row per experiment and run. `tasks`:
+    `curves`: one row per evaluation during training, or several of one, each the mean score of so many
+    episodes. `evaluations`: the same of the kept policies, for every number of action samples. `runs`: one row per experiment and run. `tasks`:
     one row per task; `published_id` is its dataset in `published_scores.csv`, or None. `actions`: one row per action
     drawn in a bandit's task; `bandits`: those tasks by experiment and name. `differences`: by experiment and task, in
     what they differ from what published scores are of; these may stand beside a task only where the entry is empty.

@@ -57,6 +57,8 @@ def write_figures(data: ReportData, summary: Summary, directory: Path) -> list[P
     for kind in figure_kinds(summary.experiment):
         with style():
             figure = draw(kind, data, summary)
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # it stays as laid out: once, not once more for every format
             for suffix in data.settings.figure_formats:
                 path = directory / f"{figure_name(summary.experiment, kind)}.{suffix}"
                 figure.savefig(path, dpi=data.settings.dpi, metadata=_METADATA.get(suffix))

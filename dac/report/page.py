@@ -146,7 +146,7 @@ def _episodes(data: ReportData) -> str:
     key = ["experiment", "task", "variant", "seed", "step"]
     scored = [experiment.name for experiment in data.experiments if experiment.shows_scores]
     curves = data.curves[data.curves["experiment"].isin(scored)]
-    counts = sorted(curves.groupby(key).size().unique())
+    counts = sorted(curves.groupby(key)["episodes"].sum().unique())
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 

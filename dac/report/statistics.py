@@ -60,8 +60,14 @@ class Summary:
     window: tuple[int, int]
 
 
+def mean_over_episodes(episodes: pd.DataFrame) -> pd.DataFrame:
+    """A run's episodes, columns step and score, as evaluations: step, episodes (their number), score (their mean)."""
+    grouped = _visible(episodes).groupby("step", sort=True)["score"]
+    return grouped.agg(["size", "mean"]).reset_index().rename(columns={"size": "episodes", "mean": "score"})
+
+
 def evaluation_means(curves: pd.DataFrame) -> pd.DataFrame:
-    """Mean score over the episodes of every evaluation: columns task, variant, seed, step, score."""
+    """Mean score of every evaluation: columns task, variant, seed, step, score."""
     return _visible(curves).groupby([*RUN, "step"], sort=True, as_index=False).agg({"score": "mean"})
 
 
