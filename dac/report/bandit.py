@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -91,68 +90,77 @@ def _drawn(data: ReportData, experiment: Experiment) -> str:
     return " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
 
 
-def draw(data: ReportData, experiment: Experiment, looks: Mapping[str, tuple[object, str]]) -> Figure:
-    """One panel per behaviour set: its actions by reward, level curves of the learned Q, drawn actions per variant.
+def draw(data: ReportData, experiment: Experiment, looks: Mapping[str, tuple[object, str]], width: float) -> Figure:
+    """A row per behaviour set, a panel per variant: actions by reward, level curves of the learned Q, drawn actions.
 
     Args:
-        looks: variant → (colour, marker).
+        looks: variant → (colour, marker). width: of the figure, in inches; a narrow one has the sets as its columns
+            where that makes larger panels.
     """
-    columns = 2 if len(experiment.tasks) in (2, 4) else min(3, len(experiment.tasks))
-    rows = -(-len(experiment.tasks) // columns)
-    figure = Figure(figsize=(4.6 * columns + 0.8, 4.5 * rows + 0.5), layout="constrained")
+    turned = width < 4 and len(experiment.tasks) < len(experiment.variants)
+    places = [(task, variant) for task in experiment.tasks for variant in experiment.variants]
+    if turned:
+        places = [(task, variant) for variant in experiment.variants for task in experiment.tasks]
+    columns = len(experiment.tasks) if turned else len(experiment.variants)
+    width = min(width, 2.6 * columns)
+    rows = len(places) // columns
+    figure = Figure(figsize=(width, width / columns * rows + 0.7), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    reward_range = Normalize(-1.7, 0.0)
-    for axis in axes.flat[len(experiment.tasks) :]:
-        axis.set_visible(False)
-    for axis, task in zip(axes.flat, experiment.tasks, strict=False):
+    for axis, (task, variant) in zip(axes.flat, places, strict=True):
         bandit = data.bandits[experiment.name, task]
-        _behaviour(axis, bandit.behaviour, reward_range)
-        _level_curves(axis, bandit)
-        actions = select(data.actions, experiment.name, task)
-        for variant in experiment.variants:
-            drawn = actions[(actions["variant"] == variant) & (actions["seed"] == bandit.seed)].head(SHOWN_ACTIONS)
-            colour, marker = looks[variant]
-            axis.scatter(
-                drawn["x"], drawn["y"], s=22, color=colour, marker=marker, edgecolors="white", linewidths=0.4, zorder=4
-            )
-        axis.plot(*BEST_ACTION, marker="*", markersize=15, color="black", markeredgecolor="white", zorder=5)
-        axis.set_title(task)
-    for axis in axes[:, 0]:
-        axis.set_ylabel("Action, second component")
-    for axis in axes[-1]:
-        axis.set_xlabel("Action, first component")
-    shown = ScalarMappable(reward_range, _REWARDS)
-    figure.colorbar(shown, ax=axes, label="Expected reward of recorded actions", shrink=0.6, aspect=30)
-    handles = _handles(experiment, looks)
-    rows = math.ceil(1.3 * len(handles) / figure.get_figwidth())  # about 1.3 inches an entry
-    figure.legend(handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / rows))
+        _behaviour(axis, bandit.behaviour)
+        _level_curves(axis, bandit, labelled=width / columns > 1.6)
+        actions = select(data.actions, experiment.name, task, variant)
+        drawn = actions[actions["seed"] == bandit.seed].head(SHOWN_ACTIONS)
+        colour, marker = looks[variant]
+        axis.scatter(
+            drawn["x"], drawn["y"], s=9, color=colour, marker=marker, edgecolors="white", linewidths=0.3, zorder=4
+        )
+        axis.plot(*BEST_ACTION, marker="*", markersize=8, color="black", markeredgecolor="white", zorder=5)
+    for axis, (task, variant) in zip(axes[0], places, strict=False):
+        axis.set_title(textwrap.fill(task.removeprefix("bandit-") if turned else variant, 16))
+    for axis, (task, variant) in zip(axes[:, 0], places[::columns], strict=True):
+        axis.set_ylabel(textwrap.fill(variant if turned else task.removeprefix("bandit-"), 16))
+    figure.legend(handles=_handles(), loc="outside lower center", ncols=4 if width > 4 else 2)
     return figure
 
 
-def _behaviour(axis: Axes, recorded: Behaviour, reward_range: Normalize) -> None:
+def _behaviour(axis: Axes, recorded: Behaviour) -> None:
     rewards = expected_reward(recorded.actions)
     x, y = recorded.actions.T
-    axis.scatter(x, y, s=9, c=rewards, cmap=_REWARDS, norm=reward_range, linewidths=0, zorder=2)
+    # One picture of a thousand points: as shapes they would be most of a PDF.
+    axis.scatter(
+        x, y, s=4, c=rewards, cmap=_REWARDS, norm=Normalize(-1.7, 0.0), linewidths=0, zorder=2, rasterized=True
+    )
+    axis.set_xticks([-1, 0, 1])
+    axis.set_yticks([-1, 0, 1])
     axis.set_xlim(-1.05, 1.05)
     axis.set_ylim(-1.05, 1.05)
     axis.set_aspect("equal")
     axis.grid(visible=False)
 
 
-def _level_curves(axis: Axes, bandit: BanditTask) -> None:
+def _level_curves(axis: Axes, bandit: BanditTask, labelled: bool) -> None:
     lines = axis.contour(
-        bandit.grid, bandit.grid, bandit.q, levels=7, colors="0.55", linestyles="dashed", linewidths=0.8, zorder=1
+        bandit.grid, bandit.grid, bandit.q, levels=7, colors="0.55", linestyles="dashed", linewidths=0.6, zorder=1
     )
-    axis.clabel(lines, fontsize=7, fmt="%.1f")
+    if labelled:
+        axis.clabel(lines, fontsize=5.5, fmt="%.1f")
 
 
-def _handles(experiment: Experiment, looks: Mapping[str, tuple[object, str]]) -> list[Line2D]:
-    def points(label: str, colour: object, marker: str, size: float) -> Line2D:
-        return Line2D([], [], color=colour, marker=marker, markersize=size, linestyle="none", label=label)  # type: ignore[arg-type]
+def _handles() -> list[Line2D]:
+    """The legend of what all panels have; which variant a panel is of stands at its edge."""
 
-    variants = [points(variant, *looks[variant], 6) for variant in experiment.variants]
+    def points(label: str, colour: str, marker: str, size: float) -> Line2D:
+        return Line2D([], [], color=colour, marker=marker, markersize=size, linestyle="none", label=label)
+
     curves = Line2D([], [], color="0.55", linestyle="dashed", linewidth=0.8, label="learned Q")
-    return [*variants, points("recorded", "0.6", "o", 3.5), curves, points("best action", "black", "*", 11)]
+    return [
+        points("recorded (darker: higher reward)", "0.5", "o", 3),
+        points("drawn by the policy", "tab:blue", "o", 4),
+        curves,
+        points("best action", "black", "*", 8),
+    ]
 
 
 def level_grid(points: int = 81) -> np.ndarray:

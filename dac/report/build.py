@@ -61,7 +61,9 @@ def report_data(plan: StudyPlan) -> ReportData:
         evaluations=_frame("evaluations", _evaluations(plan, read)),
         runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in _cells(plan)]),
         tasks=pd.DataFrame(_tasks(plan, contents)),
-        actions=_frame("actions", _actions(plan, read)) if _bandit_cells(plan) else pd.DataFrame(columns=COLUMNS["actions"]),
+        actions=_frame("actions", _actions(plan, read))
+        if _bandit_cells(plan)
+        else pd.DataFrame(columns=COLUMNS["actions"]),
         bandits={key: _bandit(cell, plan.seeds[0]) for key, cell in first.items()},
         differences={
             (name, task): differences(plan, name, task)
@@ -89,7 +91,9 @@ def _cells(plan: StudyPlan) -> Iterator[tuple[Cell, Run]]:
 
 
 def _frame(name: str, frames: Iterator[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(frames, ignore_index=True)[list(COLUMNS[name])]
+    columns = list(COLUMNS[name])
+    listed = [frame[columns] for frame in frames]
+    return pd.concat(listed, ignore_index=True) if listed else pd.DataFrame(columns=columns)
 
 
 def _experiment(plan: StudyPlan, name: str) -> Experiment:

@@ -86,6 +86,12 @@ def task_settings(dataset: str) -> dict[str, Any]:
     return _task_settings().get(dataset, {})
 
 
+def paper_value(setting: str, dataset: str) -> str | None:
+    """The paper's value of a setting on a dataset as a variant is named; None where it is not known."""
+    known = {**PAPER_AGENT, **task_settings(dataset)}
+    return str(known[setting]) if setting in known else None
+
+
 def _data_and_environment(plan: StudyPlan, name: str) -> Iterator[str]:
     task = plan.params.tasks[name]
     source, _, dataset = task.dataset.partition(":")

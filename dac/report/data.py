@@ -117,10 +117,11 @@ class ReportData:
     """All inputs of a report. The columns of the frames are in `COLUMNS`.
 
     `curves`: one row per evaluation during training, or several of one, each the mean score of so many
-    episodes. `evaluations`: the same of the kept policies, for every number of action samples. `runs`: one row per experiment and run. `tasks`:
-    one row per task; `published_id` is its dataset in `published_scores.csv`, or None. `actions`: one row per action
-    drawn in a bandit's task; `bandits`: those tasks by experiment and name. `differences`: by experiment and task, in
-    what they differ from what published scores are of; these may stand beside a task only where the entry is empty.
+    episodes. `evaluations`: the same of the kept policies, for every number of action samples. `runs`: one row per
+    experiment and run. `tasks`: one row per task; `published_id` is its dataset in `published_scores.csv`, or None.
+    `actions`: one row per action drawn in a bandit's task; `bandits`: those tasks by experiment and name.
+    `differences`: by experiment and task, in what they differ from what published scores are of; these may stand
+    beside a task only where the entry is empty.
     `candidates`: for each task on a dataset of the paper, what may be compared with its score, if anything.
     `synthetic`: whether any run is an invented one.
     `score` is the normalised score 100 (return - reference_min) / (reference_max - reference_min).

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,14 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from dac.report import bandit, published
-from dac.report.data import Experiment, ReportData
+from dac.report.comparable import paper_value
+from dac.report.data import Experiment, ReportData, ReportSettings
 from dac.report.panels import (
-    DATA_GREY,
+    COLUMN_WIDTH,
+    TEXT_WIDTH,
     Look,
     band_line,
     dot,
@@ -26,14 +29,16 @@ from dac.report.panels import (
     handle,
     label_of,
     legend,
+    level,
     looks,
     style,
-    words,
 )
 from dac.report.statistics import Summary
+from dac.report.symbols import assigned, named
 from dac.report.table import slug
 
-SCORE = "Normalised score"
+SCORE, SUCCESS = "Normalised score", "Success rate (%)"
+BEST = "best data episode"
 _METADATA: Mapping[str, Mapping[str, str | None]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
@@ -52,49 +57,63 @@ def figure_name(experiment: Experiment, kind: str) -> str:
 
 
 def write_figures(data: ReportData, summary: Summary, directory: Path) -> list[Path]:
-    """Draw and save the figures of one experiment in every format of the settings; returns their paths."""
+    """Draw and save the figures of one experiment; returns their paths.
+
+    Each in every format of the settings at the width of a text, and once more as a PDF at the width of a column.
+    """
     paths = []
     for kind in figure_kinds(summary.experiment):
+        name = figure_name(summary.experiment, kind)
         with style():
-            figure = draw(kind, data, summary)
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # it stays as laid out: once, not once more for every format
-            for suffix in data.settings.figure_formats:
-                path = directory / f"{figure_name(summary.experiment, kind)}.{suffix}"
-                figure.savefig(path, dpi=data.settings.dpi, metadata=_METADATA.get(suffix))
-                paths.append(path)
+            paths += _save(draw(kind, data, summary, TEXT_WIDTH), directory, name, data.settings)
+            if "pdf" in data.settings.figure_formats:
+                narrow = replace(data.settings, figure_formats=("pdf",))
+                paths += _save(draw(kind, data, summary, COLUMN_WIDTH), directory, f"{name}-column", narrow)
     return paths
 
 
-def draw(kind: str, data: ReportData, summary: Summary) -> Figure:
-    """One figure of an experiment; `kind` is one of `figure_kinds`. Call it inside `style()`."""
-    return _DRAW[kind](data, summary)
+def _save(figure: Figure, directory: Path, name: str, settings: ReportSettings) -> list[Path]:
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # it stays as laid out: once, not once more for every format
+    paths = [directory / f"{name}.{suffix}" for suffix in settings.figure_formats]
+    for path in paths:
+        figure.savefig(path, dpi=settings.dpi, metadata=_METADATA.get(path.suffix[1:]))
+    return paths
 
 
-def curves_figure(data: ReportData, summary: Summary) -> Figure:
+def draw(kind: str, data: ReportData, summary: Summary, width: float = TEXT_WIDTH) -> Figure:
+    """One figure of an experiment, `width` inches wide; `kind` is one of `figure_kinds`. Call it inside `style()`."""
+    return _DRAW[kind](data, summary, width)
+
+
+def curves_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     """Score against gradient steps: mean over seeds with its band; the data's mean and best episode."""
     experiment, points = summary.experiment, summary.curves
-    look = looks(data.experiments)
+    look = looks(data)
     unit, unit_name = _step_unit(float(points["step"].max()))
-    grid = grid_of(experiment.tasks, f"Gradient steps{unit_name}", SCORE)
+    grid = grid_of(experiment.tasks, width, f"Gradient steps{unit_name}", score_label)
     for task, axis in grid.axes.items():
+        _published_curve(data, axis, summary.experiment.name, task, float(points["step"].max()), unit)
         for variant in experiment.variants:
             line = points[(points["task"] == task) & (points["variant"] == variant)].sort_values("step")
             band_line(axis, line["step"] / unit, line, look[experiment.name, variant], marker=None)
-        _published_curve(data, axis, summary.experiment.name, task, float(points["step"].max()), unit)
+        _fit_to_late_steps(axis, points[points["task"] == task])
         _data_mean(data, axis, task)
-        levels = [data.task_number(task, "data_score_mean"), _best_episode(data, axis, task)]
-        _fit_to_late_steps(axis, points[points["task"] == task], levels)
+        level(axis, data.task_number(task, "data_score_max"), BEST, ":")
+        _end_at_success(axis, task)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     legend(grid, [handle(look[experiment.name, v], label_of(experiment, v), None) for v in experiment.variants])
     return grid.figure
 
 
-def comparison_figure(data: ReportData, summary: Summary) -> Figure:
+def comparison_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     """Variants side by side: mean ± sample standard deviation, one dot per seed, the data's mean dashed."""
     experiment, scores = summary.experiment, summary.run_scores
-    look = looks(data.experiments)
-    grid = grid_of(experiment.tasks, "", SCORE, compact=True)
+    look = looks(data)
+    grid = grid_of(experiment.tasks, width, "", score_label, height=0.8)
+    columns = 3 if width > COLUMN_WIDTH else 2
+    names = [textwrap.fill(assigned(experiment.varied, variant), 10) for variant in experiment.variants]
+    crowded = sum(max(map(len, name.splitlines())) for name in names) > 48 / min(columns, len(experiment.tasks))
     for task, axis in grid.axes.items():
         for place, variant in enumerate(experiment.variants):
             cell = summary.cells[task, variant]
@@ -102,56 +121,47 @@ def comparison_figure(data: ReportData, summary: Summary) -> Figure:
             drawn = look[experiment.name, variant]
             spread = cell.std if math.isfinite(cell.std) else 0.0
             axis.errorbar(
-                place - 0.12, cell.mean, spread, fmt=drawn.marker, color=drawn.colour, markersize=7, capsize=3
+                place - 0.12, cell.mean, spread, fmt=drawn.marker, color=drawn.colour, markersize=5, capsize=2
             )
-            axis.scatter(_beside(place, len(values)), values, s=11, color=drawn.colour, alpha=0.55, linewidths=0)
+            axis.scatter(_beside(place, len(values)), values, s=7, color=drawn.colour, alpha=0.55, linewidths=0)
         _data_mean(data, axis, task)
         axis.set_xlim(-0.6, len(experiment.variants) - 0.4)
-        axis.xaxis.set_major_locator(NullLocator())
-    legend(
-        grid,
-        [
-            Line2D(
-                [],
-                [],
-                color=d.colour,
-                marker=d.marker,
-                linestyle="none",
-                markersize=7,
-                label=label_of(experiment, v),
-            )
-            for v in experiment.variants
-            for d in (look[experiment.name, v],)
-        ],
-    )
+        fix_ticks(axis, range(len(experiment.variants)), names)
+        axis.tick_params(axis="x", length=0, rotation=40 if crowded else 0)
+    legend(grid, [])
     return grid.figure
 
 
-def sweep_figure(data: ReportData, summary: Summary) -> Figure:
-    """Score against the varied setting: mean ± sample standard deviation, one dot per seed."""
+def sweep_figure(data: ReportData, summary: Summary, width: float) -> Figure:
+    """Score against the varied setting: mean ± sample standard deviation, a dot per seed; the paper's value marked."""
     experiment, scores = summary.experiment, summary.run_scores
     places, scale = _sweep_axis(experiment.variants)
     drawn = Look(seaborn.color_palette("colorblind")[0], "o", "-")
-    grid = grid_of(experiment.tasks, words(experiment.varied or "variant"), SCORE)
+    setting = experiment.varied or "variant"
+    grid = grid_of(experiment.tasks, width, named(setting), score_label)
     for task, axis in grid.axes.items():
         line = _sweep_line(data, summary, task)
         band_line(axis, pd.Series(places), line, drawn, marker="o")
         for place, variant in zip(places, experiment.variants, strict=True):
             values = scores.loc[(scores["task"] == task) & (scores["variant"] == variant), "score"]
-            axis.scatter([place] * len(values), values, s=9, color=drawn.colour, alpha=0.45, linewidths=0)
+            axis.scatter([place] * len(values), values, s=6, color=drawn.colour, alpha=0.45, linewidths=0)
         _data_mean(data, axis, task)
         axis.set_xscale(scale)
         fix_ticks(axis, places, experiment.variants)
+        theirs = paper_value(setting, str(data.task_rows[task]["published_id"]))
+        if theirs in experiment.variants:
+            place = places[experiment.variants.index(theirs)]
+            axis.axvline(place, color="black", linestyle=":", linewidth=0.9, label="the paper's value", zorder=0)
     legend(grid, [handle(drawn, "mean over seeds", "o"), dot(drawn, "one seed")])
     return grid.figure
 
 
-def action_samples_figure(data: ReportData, summary: Summary) -> Figure:
+def action_samples_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     """Score of the kept policies against the number of action samples, on a log2 axis."""
     experiment, points = summary.experiment, summary.action_samples
-    look = looks(data.experiments)
+    look = looks(data)
     counts = sorted(points["action_samples"].unique())
-    grid = grid_of(experiment.tasks, "Action samples $N_a$", SCORE)
+    grid = grid_of(experiment.tasks, width, named("action_samples"), score_label)
     for task, axis in grid.axes.items():
         for variant in experiment.variants:
             line = points[(points["task"] == task) & (points["variant"] == variant)].sort_values("action_samples")
@@ -165,15 +175,17 @@ def action_samples_figure(data: ReportData, summary: Summary) -> Figure:
     return grid.figure
 
 
-def bandit_figure(data: ReportData, summary: Summary) -> Figure:
+def bandit_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     """Actions drawn in the bandit of Fig. 2 over the learned Q, a panel per behaviour set."""
-    look = looks(data.experiments)
+    look = looks(data)
     experiment = summary.experiment
     drawn = {variant: look[experiment.name, variant] for variant in experiment.variants}
-    return bandit.draw(data, experiment, {variant: (item.colour, item.marker) for variant, item in drawn.items()})
+    return bandit.draw(
+        data, experiment, {variant: (item.colour, item.marker) for variant, item in drawn.items()}, width
+    )
 
 
-_DRAW: Mapping[str, Callable[[ReportData, Summary], Figure]] = {
+_DRAW: Mapping[str, Callable[[ReportData, Summary, float], Figure]] = {
     "comparison": comparison_figure,
     "sweep": sweep_figure,
     "action_samples": action_samples_figure,
@@ -182,51 +194,52 @@ _DRAW: Mapping[str, Callable[[ReportData, Summary], Figure]] = {
 }
 
 
+def score_label(task: str) -> str:
+    """Of the axis of scores: an AntMaze's score is the share of its episodes that reach the goal."""
+    return SUCCESS if _is_antmaze(task) else SCORE
+
+
+def _is_antmaze(task: str) -> bool:
+    return task.startswith("antmaze")
+
+
+def _end_at_success(axis: Axes, task: str) -> None:
+    """No rate is above 100 %, whatever a band says."""
+    bottom, top = axis.get_ylim()
+    if _is_antmaze(task):
+        axis.set_ylim(max(bottom, -2), min(top, 102))
+
+
 def _data_mean(data: ReportData, axis: Axes, task: str) -> None:
-    mean = data.task_number(task, "data_score_mean")
-    if math.isfinite(mean):
-        axis.axhline(mean, color=DATA_GREY, linestyle="--", linewidth=1, label="data mean", zorder=1)
-    # A line inside the margin of the view so far does not widen it, and would lie on the frame.
-    axis.autoscale(axis="y")
+    level(axis, data.task_number(task, "data_score_mean"), "data mean", "--")
 
 
-def _best_episode(data: ReportData, axis: Axes, task: str) -> float:
-    """Mark the data's best episode; returns its score where it has a line, else NaN.
-
-    Where the line would more than double the axis, and flatten the curves, it is a note in the panel's corner.
-    """
-    score, (bottom, top) = data.task_number(task, "data_score_max"), axis.get_ylim()
-    if score > 2 * top - bottom:
-        note = f"best data episode: {score:.0f} ↑"
-        axis.annotate(note, (0.02, 0.98), xycoords="axes fraction", va="top", color=DATA_GREY, fontsize="small")
-        return math.nan
-    if math.isfinite(score):
-        axis.axhline(score, color=DATA_GREY, linestyle=":", linewidth=1, label="best data episode", zorder=1)
-        axis.autoscale(axis="y")
-    return score
-
-
-def _fit_to_late_steps(axis: Axes, points: pd.DataFrame, levels: Sequence[float]) -> None:
+def _fit_to_late_steps(axis: Axes, points: pd.DataFrame) -> None:
     """Fit the axis to the second half of the training where earlier values would more than double its range.
 
     Args:
-        points: what the panel shows. levels: of its horizontal lines, NaN where there is none.
+        points: what the panel shows.
     """
     late = points.loc[points["step"] >= points["step"].max() / 2, ["mean", "low", "high"]].to_numpy()
-    values = np.concatenate([late.ravel(), levels])
-    values = values[np.isfinite(values)]
+    values = late[np.isfinite(late)]
     span, (bottom, top) = np.ptp(values), axis.get_ylim()
     if top - bottom > 2.2 * span > 0:
-        axis.set_ylim(max(bottom, values.min() - 0.08 * span), min(top, values.max() + 0.08 * span))
+        # A steady end of a rise from far below would fill the panel with its noise: a fifth of the rise stays.
+        span = max(span, (top - bottom) / 5)
+        axis.set_ylim(max(bottom, values.min() - 0.5 * span), min(top, values.max() + 0.2 * span))
 
 
 def _published_curve(data: ReportData, axis: Axes, experiment: str, task: str, last_step: float, unit: float) -> None:
+    """The published curve behind ours: black and thin, each point the mean of as many evaluations as a score is."""
     identity = data.published_id(experiment, task)
     line = published.curve(identity) if identity else pd.DataFrame()
     if not line.empty:
         line = line[line["step"] <= last_step]
-        x, y = line["step"] / unit, line["mean"]
-        axis.plot(x, y, color="black", linestyle="--", linewidth=0.8, alpha=0.8, label="published", zorder=3)
+        smooth = line[["mean", "std"]].rolling(data.settings.window, min_periods=1).mean()
+        x = line["step"] / unit
+        axis.plot(x, smooth["mean"], color="black", linewidth=0.7, label="published", zorder=1.5)
+        low, high = smooth["mean"] - smooth["std"], smooth["mean"] + smooth["std"]
+        axis.fill_between(x, low, high, color="black", alpha=0.1, linewidth=0, zorder=1)
 
 
 def _beside(place: int, count: int) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +18,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from dac.report.data import Experiment
+from dac.report.data import Experiment, ReportData
+from dac.report.symbols import assigned
 
-PAGE_WIDTH = 10.0
+# Inches, at which the fonts below have their size in print: a text's width of two columns, and one of these.
+TEXT_WIDTH, COLUMN_WIDTH = 6.75, 3.25
 DATA_GREY = "0.45"
 _STYLE = {
-    "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 9, "xtick.labelsize": 8,
-    "ytick.labelsize": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-    "grid.color": "0.9", "grid.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.4,
+    "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 8, "xtick.labelsize": 7,
+    "ytick.labelsize": 7, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "grid.color": "0.9", "grid.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.2,
     "legend.frameon": False,
     "pdf.fonttype": 42, "svg.hashsalt": "dac", "path.simplify": True,
 }  # fmt: skip
@@ -51,28 +54,67 @@ class Grid:
     axes: Mapping[str, Axes]
 
 
-def looks(experiments: Sequence[Experiment]) -> dict[tuple[str, str], Look]:
-    """(experiment, variant) → look. A variant's name has one look in the whole study.
+def looks(data: ReportData) -> dict[tuple[str, str], Look]:
+    """(experiment, variant) → look. A method has one look in the whole study, under whatever name.
 
-    The values of a swept setting are ordered, so they take the steps of a sequential map instead.
+    Variants are one method if they have a name or a run in common: DAC of the main table is the soft guidance of its
+    ablation. The numbers of a swept setting are ordered, so they take the steps of a sequential map instead.
     """
-    palette = seaborn.color_palette("colorblind")
-    names = dict.fromkeys(v for e in experiments if e.varied is None for v in e.variants)
-    free = {
-        name: Look(
-            palette[_COLOUR_ORDER[i % len(_COLOUR_ORDER)]],
-            _MARKERS[i % len(_MARKERS)],
-            _DASHES[(i // len(_COLOUR_ORDER)) % len(_DASHES)],
-        )
-        for i, name in enumerate(names)
-    }
+    methods = _methods(data)
+    free: dict[int, int] = {}
     result = {}
-    for experiment in experiments:
+    for experiment in data.experiments:
         steps = seaborn.color_palette("viridis_r", n_colors=len(experiment.variants) + 1)[1:]
+        taken: set[int] = set()
         for i, variant in enumerate(experiment.variants):
-            swept = Look(steps[i], _MARKERS[i % len(_MARKERS)], "-")
-            result[experiment.name, variant] = free[variant] if experiment.varied is None else swept
+            if is_numeric(experiment):
+                result[experiment.name, variant] = Look(steps[i], _MARKERS[i % len(_MARKERS)], "-")
+                continue
+            method = methods[experiment.name, variant]
+            # Two variants of one experiment with the same runs are still to be told apart.
+            index = free.setdefault(method if method not in taken else -1 - len(free), len(free))
+            taken.add(method)
+            result[experiment.name, variant] = _free_look(index)
     return result
+
+
+def is_numeric(experiment: Experiment) -> bool:
+    """Whether the variants are numbers of a swept setting."""
+    return experiment.varied is not None and all(_is_number(variant) for variant in experiment.variants)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _free_look(index: int) -> Look:
+    palette = seaborn.color_palette("colorblind")
+    return Look(
+        palette[_COLOUR_ORDER[index % len(_COLOUR_ORDER)]],
+        _MARKERS[index % len(_MARKERS)],
+        _DASHES[index % len(_DASHES)],
+    )
+
+
+def _methods(data: ReportData) -> dict[tuple[str, str], int]:
+    """(experiment, variant) → number of its method."""
+    found: list[tuple[set[tuple[str, str]], set[object]]] = []
+    runs = data.runs.groupby(["experiment", "variant"])[["task", "run"]]
+    of = {key: set(frame.itertuples(index=False, name=None)) for key, frame in runs}
+    for experiment in data.experiments:
+        for variant in experiment.variants if not is_numeric(experiment) else ():
+            names = {(experiment.name, variant)}
+            marks: set[object] = {variant, *of.get((experiment.name, variant), ())}
+            for group in [group for group in found if group[1] & marks]:
+                found.remove(group)
+                names, marks = names | group[0], marks | group[1]
+            found.append((names, marks))
+    order = [(e.name, v) for e in data.experiments for v in e.variants]
+    found.sort(key=lambda group: min(order.index(name) for name in group[0]))
+    return {name: number for number, (names, _) in enumerate(found) for name in names}
 
 
 @contextmanager
@@ -84,30 +126,49 @@ def style() -> Iterator[None]:
         yield
 
 
-def grid_of(tasks: Sequence[str], xlabel: str, ylabel: str, compact: bool = False) -> Grid:
-    """A figure with an axis per task, rows filled one after the other; `compact` panels are a little lower."""
-    count = len(tasks)
-    columns = _columns(count)
-    rows = math.ceil(count / columns)
-    width = min(PAGE_WIDTH / columns, 4.5) if count > 1 else 5.5
-    height = width * (0.62 if count < 3 else 0.68 if compact else 0.72)
-    figure = Figure(figsize=(width * columns, height * rows + 0.6), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    used = dict(zip(tasks, axes.flat, strict=False))
-    for task, axis in used.items():
-        axis.set_title(textwrap.fill(task, int(width * 12)))
-    for place, axis in enumerate(axes.flat):
-        if place >= count:
-            axis.set_visible(False)
-        elif place + columns >= count:
-            axis.set_xlabel(xlabel)
-        if place % columns == 0:
-            axis.set_ylabel(ylabel)
-    return Grid(figure, used)
+def grid_of(
+    tasks: Sequence[str], width: float, xlabel: str, ylabel: Callable[[str], str], height: float = 0.74
+) -> Grid:
+    """A figure with an axis per task, see `arranged`.
+
+    Args:
+        width: of the figure, in inches.
+        ylabel: of the first panel of a row, by its task.
+        height: of a panel, as a share of its width.
+    """
+    columns = min(len(tasks), 3 if width > COLUMN_WIDTH else 2)
+    rows = arranged(tasks, columns)
+    width = min(width, 4.0) if len(tasks) == 1 else width
+    panel = width / columns
+    figure = Figure(figsize=(width, panel * height * len(rows) + 0.45), layout="constrained")
+    places = figure.add_gridspec(len(rows), columns)
+    axes: dict[str, Axes] = {}
+    lowest: dict[int, str] = {}
+    for row, names in enumerate(rows):
+        for column, task in enumerate(names):
+            axes[task] = figure.add_subplot(places[row, column])
+            axes[task].set_title(textwrap.fill(task, int(panel * 14)))
+            lowest[column] = task
+        axes[names[0]].set_ylabel(ylabel(names[0]))
+    for task in lowest.values():
+        axes[task].set_xlabel(xlabel)
+    return Grid(figure, axes)
 
 
-def _columns(count: int) -> int:
-    return count if count <= 3 else 2 if count == 4 else 3 if count <= 9 else 4 if count <= 16 else 5
+def arranged(tasks: Sequence[str], columns: int) -> list[list[str]]:
+    """Rows of at most `columns` tasks. A family begins a row, where each has tasks to compare; see `_family_rows`."""
+    families = [list(names) for _, names in itertools.groupby(tasks, lambda task: task.partition("-")[0])]
+    if len(families) > 1 and min(map(len, families)) < 2:
+        families = [list(tasks)]
+    return [row for names in families for row in _family_rows(names, columns)]
+
+
+def _family_rows(names: list[str], columns: int) -> list[list[str]]:
+    """Rows of one family. Kinds such as AntMaze's sizes are its columns where there are as many."""
+    kinds = [list(kind) for _, kind in itertools.groupby(names, lambda task: "-".join(task.split("-")[:2]))]
+    if len(kinds) == columns and len(set(map(len, kinds))) == 1:
+        return [list(row) for row in zip(*kinds, strict=True)]
+    return [names[start : start + columns] for start in range(0, len(names), columns)]
 
 
 def band_line(axis: Axes, x: pd.Series, line: pd.DataFrame, drawn: Look, marker: str | None) -> None:
@@ -131,9 +192,37 @@ def legend(grid: Grid, handles: list[Any]) -> None:
         shown = {handle.get_label() for handle in handles}
         new, labels = axis.get_legend_handles_labels()
         handles = handles + [h for h, label in zip(new, labels, strict=True) if label not in shown]
-    widest = max(len(line) for handle in handles for line in str(handle.get_label()).splitlines())
-    columns = max(1, int(grid.figure.get_figwidth() / (0.085 * widest + 0.6)))
-    grid.figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
+    widest = max((len(line) for handle in handles for line in str(handle.get_label()).splitlines()), default=1)
+    columns = max(1, int(grid.figure.get_figwidth() / (0.06 * widest + 0.5)))
+    if handles:
+        grid.figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
+
+
+def level(axis: Axes, value: float, label: str, dashes: str) -> None:
+    """Mark a number of the data by a grey line across a panel that shows all else already.
+
+    Where the line would widen the axis by half and squeeze what is compared, it is a note in the panel's corner.
+    """
+    if not math.isfinite(value):
+        return
+    bottom, top = axis.get_ylim()
+    span = top - bottom
+    if bottom - span / 2 <= value <= top + span / 2:
+        axis.axhline(value, color=DATA_GREY, linestyle=dashes, linewidth=0.9, label=label, zorder=1)
+        axis.set_ylim(min(bottom, value - 0.05 * span), max(top, value + 0.05 * span))
+        return
+    above = value > top
+    axis.annotate(
+        f"{label}: {value:.0f} {'↑' if above else '↓'}",
+        (0.98, 0.98 if above else 0.02),
+        xycoords="axes fraction",
+        ha="right",
+        va="top" if above else "bottom",
+        color=DATA_GREY,
+        fontsize=6.5,
+    )
+    # Room for the note, beyond all that is drawn.
+    axis.set_ylim(bottom - (0 if above else 0.12 * span), top + (0.12 * span if above else 0))
 
 
 def handle(drawn: Look, label: str, marker: str | None) -> Line2D:
@@ -148,13 +237,7 @@ def dot(drawn: Look, label: str) -> Line2D:
 
 def label_of(experiment: Experiment, variant: str) -> str:
     """A variant as the legend names it; the value of a swept setting with its name."""
-    name = variant if experiment.varied is None else f"{words(experiment.varied)} = {variant}"
-    return textwrap.fill(name, 48)
-
-
-def words(setting: str) -> str:
-    """A setting in words."""
-    return setting.replace("_", " ")
+    return textwrap.fill(assigned(experiment.varied, variant), 48)
 
 
 def fix_ticks(axis: Axes, places: Sequence[float], labels: Sequence[str]) -> None:

@@ -25,3 +25,9 @@ def symbol(setting: str) -> str:
 def assigned(setting: str | None, value: str) -> str:
     """A variant as people read it: such as `H = 5` or `hard`; the value alone where no setting is varied."""
     return value if setting is None or setting in _TELLING else f"{symbol(setting)} = {value}"
+
+
+def named(setting: str) -> str:
+    """A setting in words with its symbol: such as `ensemble size H`."""
+    words = setting.replace("_", " ")
+    return f"{words} {SYMBOLS[setting]}" if setting in SYMBOLS else words

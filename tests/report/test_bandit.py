@@ -73,13 +73,14 @@ def test_the_table_has_mean_and_deviation_over_seeds(study: ReportData) -> None:
 
 def test_the_figure_shows_one_seeds_actions_over_the_level_curves(study: ReportData) -> None:
     figure: Figure = draw("bandit", study, summarise(study, study.experiments[0]))
-    axis = figure.axes[0]
-    assert axis.get_title() == TASK
-    sizes = sorted(len(dots.get_offsets()) for dots in axis.collections if len(dots.get_offsets()) > 1)
-    assert sizes == [2, 100, 100]
+    soft, hard = figure.axes
+    assert [axis.get_title() for axis in (soft, hard)] == ["soft", "hard"]
+    assert soft.get_ylabel() == TASK
+    for axis in (soft, hard):
+        assert sorted(len(dots.get_offsets()) for dots in axis.collections if len(dots.get_offsets()) > 1) == [2, 100]
+    assert soft.collections[-1].get_facecolor().tobytes() != hard.collections[-1].get_facecolor().tobytes()
     labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-    assert labels == ["soft", "hard", "recorded", "learned Q", "best action"]
-    assert len({dots.get_facecolor().tobytes() for dots in axis.collections[-2:]}) == 2
+    assert labels == ["recorded (darker: higher reward)", "drawn by the policy", "learned Q", "best action"]
 
 
 def test_a_page_of_bandits_alone_speaks_of_no_scores(study: ReportData, tmp_path: Path) -> None:
