@@ -11,6 +11,7 @@ from dac.report.bandit import SHOWN_ACTIONS
 from dac.report.comparable import PAPER_SEEDS
 from dac.report.data import Experiment, ReportData, select
 from dac.report.statistics import Summary
+from dac.report.symbols import named
 from dac.report.table import NONE, Table, Text, mean_std, number, slug
 
 _IMAGE_FORMATS = ("png", "svg")
@@ -81,7 +82,7 @@ def _bandit_protocol() -> list[str]:
 
 def figure_caption(data: ReportData, summary: Summary, kind: str) -> str:
     """What a figure shows."""
-    dashed = "Dashed grey: mean score of the data."
+    dashed = "Dashed grey: mean score of the data, or a note where it is far away."
     band = {
         "sd": "one sample standard deviation",
         "ci": f"{100 * data.settings.confidence:g} % bootstrap interval",
@@ -89,13 +90,19 @@ def figure_caption(data: ReportData, summary: Summary, kind: str) -> str:
     around = f"Lines: mean over seeds; band: {band[data.settings.curve_band]} over seeds."
     experiment = summary.experiment
     comparable = any(data.published_id(experiment.name, task) for task in experiment.tasks)
-    quoted = " Thin black dashes: the published curve of DAC." if comparable else ""
+    quoted = (
+        f" Thin black: the published curve of DAC, mean of {data.settings.window} evaluations, with its standard deviation "
+        "over seeds."
+        if comparable
+        else ""
+    )
+    marked = " Dotted: the paper's value." if experiment.varied and comparable else ""
     what = {
         "curves": f"Score during training. {around} {dashed} Dotted: its best episode.{quoted} "
         "Where early values lie far outside, the axis fits the second half of the training.",
         "comparison": f"Score of the variants: mean ± sample standard deviation, small dots: seeds. {dashed}",
-        "sweep": f"Score against {summary.experiment.varied}. Line: mean over seeds; band: one sample "
-        f"standard deviation; small dots: seeds. {dashed}",
+        "sweep": f"Score against {named(experiment.varied or 'variant')}. Line: mean over seeds; band: one sample "
+        f"standard deviation; small dots: seeds. {dashed}{marked}",
         "bandit": f"Grey: recorded actions, the darker the higher their expected reward. Dashed: level curves of the "
         f"learned Q (ensemble mean of the target critics, one seed). Coloured: {SHOWN_ACTIONS} actions drawn from each "
         "trained policy of that seed (one sample each, no choice by Q). Star: the best action.",
@@ -132,8 +139,10 @@ def _figure(data: ReportData, summary: Summary, kind: str) -> str:
     formats = data.settings.figure_formats
     image = next((suffix for suffix in _IMAGE_FORMATS if suffix in formats), None)
     shown = f"![{caption}](figures/{name}.{image})\n\n" if image else ""
-    links = " · ".join(f"[{suffix}](figures/{name}.{suffix})" for suffix in formats)
-    return f"{shown}*{caption}* ({links})"
+    links = [f"[{suffix}](figures/{name}.{suffix})" for suffix in formats]
+    if "pdf" in formats:
+        links.append(f"[pdf, one column wide](figures/{name}-column.pdf)")
+    return f"{shown}*{caption}* ({' · '.join(links)})"
 
 
 def _window(data: ReportData, summaries: Sequence[Summary]) -> str:
