@@ -13,6 +13,7 @@ from torch import Tensor
 from dac.agent import actor as actor_objective
 from dac.agent import critic as critic_objective
 from dac.agent.batch import Batch, Draws
+from dac.agent.components import GUIDANCES
 from dac.agent.config import AgentConfig
 from dac.agent.critic import Metrics
 from dac.agent.diffusion import make_schedule
@@ -264,7 +265,7 @@ class Agent:
         metrics["eta"] = self.eta.clone()
         lr = cosine_decay(config.actor_lr, self._count, config.lr_decay_steps)
         self.active.copy_(self._actor.descend(loss, self.active, self._count, lr, config.gradient_clip))
-        if config.eta_lr > 0 and config.guidance != "none":
+        if config.eta_lr > 0 and GUIDANCES[config.guidance].moves_eta:
             self.eta.copy_(torch.where(self.active, updated_eta(config, self.eta, metrics["bc_loss"]), self.eta))
         due = (self._count % config.actor_ema_interval == 0) & (self._count > config.actor_ema_start)
         self._actor.follow(config.target_rate * due, self.active)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-GUIDANCES = ("soft", "hard", "denoised", "none")
-Q_TARGETS = ("lcb", "min", "convex")
+from dac.agent.components import GUIDANCES, Q_TARGETS
+
 BETA_SCHEDULES = ("vp", "linear", "cosine")
 SAMPLERS = ("ddpm", "ddim")
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -19,8 +20,8 @@ class AgentConfig:
         ValueError: a choice is unknown; the message names the field and the allowed values.
     """
 
-    guidance: str = "soft"  # how Q enters the actor's loss: soft | hard | denoised | none (behaviour cloning)
-    q_target: str = "lcb"  # how the ensemble's next values are combined: lcb | min | convex
+    guidance: str = "soft"  # how Q enters the actor's loss, see dac.agent.components; none: behaviour cloning
+    q_target: str = "lcb"  # how the ensemble's next values are combined, see dac.agent.components
     lcb_coefficient: float = 1.0  # rho: weight of the standard deviation (lcb) or of the minimum (convex)
     ensemble_size: int = 10  # H, number of critics
     next_action_samples: int = 10  # N, actions drawn at each next state
@@ -59,6 +60,6 @@ class AgentConfig:
             )
 
 
-def _check_choice(field: str, value: str, allowed: tuple[str, ...]) -> None:
+def _check_choice(field: str, value: str, allowed: Collection[str]) -> None:
     if value not in allowed:
         raise ValueError(f"{field}: {value!r}; allowed values are {', '.join(allowed)}")

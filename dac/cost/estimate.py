@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+from dac.agent.components import GUIDANCES
 from dac.cost.shapes import acting_shape, collection_shape, dimensions, environment_shape, gradient_shape
 from dac.cost.speeds import Calibration
 from dac.study.identity import Evaluation, Group
@@ -61,19 +62,16 @@ def step_flops(values: dict[str, Any], observation: int, action: int) -> float:
     samples, steps = values["next_action_samples"], values["diffusion_steps"]
     target = batch * samples * (_sampler_steps(values) * actor + members * critic)
     critic_update = 3 * batch * members * critic
-    guidance = {
-        "soft": 3 * batch * members * critic,
-        "hard": 3 * batch * members * critic,
-        "denoised": batch * (3 * steps * actor + 3 * members * critic),
-        "none": 0,
-    }[values["guidance"]]
+    asked = GUIDANCES[values["guidance"]]
+    guidance = batch * (asked.chain_passes * steps * actor + asked.critic_passes * members * critic)
     return float(target + critic_update + 3 * batch * actor + guidance)
 
 
 def _step_passes(values: dict[str, Any]) -> int:
     """Passes through a network in one gradient step, whatever their size; a backward pass counts twice."""
     target = _sampler_steps(values) + 1 if values["next_action_samples"] else 0
-    guidance = {"soft": 3, "hard": 3, "denoised": 3 * values["diffusion_steps"] + 3, "none": 0}[values["guidance"]]
+    asked = GUIDANCES[values["guidance"]]
+    guidance = asked.chain_passes * values["diffusion_steps"] + asked.critic_passes
     return int(target + 3 + 3 + guidance + UPDATE_PASSES)
 
 
@@ -220,7 +218,7 @@ def run_bytes(group: Group) -> float:
 def pack_bytes(group: Group, runs: int, params: Params) -> float:
     """Bytes of memory (of the GPU, or RAM) that training a pack takes, PyTorch itself (about 0.5 GB) aside.
 
-    4 bytes x (4 runs P + D (2 O + A + 2) + runs B (2 N H W + 2 (H + 1) L + [denoised] 2 T L)):
+    4 bytes x (4 runs P + D (2 O + A + 2) + runs B (2 N H W + 2 (H + 1) L + [a guidance through the chain] 2 T L)):
     P parameters, each there as online, as target and in two moments; D transitions of the dataset with observations of
     O and actions of A numbers, shared by the runs; activations of B transitions, N next actions and H critics: the
     target's, of which two layers of the widest W are there at once, and those kept for backward passes, L in all layers
@@ -231,7 +229,7 @@ def pack_bytes(group: Group, runs: int, params: Params) -> float:
     hidden, batch, members = values["hidden_sizes"], values["batch_size"], values["ensemble_size"]
     target = 2 * values["next_action_samples"] * members * max(hidden)
     kept = 2 * (members + 1) * sum(hidden)
-    chain = 2 * values["diffusion_steps"] * sum(hidden) if values["guidance"] == "denoised" else 0
+    chain = 2 * values["diffusion_steps"] * sum(hidden) if GUIDANCES[values["guidance"]].chain_passes else 0
     parameters = 4 * runs * sum(_parameters(group))
     data = _transitions(group, params) * (2 * observation + action + 2)
     activations = float(runs * batch * (target + kept + chain))

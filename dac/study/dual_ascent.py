@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dac.agent.components import GUIDANCES
 from dac.study import store
 from dac.study.identity import Group, Run
 from dac.study.params import Params
@@ -22,7 +23,7 @@ def usual_steps(values: Mapping[str, Any]) -> int:
     Args:
         values: the resolved settings of a group.
     """
-    if values["eta_lr"] == 0 or values["guidance"] == "none":
+    if values["eta_lr"] == 0 or not GUIDANCES[values["guidance"]].moves_eta:
         return 0
     return int(min(USUAL * values["eta"] / values["eta_lr"], MOST))
 

@@ -10,10 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dac.agent.components import GUIDANCES, Q_TARGETS
 from dac.study import versions
 
 FINGERPRINT_DIGITS = 12
 D4RL_FOLDER = Path("data/d4rl")
+# What `Group.name` looks like.
+GROUP_NAME = (
+    f"(?:{'|'.join(map(re.escape, GUIDANCES))})-H[0-9]+-(?:{'|'.join(map(re.escape, Q_TARGETS))})[0-9.e+-]*"
+    f"-[0-9a-f]{{{FINGERPRINT_DIGITS}}}"
+)
 
 
 def canonical(value: Any) -> str:
@@ -109,8 +115,9 @@ class Group:
     def label(self) -> str:
         """A short name for people, made of settings alone so that renaming a variant moves no run."""
         values = json.loads(self.settings)
-        target = f"{values['q_target']}{values['lcb_coefficient']:g}" if values["q_target"] != "min" else "min"
-        return f"{values['guidance']}-H{values['ensemble_size']}-{target}"
+        has_coefficient = Q_TARGETS[values["q_target"]].has_coefficient
+        coefficient = f"{values['lcb_coefficient']:g}" if has_coefficient else ""
+        return f"{values['guidance']}-H{values['ensemble_size']}-{values['q_target']}{coefficient}"
 
     @property
     def name(self) -> str:
@@ -170,6 +177,16 @@ class Evaluation:
     def draws_one(self) -> bool:
         """Whether its actions are the policy's own, none chosen among several."""
         return self.action_samples == 1
+
+
+def guidance_version(name: str) -> int:
+    """Numerics version of a guidance."""
+    return versions.GUIDANCE.get(name, versions.FIRST)
+
+
+def q_target_version(name: str) -> int:
+    """Numerics version of a Q-target."""
+    return versions.Q_TARGET.get(name, versions.FIRST)
 
 
 def minari_dataset(dataset_id: str) -> Dataset:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, create_model
 from pydantic_core import PydanticCustomError
+
+from dac.agent.components import GUIDANCES, Q_TARGETS
 
 # A name becomes a folder (task, study), the beginning of file names (experiment) and a Snakemake rule (study).
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
@@ -16,6 +18,14 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Temperature = Annotated[float, Field(ge=0, le=1000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+if TYPE_CHECKING:
+    GuidanceName = str
+    QTargetName = str
+else:
+    # Every name that has a record, which mypy cannot read as a literal.
+    GuidanceName = Literal[tuple(GUIDANCES)]
+    QTargetName = Literal[tuple(Q_TARGETS)]
 
 
 def _evaluation_workers(value: Any) -> int | str:
@@ -37,8 +47,8 @@ class Section(BaseModel):
 class AgentSettings(Section):
     """Settings of the agent (arXiv 2405.20555, section 4 and appendix); the defaults are the paper's."""
 
-    guidance: Literal["soft", "hard", "denoised", "none"] = "soft"
-    q_target: Literal["lcb", "min", "convex"] = "lcb"
+    guidance: GuidanceName = "soft"
+    q_target: QTargetName = "lcb"
     lcb_coefficient: Annotated[float, Field(ge=0, le=100)] = 1.0
     ensemble_size: Annotated[int, Field(ge=1, le=1024)] = 10
     next_action_samples: Annotated[int, Field(ge=1, le=1024)] = 10

@@ -13,8 +13,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from dac.agent.components import GUIDANCES, Q_TARGETS
 from dac.study import versions
-from dac.study.identity import Dataset, Evaluation, Group, Run, canonical, fingerprint
+from dac.study.identity import (
+    Dataset,
+    Evaluation,
+    Group,
+    Run,
+    canonical,
+    fingerprint,
+    guidance_version,
+    q_target_version,
+)
 from dac.study.params import AgentSettings, EvaluationSettings, Experiment, Params, TrainingSettings
 from dac.study.task_data import dataset_of, environment, references
 from dac.system.errors import UserError, closest
@@ -222,8 +232,8 @@ def _group(
         "settings": _that_matter(values, dataset),
         "versions": {
             "common": versions.COMMON,
-            "guidance": versions.GUIDANCE[agent.guidance],
-            **({} if dataset.source == "bandit" else {"q_target": versions.Q_TARGET[agent.q_target]}),
+            "guidance": guidance_version(agent.guidance),
+            **({} if dataset.source == "bandit" else {"q_target": q_target_version(agent.q_target)}),
         },
     }
     return Group(task_name, env, dataset, task.reward_scaling, canonical(values), canonical(identity))
@@ -271,13 +281,14 @@ def _that_matter(values: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
     if dataset.source == "bandit":
         # Every transition ends its episode: a target is a reward, whatever comes next.
         unused |= {"discount", "next_action_samples", "max_backup", "q_target", "lcb_coefficient"}
-    if values["q_target"] == "min":
+    if not Q_TARGETS[values["q_target"]].has_coefficient:
         unused.add("lcb_coefficient")
-    if values["guidance"] == "none":
+    moves_eta = GUIDANCES[values["guidance"]].moves_eta
+    if not moves_eta:
         unused |= {"eta_lr"}
     if values["sampler"] == "ddpm":
         unused.add("sampler_steps")
-    if values["eta_lr"] == 0 or values["guidance"] == "none":
+    if values["eta_lr"] == 0 or not moves_eta:
         unused |= {"bc_threshold", "eta_min", "eta_max"}
     neutral = {key for key, value in NEUTRAL_SETTINGS.items() if values.get(key) == value}
     return {key: value for key, value in values.items() if key not in unused | neutral}

@@ -9,6 +9,7 @@ import torch
 from small import ACTION_DIM, OBSERVATION_DIM, draws_of, pack_batch, small_config
 
 from dac.agent import Agent, Batch, Draws
+from dac.agent.components import GUIDANCES
 from dac.agent.graph import RecordedUpdate, updater
 
 pytestmark = [
@@ -24,7 +25,7 @@ def to_gpu(values: Batch | Draws) -> Batch | Draws:
     return type(values)(**{name: value if value is None else value.cuda() for name, value in tensors.items()})
 
 
-@pytest.mark.parametrize("guidance", ["soft", "hard", "denoised", "none"])
+@pytest.mark.parametrize("guidance", GUIDANCES)
 def test_gpu_and_cpu_agree(guidance: str) -> None:
     """Parameters after 50 steps in float64, where rounding leaves no room for chaos: within 1e-9."""
     config = small_config(guidance=guidance)

@@ -18,7 +18,7 @@ from small import small_config as config
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dac.agent import Agent, Batch, Draws, UpdateNoise
-from dac.agent.config import GUIDANCES
+from dac.agent.components import GUIDANCES
 from dac.agent.critic import Metrics
 from dac.agent.graph import WARM_UP, RecordedUpdate, ReplayError, record_cuda_graph, updater
 
