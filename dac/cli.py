@@ -9,16 +9,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import get_args
 
+from dac.agent.config import PRECISIONS
 from dac.study import check, plan, store, task_data, why
 from dac.study.identity import Group
-from dac.study.params import Params, Precision
+from dac.study.params import Params
 from dac.system import files, progress
 from dac.system.errors import UserError, closest
 from dac.system.signals import Interrupted
-
-PRECISIONS = get_args(Precision)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

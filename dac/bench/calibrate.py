@@ -107,9 +107,9 @@ def shapes(params: Params, study: StudyPlan, device: torch.device, seconds: floa
 def _shapes_of(job: Job, params: Params, device: torch.device, seconds: float) -> Iterator[Shape]:
     match job:
         case Train():
-            values = job.group.values
+            settings = job.group.settings
             yield _gradient(job.group, job.runs, device, seconds)
-            yield _acting(job.group, job.runs, values["eval_episodes"], values["eval_action_samples"], device, seconds)
+            yield _acting(job.group, job.runs, settings.eval_episodes, settings.eval_action_samples, device, seconds)
             yield _environment(job.group.env, seconds)
         case Evaluate():
             for item in job.evaluations:
@@ -119,7 +119,7 @@ def _shapes_of(job: Job, params: Params, device: torch.device, seconds: float) -
             yield _environment(job.env, seconds)
             if recipe := params.collect[job.env].sac:
                 sac = recipe.model_dump(mode="json")
-                yield Shape(collection_shape(job.env, sac), lambda: _collection(job.env, sac, seconds))
+                yield Shape(collection_shape(job.env, recipe), lambda: _collection(job.env, sac, seconds))
         case _:
             return
 
@@ -140,10 +140,10 @@ def _acting(group: Group, runs: int, episodes: int, samples: int, device: torch.
 
 
 def _workload(group: Group, runs: int, device: torch.device, **acting: int) -> Workload:
-    values, bandit = group.values, group.dataset.source == "bandit"
+    settings, bandit = group.settings, group.dataset.source == "bandit"
     sizes = dimensions(group.env)
     return Workload(
-        agent_config(values), runs, sizes, device, batch_size=values["batch_size"], terminal=bandit, **acting
+        agent_config(settings), runs, sizes, device, batch_size=settings.batch_size, terminal=bandit, **acting
     )
 
 

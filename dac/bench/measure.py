@@ -25,7 +25,7 @@ from dac.bench.clock import median_seconds
 from dac.bench.processes import step_seconds
 from dac.bench.workload import Workload
 from dac.cost.estimate import step_flops
-from dac.study.params import AgentSettings, TrainingSettings
+from dac.study.params import Settings, TrainingSettings
 from dac.system import devices, provenance
 
 ENVIRONMENT = "Hopper-v5"
@@ -114,11 +114,10 @@ def _pack(
     with matrix_products(precision):
         parts = {name: median_seconds(part, seconds / 4, device) for name, part in work.parts().items()}
     parts["draws"] /= BLOCK_STEPS
-    values = {**AgentSettings().model_dump(), **TrainingSettings().model_dump()}
     return {
         "runs": runs,
         "step_ms": round(1000 * step, 3),
-        "flops": runs * step_flops(values, *sizes) / step,
+        "flops": runs * step_flops(Settings(), *sizes) / step,
         "parts_ms": {name: round(1000 * part, 3) for name, part in parts.items()},
         "acting_ms": round(1000 * median_seconds(work.act, seconds / 4, device), 3),
         "peak_bytes": peak,

@@ -57,7 +57,7 @@ def _basis(plan: StudyPlan, speed: speeds.Calibration) -> str:
     bound = "an upper bound where episodes end early"
     wanted = _shapes(plan)
     known = sum(key in speed.measured for key in wanted)
-    precisions = {run.group.values["precision"] for run in plan.runs()}
+    precisions = {run.group.settings.precision for run in plan.runs()}
     rates = " or ".join(f"{speed.step_flops(item) / 1e9:.0f} GFLOP/s ({item})" for item in sorted(precisions))
     arithmetic = f"{rates} and {speed.environment_steps:.0f} environment steps/s"
     if known == len(wanted):
@@ -125,7 +125,7 @@ def _row(
         f"{len(own):,}",
         f"{sum(len(list(packs(runs, params.compute.pack_size))) for runs in by_group.values()):,}",
         f"{sum(store.run_problem(run) is not None for run in own):,}",
-        f"{sum(group.values['steps'] * count for group, count in seeds.items()):,}",
+        f"{sum(group.settings.steps * count for group, count in seeds.items()):,}",
         f"{sum(len(evaluations[group]) * count for group, count in seeds.items()):,}",
         _bytes(sum(estimate.run_bytes(group) * count for group, count in seeds.items())),
         _bytes(max(memory, default=0.0)),

@@ -102,16 +102,16 @@ def _evaluations(plan: StudyPlan) -> Iterator[pd.DataFrame]:
 
 
 def _read_curve(run: Run) -> pd.DataFrame:
-    path, values = store.verified_file(run, "curve.csv"), run.group.values
+    path, settings = store.verified_file(run, "curve.csv"), run.group.settings
     frame = pd.read_csv(path)
-    _check_episodes(path, frame, evaluation_steps(values["steps"], values["eval_interval"]), values["eval_episodes"])
+    _check_episodes(path, frame, evaluation_steps(settings.steps, settings.eval_interval), settings.eval_episodes)
     return frame
 
 
 def _read_evaluation(run: Run, evaluation: Evaluation) -> pd.DataFrame:
     path = store.verified_evaluation(run, evaluation)
     frame = pd.read_parquet(path)
-    _check_episodes(path, frame, kept_steps(run.group.values), evaluation.episodes)
+    _check_episodes(path, frame, kept_steps(run.group.settings), evaluation.episodes)
     if set(frame["seed"]) != {run.seed} or set(frame["action_samples"]) != {evaluation.action_samples}:
         raise UserError(
             f"{path}: its rows are of another run or another N_a. Delete the file and start snakemake again."
@@ -146,7 +146,7 @@ def _actions(plan: StudyPlan) -> Iterator[pd.DataFrame]:
         evaluation = next(evaluation for evaluation in cell.evaluations if evaluation.draws_one)
         for seed in plan.seeds:
             frame = _read_evaluation(Run(cell.group, seed), evaluation)
-            frame = frame[frame["step"] == cell.group.values["steps"]]
+            frame = frame[frame["step"] == cell.group.settings.steps]
             frame = frame.assign(experiment=cell.experiment, variant=cell.variant)
             x, y = np.stack(frame["action"].to_list()).astype(np.float64).T
             yield frame.assign(x=x, y=y)
@@ -162,7 +162,7 @@ def _bandit(cell: Cell, seed: int) -> BanditTask:
     grid = level_grid()
     second, first = np.meshgrid(grid, grid, indexing="ij")
     actions = torch.as_tensor(np.column_stack([first.ravel(), second.ravel()]), dtype=torch.float32)
-    policy = load_policies(cell.group, [Run(cell.group, seed)], cell.group.values["steps"], torch.device("cpu"))
+    policy = load_policies(cell.group, [Run(cell.group, seed)], cell.group.settings.steps, torch.device("cpu"))
     q = q_values(policy.critic, torch.zeros(1, 1, 1), actions.unsqueeze(0)).mean(1)
     name = cell.group.dataset.name
     return BanditTask(name, behaviour(name), seed, grid, q.view(len(grid), len(grid)).numpy())

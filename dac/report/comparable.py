@@ -47,7 +47,7 @@ def differences(plan: StudyPlan, experiment: str, task: str) -> tuple[str, ...]:
 
     An experiment's variants may differ from the paper's agent, as long as one has the paper's value of each setting.
     """
-    runs = [cell.group.values for cell in plan.cells if (cell.experiment, cell.task) == (experiment, task)]
+    runs = [cell.group.settings.as_json() for cell in plan.cells if (cell.experiment, cell.task) == (experiment, task)]
     found = [*_data_and_environment(plan, task), *_scale(runs), *_agent(runs)]
     if plan.params.report.window != PAPER_WINDOW:
         found.append(f"a score of {plan.params.report.window} evaluations, not {PAPER_WINDOW}")

@@ -115,7 +115,7 @@ def _explain_one(detail: ErrorDetails) -> str:
     location = tuple(part for part in detail["loc"] if part != "[key]")
     where = ".".join(str(part) for part in location) or "the file"
     found = detail["input"]
-    if detail["type"] == "extra_forbidden":
+    if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):  # of a section; of a data class
         return f"{where}: unknown key; {closest(str(location[-1]), _section_at(location))}"
     if detail["type"] == "missing":
         hint = f"; write `{where}: {{}}` where there is none" if where in ("collect", "presets") else ""

@@ -12,6 +12,7 @@ from typing import Any
 
 from dac.agent.components import GUIDANCES, Q_TARGETS
 from dac.study import versions
+from dac.study.params import Settings
 
 FINGERPRINT_DIGITS = 12
 D4RL_FOLDER = Path("data/d4rl")
@@ -95,8 +96,8 @@ class Group:
 
     Attributes:
         task: name of the task in params.yaml.
-        settings: canonical JSON of the resolved agent and training settings, all of them. Groups that differ in a
-            setting that is switched off, and so is not in their identity, are equal: they are the same runs.
+        settings: the agent's and the training's, all of them. Groups that differ in one that is switched off, and so
+            is not in their identity, are equal: they are the same runs.
         identity: canonical JSON of what can change the runs' numbers, the seed aside.
     """
 
@@ -104,7 +105,7 @@ class Group:
     env: str
     dataset: Dataset
     reward_scaling: str
-    settings: str = field(compare=False)
+    settings: Settings = field(compare=False)
     identity: str
 
     @cached_property
@@ -114,21 +115,14 @@ class Group:
     @cached_property
     def label(self) -> str:
         """A short name for people, made of settings alone so that renaming a variant moves no run."""
-        values = json.loads(self.settings)
-        has_coefficient = Q_TARGETS[values["q_target"]].has_coefficient
-        coefficient = f"{values['lcb_coefficient']:g}" if has_coefficient else ""
-        return f"{values['guidance']}-H{values['ensemble_size']}-{values['q_target']}{coefficient}"
+        settings = self.settings
+        coefficient = f"{settings.lcb_coefficient:g}" if Q_TARGETS[settings.q_target].has_coefficient else ""
+        return f"{settings.guidance}-H{settings.ensemble_size}-{settings.q_target}{coefficient}"
 
     @property
     def name(self) -> str:
         """Name of the group's folder: `<label>-<fingerprint>`."""
         return f"{self.label}-{self.fingerprint}"
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The resolved agent and training settings."""
-        result: dict[str, Any] = json.loads(self.settings)
-        return result
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
             return
         device = held.enter_context(devices.claimed(compute.device))
         LOG.info("%s %s: %d runs on %s", group.task, group.name, len(runs), devices.name(device))
-        if group.values["precision"] == "bf16":
+        if group.settings.precision == "bf16":
             _say_what_is_known_of_bf16(device)
         _Trainer(group, compute, device, threads).train(runs)
 
@@ -101,8 +101,8 @@ class _Trainer:
 
     def __init__(self, group: Group, compute: ComputeSettings, device: torch.device, threads: int) -> None:
         self.group = group
-        self.values = group.values
-        self.config = agent_config(self.values)
+        self.settings = group.settings
+        self.config = agent_config(self.settings)
         self.compute = compute
         self.device = device
         self.threads = threads
@@ -112,8 +112,8 @@ class _Trainer:
         self.observation_dim = self.transitions.observations.shape[1]
         self.action_dim = self.transitions.actions.shape[1]
         self._check_dimensions()
-        self.evaluated = evaluation_steps(self.values["steps"], self.values["eval_interval"])
-        self.kept = set(kept_steps(self.values))
+        self.evaluated = evaluation_steps(self.settings.steps, self.settings.eval_interval)
+        self.kept = set(kept_steps(self.settings))
         self.stop = StopRequest()
         self.together: int | None = None  # most runs that train at once; None: all
         self.checkpointed = time.monotonic()
@@ -135,10 +135,10 @@ class _Trainer:
                 f"actions of shapes {found[0]} and {found[1]}, the environment {self.group.env} {expected[0]} and "
                 f"{expected[1]}. Give the environment that the data come from."
             )
-        if len(self.transitions.rewards) < self.values["batch_size"]:
+        if len(self.transitions.rewards) < self.settings.batch_size:
             raise UserError(
                 f"{self.group.dataset.id}: {len(self.transitions.rewards)} transitions, fewer than batch_size "
-                f"({self.values['batch_size']}); lower batch_size or collect more."
+                f"({self.settings.batch_size}); lower batch_size or collect more."
             )
 
     def train(self, runs: list[Run]) -> None:
@@ -163,11 +163,11 @@ class _Trainer:
 
     def _finish(self, states: list[RunState]) -> None:
         """Take all states to the last step."""
-        while (step := min(state.step for state in states)) < self.values["steps"]:
+        while (step := min(state.step for state in states)) < self.settings.steps:
             behind = [state for state in states if state.step == step]
             ahead = [state.step for state in states if state.step > step]
             try:
-                self._advance(behind[: self.together], min(ahead, default=self.values["steps"]))
+                self._advance(behind[: self.together], min(ahead, default=self.settings.steps))
             except torch.OutOfMemoryError:
                 self._train_fewer(len(behind[: self.together]))
             except ReplayError as error:
@@ -208,17 +208,17 @@ class _Trainer:
         noise = UpdateNoise(
             seeds,
             self.config,
-            self.values["batch_size"],
+            self.settings.batch_size,
             self.action_dim,
             self.device,
             next_actions=not self.transitions.dones.all(),
         )
-        scan = ShuffledScan(seeds, len(self.transitions.rewards), self.values["batch_size"], self.device)
+        scan = ShuffledScan(seeds, len(self.transitions.rewards), self.settings.batch_size, self.device)
         data = self._device_data()
-        log_interval = max(1, min(1000, self.values["eval_interval"] // 2))
+        log_interval = max(1, min(1000, self.settings.eval_interval // 2))
         stepping, first = time.monotonic(), agent.step
         progress = Bar(
-            total=self.values["steps"],
+            total=self.settings.steps,
             initial=agent.step,
             unit="step",
             disable=not sys.stderr.isatty(),
@@ -245,9 +245,7 @@ class _Trainer:
                 metrics = update(_batch(data, scan.batch_indices(step)), noise.draws(step))
                 progress.update()
                 if (step + 1) % log_interval == 0:
-                    pack.log(
-                        step + 1, self.values["steps"], metrics, (step + 1 - first) / (time.monotonic() - stepping)
-                    )
+                    pack.log(step + 1, self.settings.steps, metrics, (step + 1 - first) / (time.monotonic() - stepping))
                     frozen = _all_diverged(agent)
                     if evaluations.ready():
                         pack.collect()
@@ -278,15 +276,15 @@ class _Trainer:
     @contextlib.contextmanager
     def _evaluator(self, seeds: list[int]) -> Iterator[Evaluator]:
         """The evaluator of a stretch; what training waited for it is logged at the end."""
-        episodes, started = self.values["eval_episodes"], time.monotonic()
+        episodes, started = self.settings.eval_episodes, time.monotonic()
         workers = evaluation_workers(self.compute.evaluation_workers, self.device, self.threads, len(seeds) * episodes)
         task = CurveTask(
             env_id=self.group.env,
             config=self.config,
             seeds=tuple(seeds),
             episodes=episodes,
-            action_samples=self.values["eval_action_samples"],
-            temperature=self.values["eval_temperature"],
+            action_samples=self.settings.eval_action_samples,
+            temperature=self.settings.eval_temperature,
             device=self.device,
             threads=self.threads,
         )

@@ -15,7 +15,7 @@ from dac.report.data import COLUMNS, ReportData
 from dac.report.render import render
 from dac.study import store
 from dac.study.identity import Evaluation, Run
-from dac.study.params import AgentSettings, TrainingSettings
+from dac.study.params import Settings
 from dac.study.plan import StudyPlan
 from dac.system import files
 from dac.system.errors import UserError
@@ -167,7 +167,7 @@ def test_runs_that_are_missing_or_damaged(damage: Callable[[Path], Any], said: s
 
 # Comparability
 
-PAPER = {**AgentSettings().model_dump(mode="json"), **TrainingSettings().model_dump(mode="json")}
+PAPER = Settings().as_json()
 
 
 def hopper(project: Project) -> Project:

@@ -95,8 +95,8 @@ def test_an_example_of_the_documentation_is_taken_as_it_stands(
     assert "reward_scaling" in loaded.tasks["mine"].model_fields_set
     if "mine" in loaded.studies:
         write_rows(Path("data/mine.hdf5"), observation_dim=3)
-        values = [cell.group.values for cell in study_plan(loaded, "mine").cells]
-        assert [(value["steps"], value["guidance"]) for value in values] == [(5000, "soft"), (5000, "none")]
+        settings = [cell.group.settings for cell in study_plan(loaded, "mine").cells]
+        assert [(item.steps, item.guidance) for item in settings] == [(5000, "soft"), (5000, "none")]
 
 
 def test_reading_imports_no_torch() -> None:

@@ -38,7 +38,7 @@ def said(project: Project) -> list[str]:
 )
 def test_what_is_usual_follows_from_eta_and_its_rate(settings: dict[str, Any], usual: int, project: Project) -> None:
     project.settings["studies"]["tiny"]["settings"] |= settings
-    assert dual_ascent.usual_steps(project.group().values) == usual
+    assert dual_ascent.usual_steps(project.group().settings) == usual
 
 
 def test_fewer_steps_than_usual_are_told_and_as_many_are_not(project: Project) -> None:

@@ -68,7 +68,7 @@ def compute(guidance: str, q_target: str) -> Checksums:
             train(group, [0], COMPUTE, 1)
     assert kept[0].step == 50
     state = {name: value for name, value in kept[0].agent.items() if name != "active"}
-    state["chosen actions"] = _chosen_actions(agent_config(group.values), state)
+    state["chosen actions"] = _chosen_actions(agent_config(group.settings), state)
     return {name: checksum(value) for name, value in sorted(state.items())}
 
 

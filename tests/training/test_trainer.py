@@ -23,11 +23,12 @@ from tiny import COMPUTE, Project, write_rows
 from trained import curve_of, forget, largest_difference, metadata_of, policy_of, published, replace_state, state_paths
 
 from dac.agent import Agent, AgentConfig, Batch, Draws, Policy
+from dac.agent.config import AgentSettings
 from dac.agent.critic import Metrics
 from dac.agent.graph import Record, RecordedUpdate
 from dac.study import store
 from dac.study.identity import Group, Run
-from dac.study.params import AgentSettings, ComputeSettings
+from dac.study.params import ComputeSettings
 from dac.study.plan import evaluation_steps
 from dac.system import devices, files
 from dac.system.errors import UserError
@@ -622,9 +623,9 @@ OTHER_THAN_DEFAULT = {
 
 
 def test_every_setting_reaches_the_agent(project: Project) -> None:
-    assert OTHER_THAN_DEFAULT.keys() == {*AgentSettings.model_fields, "precision"}
+    assert OTHER_THAN_DEFAULT.keys() == {*(field.name for field in fields(AgentSettings)), "precision"}
     project.settings["studies"]["tiny"]["settings"] |= OTHER_THAN_DEFAULT
-    config = agent_config(project.group().values)
+    config = agent_config(project.group().settings)
     expected = {**OTHER_THAN_DEFAULT, "hidden_sizes": (7, 9)}
     assert {name: getattr(config, name) for name in expected} == expected
     defaults = AgentConfig()
@@ -635,8 +636,9 @@ def test_every_setting_reaches_the_agent(project: Project) -> None:
 
 
 def test_the_learning_rate_decays_over_all_steps_or_not_at_all(project: Project) -> None:
-    assert agent_config(project.group().values).lr_decay_steps == 40
-    assert agent_config(project.set("studies.tiny.settings.lr_decay", "constant").group().values).lr_decay_steps is None
+    assert agent_config(project.group().settings).lr_decay_steps == 40
+    project.set("studies.tiny.settings.lr_decay", "constant")
+    assert agent_config(project.group().settings).lr_decay_steps is None
 
 
 @pytest.mark.parametrize(
