@@ -1,4 +1,4 @@
-"""A guidance and a Q-target of one's own, each by its record and its function alone, in the real workflow."""
+"""A guidance, a Q-target and a setting of one's own, each by the edits that it takes alone, in a copy of the code."""
 
 from __future__ import annotations
 
@@ -65,6 +65,29 @@ def test_each_is_a_record_and_a_function(tmp_path: Path) -> None:
     trained = [event["run"] for event in project.journal() if event["event"] == "train"]
     assert len(trained) == len(set(trained)) == 6
     assert "Nothing to be done" in project.succeed("snakemake", "tiny", "--dry-run")
+
+
+SETTING = "    bc_floor: Annotated[float, Limits(ge=0)] = 0.5\n"
+TOLD = """
+from dac.study import check
+from dac.study.plan import study_plan
+from dac.training.policies import agent_config
+group = study_plan(check.load(), "tiny").cells[0].group
+print(repr(agent_config(group.settings).bc_floor), '"bc_floor":2.0' in group.identity)
+"""
+
+
+def test_a_setting_of_the_agent_is_one_line(tmp_path: Path) -> None:
+    project = tiny_project(tmp_path / "project")
+    project.edit("dac/agent/config.py", "    bc_threshold: ", SETTING + "    bc_threshold: ")
+    (project.path / "told.py").write_text(TOLD)
+    assert project.succeed("told") == "0.5 False\n"
+    project.set_param("tasks.pendulum.settings.bc_floor", 2)
+    assert project.succeed("told") == "2.0 True\n"
+    project.set_param("tasks.pendulum.settings.bc_floor", -2)
+    status, output = project.run("dac", "plan", "tiny")
+    assert status != 0
+    assert "tasks.pendulum.settings.bc_floor: found -2; input should be greater than or equal to 0" in output
 
 
 def tiny_project(folder: Path) -> Project:
