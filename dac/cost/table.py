@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from dac.cost import estimate, speeds
 from dac.cost.shapes import job_shapes
-from dac.cost.wall_clock import Task, wall_clock
+from dac.cost.wall_clock import Activity, wall_clock
 from dac.study import store
 from dac.study.identity import Run
 from dac.study.jobs import Evaluate, Job, Train, jobs
@@ -86,13 +86,13 @@ def _wall_clock_line(plan: StudyPlan, speed: speeds.Calibration) -> str:
     on_gpu = speeds.device_kind(plan.params.compute.device) == "cuda"
     cores, gpus = speeds.cores(), speeds.gpus() if on_gpu else 0
     slots = max(1, min(gpus, cores) if gpus else cores // plan.params.compute.threads_per_job)
-    seconds = wall_clock(tasks(work, plan.params, speed, slots, gpus), cores, gpus)
+    seconds = wall_clock(activities(work, plan.params, speed, slots, gpus), cores, gpus)
     seconds += estimate.WORKFLOW_SECONDS + estimate.REPORT_SECONDS
     place = _count(gpus, "GPU") if gpus else _count(cores, "core")
     return f"wall clock of what is missing: about {_duration(seconds)} on {place} ({_count(slots, 'job')} side by side)"
 
 
-def tasks(work: Iterable[Job], params: Params, speed: speeds.Calibration, slots: int, gpus: int) -> list[Task]:
+def activities(work: Iterable[Job], params: Params, speed: speeds.Calibration, slots: int, gpus: int) -> list[Activity]:
     """Jobs to schedule; with others beside them on the same cores, each takes longer."""
     longer = speed.beside if slots > 1 else 1.0
     found = []
@@ -101,7 +101,7 @@ def tasks(work: Iterable[Job], params: Params, speed: speeds.Calibration, slots:
         cores = params.compute.threads_per_job if computes else 1
         after = job.after if isinstance(job, Train | Evaluate) else ()
         seconds = estimate.job_seconds(job, params, speed) * longer
-        found.append(Task(job.name, seconds, cores, int(computes and gpus > 0), after))
+        found.append(Activity(job.name, seconds, cores, int(computes and gpus > 0), after))
     return found
 
 
