@@ -20,7 +20,16 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from dac.study.catalog import BANDIT_ENV, BANDIT_SETS, recorded_policies
-from dac.study.params import CollectRecipe, Experiment, Overrides, Params, PolicySettings, SacSettings, Study, Task
+from dac.study.params import (
+    CollectRecipe,
+    ExperimentSettings,
+    Overrides,
+    Params,
+    PolicySettings,
+    SacSettings,
+    Study,
+    Task,
+)
 from dac.system.errors import UserError, closest
 
 PARAMS_FILE = Path("params.yaml")
@@ -243,7 +252,7 @@ def _check_task(where: str, task: Task, params: Params) -> Any:
             yield f"{where}.env: found {task.env!r}; data collected in {env} are evaluated there"
 
 
-def _check_experiment(where: str, experiment: Experiment, params: Params) -> Any:
+def _check_experiment(where: str, experiment: ExperimentSettings, params: Params) -> Any:
     for index, task in enumerate(experiment.tasks):
         if task not in params.tasks:
             yield f"{where}.tasks[{index}]: unknown task {task!r}; {closest(task, list(params.tasks))}"
@@ -269,7 +278,7 @@ def _published_methods() -> list[str]:
         return sorted({row["method"] for row in csv.DictReader(stream)})
 
 
-def _check_claims(where: str, experiment: Experiment) -> Any:
+def _check_claims(where: str, experiment: ExperimentSettings) -> Any:
     """The tasks and variants of a claim must be the experiment's, and what it measures must be shown."""
     variants = list(experiment.variant_names)
     for index, claim in enumerate(experiment.claims):

@@ -193,7 +193,7 @@ class Claim(Section):
     )
 
 
-class Experiment(Section):
+class ExperimentSettings(Section):
     """Tasks × variants, with the tables and figures they feed. Variants are named (`variants`) or swept (`vary`)."""
 
     title: str
@@ -241,5 +241,5 @@ class Params(Section):
     collect: dict[str, CollectRecipe]
     presets: dict[ExperimentName, Preset]
     tasks: dict[TaskName, Task]
-    experiments: dict[ExperimentName, Experiment]
+    experiments: dict[ExperimentName, ExperimentSettings]
     studies: dict[StudyName, Study]

@@ -25,7 +25,7 @@ from dac.study.identity import (
     guidance_version,
     q_target_version,
 )
-from dac.study.params import SETTINGS, EvaluationSettings, Experiment, Params, Settings, TrainingSettings
+from dac.study.params import SETTINGS, EvaluationSettings, ExperimentSettings, Params, Settings, TrainingSettings
 from dac.study.task_data import dataset_of, environment, references
 from dac.system.errors import UserError, closest
 
@@ -181,7 +181,7 @@ def _cells(params: Params, study: str, name: str, tasks: Iterable[str]) -> Itera
             yield Cell(name, task_name, variant, group, evaluations)
 
 
-def _variants(experiment: Experiment) -> dict[str, dict[str, Any]]:
+def _variants(experiment: ExperimentSettings) -> dict[str, dict[str, Any]]:
     """Variants by display name, with the settings in which they differ from the task's."""
     if experiment.variants is not None:
         return {name: overrides.model_dump(exclude_unset=True) for name, overrides in experiment.variants.items()}
@@ -191,7 +191,7 @@ def _variants(experiment: Experiment) -> dict[str, dict[str, Any]]:
 
 
 def _evaluations(
-    params: Params, study: str, experiment: Experiment, reference: tuple[float, float]
+    params: Params, study: str, experiment: ExperimentSettings, reference: tuple[float, float]
 ) -> tuple[Evaluation, ...]:
     chosen = params.evaluation.model_dump()
     for layer in (params.studies[study].evaluation, experiment.evaluation):
