@@ -14,7 +14,7 @@ from dac.envs import normalised_score
 from dac.envs.bandit import behaviour
 from dac.report.bandit import level_grid
 from dac.report.comparable import differences
-from dac.report.data import COLUMNS, BanditTask, Experiment, ReportData, ReportSettings
+from dac.report.data import COLUMNS, BanditTask, Experiment, PageSettings, ReportData
 from dac.report.render import render
 from dac.study import store
 from dac.study.identity import Evaluation, Run
@@ -50,7 +50,7 @@ def report_data(plan: StudyPlan) -> ReportData:
         study=plan.name,
         description=study.description,
         experiments=tuple(_experiment(plan, name) for name in study.experiments),
-        settings=ReportSettings(**plan.params.report.model_dump()),
+        settings=PageSettings(**plan.params.report.model_dump()),
         curves=_frame("curves", (_curve(cell, run, curves[run]) for cell, run in _cells(plan))),
         evaluations=_frame("evaluations", _evaluations(plan)),
         runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in _cells(plan)]),

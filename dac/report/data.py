@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from dac.envs.bandit import Behaviour
-from dac.study.params import Claim
+from dac.study.params import Claim, ReportSettings
 from dac.system.errors import UserError
 
 SHOW = ("scores", "curves", "comparison", "sweep", "action_samples", "bandit")
@@ -64,20 +63,9 @@ class Experiment:
         return set(self.show) != {"bandit"}
 
 
-@dataclass(frozen=True)
-class ReportSettings:
-    """How raw episodes become numbers and pictures; none of it changes a run.
+class PageSettings(ReportSettings):
+    """How raw episodes become numbers and pictures, `report` of params.yaml, and how pictures are saved."""
 
-    `window` is the number of last evaluations that make a run's score, `confidence` the level of every
-    interval, and `curve_band` what surrounds a mean curve: the standard deviation over seeds or a confidence
-    interval.
-    """
-
-    confidence: float = 0.95
-    bootstrap_samples: int = 2000
-    bootstrap_seed: int = 0
-    window: int = 5
-    curve_band: Literal["sd", "ci"] = "sd"
     figure_formats: tuple[str, ...] = ("png", "pdf")
     dpi: int = 150
 
@@ -112,7 +100,7 @@ class ReportData:
     study: str
     description: str
     experiments: tuple[Experiment, ...]
-    settings: ReportSettings
+    settings: PageSettings
     curves: pd.DataFrame
     evaluations: pd.DataFrame
     runs: pd.DataFrame

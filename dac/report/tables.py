@@ -11,7 +11,7 @@ import pandas as pd
 from dac.envs.bandit import BEST_ACTION, MODE_SHARE, SUPPORT_RADIUS
 from dac.report import bandit, published
 from dac.report.data import Experiment, ReportData
-from dac.report.statistics import ALL_TASKS, Cell, Estimate, Summary
+from dac.report.statistics import ALL_TASKS, Estimate, MeanScore, Summary
 from dac.report.table import NONE, Table, Text, mean_std, number, slug
 
 MEAN_STD = "Mean ± sample standard deviation (ddof = 1) over seeds; – where there is none (one seed)."
@@ -351,11 +351,11 @@ def _best(means: Sequence[float]) -> list[bool]:
     return [text == number(max(finite)) for text in shown]
 
 
-def _cell_text(cell: Cell) -> str:
+def _cell_text(cell: MeanScore) -> str:
     return mean_std(cell.mean, cell.std) + _mark(cell)
 
 
-def _mark(cell: Cell) -> str:
+def _mark(cell: MeanScore) -> str:
     return f" †{cell.diverged}" if cell.diverged else ""
 
 
@@ -365,7 +365,7 @@ def _interval_text(estimate: Estimate) -> str:
     return f"{number(estimate.point)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
-def _seeds(cells: Iterable[Cell]) -> str:
+def _seeds(cells: Iterable[MeanScore]) -> str:
     counts = sorted({cell.seeds for cell in cells})
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
 
