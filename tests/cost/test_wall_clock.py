@@ -21,7 +21,7 @@ def test_an_activity_waits_for_those_before_it_but_not_for_what_is_there() -> No
     assert wall_clock(activities, 1) == 11.0
 
 
-def test_cores_of_a_task_and_gpus() -> None:
+def test_cores_of_an_activity_and_gpus() -> None:
     wide = [Activity("a", 3.0, cores=2), Activity("b", 3.0, cores=2)]
     assert wall_clock(wide, 3) == 6.0
     assert wall_clock(wide, 4) == 3.0
