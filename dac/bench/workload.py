@@ -117,4 +117,4 @@ class Workload:
         draws = self.acting.draws(self._acted)
         self._acted += 1
         states = self.data.observations[: self.episodes].expand(len(self.agent.eta), -1, -1)
-        self.agent.act(states, self.action_samples, draws.prior, draws.z, gumbel=draws.gumbel).cpu()
+        self.agent.policy.act(states, self.action_samples, draws.prior, draws.z, gumbel=draws.gumbel).cpu()
