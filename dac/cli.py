@@ -152,7 +152,7 @@ def _plan(options: argparse.Namespace) -> None:
             from dac.bench import calibrate  # torch
 
             calibrate.calibrate(params, plan.study_plan(params, study))
-        print(table.describe(params, study))
+        print(table.text(params, study))
         for notice in dual_ascent.notices(plan.study_plan(params, study)):
             print(f"{notice}\n")
 

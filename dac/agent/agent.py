@@ -220,7 +220,7 @@ class Agent:
         return metrics
 
     def update_on_device(self, batch: Batch, draws: Draws) -> Metrics:
-        """The device's part of `update`: it changes tensors in place and depends on them alone, so it can be recorded
+        """The device's part of `update`: it changes tensors in place and depends on them alone, so it can be captured
         once and replayed (`dac.agent.graph`).
         """
         with matrix_products(self.config.precision):

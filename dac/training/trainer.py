@@ -181,7 +181,7 @@ class _Trainer:
         agent = Agent.from_run_states(self.config, [state.agent for state in states], states[0].step, self.device)
         seeds = [state.run.seed for state in states]
         gradient_steps = GradientSteps(
-            agent, seeds, self.data, self.values["batch_size"], self.device, recorded=self.compute.cuda_graphs
+            agent, seeds, self.data, self.values["batch_size"], self.device, captured=self.compute.cuda_graphs
         )
         with contextlib.ExitStack() as held:
             evaluations = held.enter_context(self._evaluator(seeds))
@@ -215,7 +215,7 @@ class _Trainer:
                 pack.log(step + 1, steps, metrics, (step + 1 - first) / (time.monotonic() - started))
                 frozen = _all_diverged(agent)
                 if pack.evaluator.ready():
-                    pack.collect()
+                    pack.finish_evaluation()
 
     def _progress(self, step: int) -> Bar:
         disable = not sys.stderr.isatty()
@@ -275,7 +275,7 @@ class _Trainer:
         Raises:
             UserError: the device has not made the steps that it was told to, or the disk does not take the states.
         """
-        pack.collect()
+        pack.finish_evaluation()
         step, counted = pack.agent.step, pack.agent.device_step()
         if counted != step:
             raise self._not_computed(
