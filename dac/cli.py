@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from dac.agent.config import PRECISIONS
-from dac.study import check, plan, store, task_data, why
+from dac.study import check, pages, plan, store, task_data, why
 from dac.study.identity import Group
 from dac.study.params import Params
 from dac.system import files, progress
@@ -59,9 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("what", nargs="?", help="a study, or a run: <task>/<label>-<fp>/seed-<k>; default: dvc_study")
     command = add("runs", _runs, "list the runs in the store")
     command.add_argument("--verify", action="store_true", help="compare contents with their sha256, not sizes alone")
-    command = add("datasets", _datasets, "list the configured datasets; describe: a task's data, with a histogram")
-    command.add_argument("what", nargs="*", metavar="describe TASK", help="left out: the list, with checksums compared")
-    command.add_argument("--figure", type=Path, help="where the histogram goes; default: work/datasets/<task>.png")
+    _add_datasets(add("datasets", _datasets, "list the configured datasets; describe: a task's data, with a histogram"))
     command = add("fetch", _fetch, "bring data here: download, check, convert")
     command.add_argument("what", help="a task of params.yaml, one of D4RL's ids, or minari:<id>")
     command.add_argument("--dataset", help="refuse if the task's dataset has another fingerprint than this")
@@ -81,13 +79,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("study")
     _add_watched(add("watch", _watch, "show the jobs that run in this project, or those of a command while it runs"))
     add("record", _record, "record the store in dvc.lock, as snakemake does at its end")
-    command = add("parity", _parity, "replay recorded arrays through the agent and print the worst deviations")
+    _add_parity(add("parity", _parity, "replay recorded arrays through the agent and print the worst deviations"))
+    _add_bench(add("bench", _bench, "measure training and environment speed on this machine"))
+    return parser
+
+
+def _add_parity(command: argparse.ArgumentParser) -> None:
     command.add_argument("recordings", nargs="+", type=Path, metavar="FIXTURE", help="an .npz recording")
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     command.add_argument("--pack", type=int, default=1, help="replay it as one of so many runs")
     command.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the products; sets the tolerance")
     command.add_argument("--tolerance", type=float, help="largest relative deviation that passes, if another")
-    command = add("bench", _bench, "measure training and environment speed on this machine")
+
+
+def _add_bench(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="cpu")
     command.add_argument("--threads", type=int, default=2)
     command.add_argument("--seconds", type=float, default=10.0, help="time for each measurement")
@@ -99,7 +104,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--processes", type=int, default=0, help="also time so many runs in a process each, at once")
     command.add_argument("--page", action="store_true", help="write benchmarks/README.md from the recorded results")
     command.add_argument("--json", type=Path, help="also write the result there")
-    return parser
+
+
+def _add_datasets(command: argparse.ArgumentParser) -> None:
+    command.add_argument("what", nargs="*", metavar="describe TASK", help="left out: the list, with checksums compared")
+    command.add_argument("--figure", type=Path, help="where the histogram goes; default: work/datasets/<task>.png")
 
 
 def _add_pack(command: argparse.ArgumentParser) -> None:
@@ -141,7 +150,7 @@ def _plan(options: argparse.Namespace) -> None:
             from dac.bench import calibrate  # torch
 
             calibrate.calibrate(params, plan.study_plan(params, study))
-        print(table.describe(params, study))
+        print(table.text(params, study))
         for notice in dual_ascent.notices(plan.study_plan(params, study)):
             print(f"{notice}\n")
 
@@ -274,7 +283,7 @@ def _report(options: argparse.Namespace) -> None:
     with progress.announced(f"write the page of {options.study}"):
         build.build(study)
     store.journal("report", study=options.study)
-    print(f"Read {store.page_directory(options.study)}/README.md")
+    print(f"Read {pages.folder_of(options.study)}/README.md")
 
 
 def _claims(options: argparse.Namespace) -> None:
@@ -282,9 +291,9 @@ def _claims(options: argparse.Namespace) -> None:
 
     params = check.load()
     study = plan.study_plan(params, options.study)
-    if problem := store.page_problem(study):
+    if problem := pages.problem(study):
         raise UserError(f"the page of {options.study}: {problem}. `snakemake {options.study} --cores all` makes it.")
-    directory = store.page_directory(options.study)
+    directory = pages.folder_of(options.study)
     table = directory / "tables/claims.csv"
     if not table.is_file():
         raise UserError(f"params.yaml: no experiment of studies.{options.study} has claims.")
@@ -314,18 +323,11 @@ def _parity(options: argparse.Namespace) -> None:
 
     from dac.bench import parity
 
-    failed = []
-    for path in options.recordings:
-        deviations = parity.replay(path, getattr(torch, options.dtype), pack=options.pack, precision=options.precision)
-        for quantity, deviation in deviations.items():
-            limit = parity.tolerance(quantity, options.precision)
-            if options.tolerance is not None and quantity not in parity.ABSOLUTE_TOLERANCES:
-                limit = options.tolerance
-            print(f"{path.stem:32s} {quantity:28s} {deviation:.1e}  (limit {limit:.0e})")
-            if not deviation <= limit:
-                failed.append(f"{path.stem}: {quantity} deviates by {deviation:.1e}, more than {limit:.0e}")
-    if failed:
-        raise UserError("no parity:\n" + "\n".join(f"  - {line}" for line in failed))
+    dtype, recordings = getattr(torch, options.dtype), options.recordings
+    for line in parity.check(
+        recordings, dtype, pack=options.pack, precision=options.precision, largest=options.tolerance
+    ):
+        print(line)
 
 
 def _bench(options: argparse.Namespace) -> None:

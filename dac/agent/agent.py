@@ -221,7 +221,7 @@ class Agent:
         return metrics
 
     def update_on_device(self, batch: Batch, draws: Draws) -> Metrics:
-        """The device's part of `update`: it changes tensors in place and depends on them alone, so it can be recorded
+        """The device's part of `update`: it changes tensors in place and depends on them alone, so it can be captured
         once and replayed (`dac.agent.graph`).
         """
         with matrix_products(self.config.precision):
@@ -270,25 +270,6 @@ class Agent:
         due = (self._count % config.actor_ema_interval == 0) & (self._count > config.actor_ema_start)
         self._actor.follow(config.target_rate * due, self.active)
         return metrics
-
-    def candidates(
-        self, observations: Tensor, action_samples: int, prior: Tensor, z: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Candidate actions and their values: `Policy.candidates` on the current parameters."""
-        return self.policy.candidates(observations, action_samples, prior, z)
-
-    def act(
-        self,
-        observations: Tensor,
-        action_samples: int,
-        prior: Tensor,
-        z: Tensor | None,
-        *,
-        temperature: float | None = None,
-        gumbel: Tensor | None = None,
-    ) -> Tensor:
-        """Choose actions: `Policy.act` on the current parameters."""
-        return self.policy.act(observations, action_samples, prior, z, temperature=temperature, gumbel=gumbel)
 
     def run_state(self, run: int) -> dict[str, Tensor]:
         """All that one run needs to continue, besides the step: CPU tensors without a run axis, under flat names.

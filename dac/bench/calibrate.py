@@ -22,7 +22,7 @@ from dac.bench.workload import Workload
 from dac.cost import speeds
 from dac.cost.estimate import EPISODE_STEPS
 from dac.cost.shapes import acting_shape, collection_shape, dimensions, environment_shape, gradient_shape
-from dac.datasets.sac.collect import new_sac, sac_recipe
+from dac.datasets.sac.recipe import new_sac, sac_recipe
 from dac.datasets.sac.recorder import Recorder
 from dac.study.identity import Group
 from dac.study.jobs import Collect, Evaluate, Job, Train, jobs

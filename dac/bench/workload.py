@@ -45,7 +45,7 @@ class Workload:
         self.episodes, self.action_samples = episodes, action_samples
         seeds = list(range(runs))
         self.agent = Agent(config, seeds, *sizes, device)
-        self.update = updater(self.agent, recorded=True)
+        self.update = updater(self.agent, captured=True)
         self.noise = UpdateNoise(seeds, config, self.batch_size, sizes[1], device, next_actions=not terminal)
         self.scan = ShuffledScan(seeds, TRANSITIONS, self.batch_size, device)
         self.acting = ActingNoise(seeds, "bench", 0, config, episodes, action_samples, sizes[1], device=device)
@@ -117,4 +117,4 @@ class Workload:
         draws = self.acting.draws(self._acted)
         self._acted += 1
         states = self.data.observations[: self.episodes].expand(len(self.agent.eta), -1, -1)
-        self.agent.act(states, self.action_samples, draws.prior, draws.z, gumbel=draws.gumbel).cpu()
+        self.agent.policy.act(states, self.action_samples, draws.prior, draws.z, gumbel=draws.gumbel).cpu()

@@ -17,7 +17,7 @@ from dac.study.plan import StudyPlan, study_plan
 HEADER = ("experiment", "runs", "own", "packs", "missing", "steps", "evaluations", "disk", "memory", "time")
 
 
-def describe(params: Params, study: str) -> str:
+def text(params: Params, study: str) -> str:
     """Runs, packs, gradient steps, bytes and time per experiment of a study; runs that experiments share count once."""
     plan = study_plan(params, study)
     speed = speeds.calibration(params.compute)

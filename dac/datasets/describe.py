@@ -9,7 +9,7 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 
 from dac.datasets import convert, folder
 from dac.datasets.load import load
-from dac.datasets.simulator import replay
+from dac.datasets.simulator import resimulate
 from dac.envs import normalised_score
 from dac.rows.checks import misplaced_ends
 from dac.rows.raw import RawDataset, episode_returns, statistics
@@ -115,7 +115,7 @@ def _ends(raw: RawDataset) -> str:
 
 
 def _simulator(raw: RawDataset, env_id: str) -> str:
-    found = replay(raw, env_id)
+    found = resimulate(raw, env_id)
     if found is None:
         return f"{env_id} was not compared: its observation is not its whole state"
     return (

@@ -1,4 +1,4 @@
-"""The bandit of Fig. 2: what is measured of the drawn actions, and how they are drawn over the learned Q."""
+"""The bandit of Fig. 2: what is measured of the drawn actions, its table, and how they are drawn over the learned Q."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dac.envs.bandit import BEST_ACTION, Behaviour, behaviour, expected_reward, quality
+from dac.envs.bandit import BEST_ACTION, MODE_SHARE, SUPPORT_RADIUS, Behaviour, behaviour, expected_reward, quality
+from dac.report.cells import MEAN_STD, diverged_mark, diverged_notes
 from dac.report.data import BanditTask, Experiment, ReportData, select
+from dac.report.statistics import Summary
+from dac.report.table import NONE, Table, Text, slug
 
 MEASURES = ("reward", "inside", "modes")
 FRESH = "behaviour"
 SHOWN_ACTIONS = 100
+_BANDIT_DIGITS = {"reward": 3, "inside": 1, "modes": 1}
 # Behaviour is grey in every figure of a report; the darker, the higher the reward.
 _REWARDS = LinearSegmentedColormap.from_list("rewards", ["0.9", "0.35"])
 
@@ -41,6 +45,50 @@ def measures(data: ReportData, experiment: Experiment) -> pd.DataFrame:
             found = quality(points, bandit.behaviour)
             rows.append((task, variant, seed, found.reward, 100 * found.inside, found.modes))
     return pd.DataFrame(rows, columns=["task", "variant", "seed", *MEASURES])
+
+
+def bandit_table(data: ReportData, summary: Summary) -> Table:
+    """Behaviour set × variant: mean expected reward, share inside the support, modes covered."""
+    experiment = summary.experiment
+    frame = measures(data, experiment)
+    names = dict.fromkeys([*experiment.variants, FRESH])
+    rows = [_bandit_row(data, summary, frame, task, variant) for task in experiment.tasks for variant in names]
+    return Table(
+        name=f"{slug(experiment.name)}-actions",
+        caption=f"{experiment.title}: actions drawn from the trained policies.",
+        header=("Set", "Actions", "Seeds", "Mean reward", "Inside the support (%)", "Modes covered"),
+        rows=tuple(rows),
+        frame=frame,
+        notes=(
+            MEAN_STD,
+            f"Mean reward: mean of −‖a − {BEST_ACTION}‖ over {_drawn(data, experiment)} drawn actions; 0 is best.",
+            f"Inside the support: nearer than {SUPPORT_RADIUS} to a recorded action. A mode (a Gaussian, a moon, both "
+            f"circles) is covered if {100 * MODE_SHARE:g} % of the drawn actions or more are inside and nearest to it.",
+            *diverged_notes(summary),
+            f"{FRESH}: fresh actions of the behaviour set itself, as many as were recorded.",
+        ),
+    )
+
+
+def _bandit_row(data: ReportData, summary: Summary, frame: pd.DataFrame, task: str, variant: str) -> tuple[Text, ...]:
+    runs = frame[(frame["task"] == task) & (frame["variant"] == variant)]
+    fresh = variant == FRESH
+    name = variant if fresh else f"{variant}{diverged_mark(summary.cells[task, variant])}"
+    shown = [_digits(runs[measure], digits, alone=fresh) for measure, digits in _BANDIT_DIGITS.items()]
+    shown[-1] += f" of {data.bandits[summary.experiment.name, task].behaviour.mode_count}"
+    return (Text(task), Text(name), Text(NONE if fresh else str(len(runs))), *map(Text, shown))
+
+
+def _digits(values: pd.Series, digits: int, alone: bool) -> str:
+    """Mean ± sample standard deviation; the mean alone where there is but one value by its nature."""
+    spread = NONE if len(values) < 2 else f"{values.std():.{digits}f}"
+    return f"{values.mean():.{digits}f}" + ("" if alone else f" ± {spread}")
+
+
+def _drawn(data: ReportData, experiment: Experiment) -> str:
+    actions = data.actions[data.actions["experiment"] == experiment.name]
+    counts = sorted(actions.groupby(["task", "variant", "seed"]).size().unique())
+    return " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
 
 
 def draw(data: ReportData, experiment: Experiment, looks: Mapping[str, tuple[object, str]]) -> Figure:

@@ -16,7 +16,7 @@ from dac.report.bandit import level_grid
 from dac.report.comparable import differences
 from dac.report.data import COLUMNS, BanditTask, Experiment, PageSettings, ReportData
 from dac.report.render import render
-from dac.study import store
+from dac.study import pages, store
 from dac.study.identity import Evaluation, Run
 from dac.study.plan import Cell, StudyPlan, evaluation_steps, kept_steps
 from dac.study.task_data import references
@@ -33,10 +33,10 @@ def build(plan: StudyPlan) -> None:
     Raises:
         UserError: a run is not complete, a file is damaged, or runs of one dataset were trained on different data.
     """
-    key = store.page_key(plan)  # before anything is read: what another process changes meanwhile is not in the page
+    key = pages.key_of(plan)  # before anything is read: what another process changes meanwhile is not in the page
     with tempfile.TemporaryDirectory() as folder:
         render(report_data(plan), Path(folder))
-        store.publish_page(plan, Path(folder), key)
+        pages.publish(plan, Path(folder), key)
 
 
 def report_data(plan: StudyPlan) -> ReportData:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from dac.report import bandit, tables
+from dac.report import bandit
+from dac.report.cells import MEAN_STD
 from dac.report.data import ReportData, select
 from dac.report.statistics import Summary, action_sample_scores
 from dac.report.table import NONE, Table, Text
@@ -20,7 +21,6 @@ from dac.study.params import Claim, ClaimSide
 Array = npt.NDArray[np.float64]
 
 HOLDS, FAILS, UNDECIDED = "holds", "FAILS", "undecided"
-_UNITS = {"score": "score", "inside": "% inside the support", "reward": "mean reward"}
 _DIGITS = {"score": 1, "inside": 1, "reward": 3}
 
 
@@ -145,7 +145,7 @@ def claims_table(found: Sequence[Finding], settings_confidence: float) -> Table:
             f"{HOLDS}: the whole interval of the difference is above zero; {FAILS}: below; else {UNDECIDED}. Intervals "
             "are Student's over seeds: Welch's between variants, of the seeds' differences where both numbers are of "
             "the same runs.",
-            tables.MEAN_STD,
+            MEAN_STD,
         ),
     )
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from dac.system.errors import UserError
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEAD_BYTES = 512
 
 # How files of other kinds begin, at which byte, and what to do about it. The order counts.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dac.study import store
+from dac.study import pages, store
 from dac.study.check import load
 from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train, jobs
 from dac.study.params import Params
@@ -102,7 +102,7 @@ def _lacking(params: Params) -> dict[str, tuple[str, ...]]:
     except UserError as error:
         return dict.fromkeys((*FOLDERS, "report"), (f"a plan ({error})",))
     missing = jobs(plan, plan.runs(), missing=True)
-    problem = "its runs are not complete" if missing else store.page_problem(plan)
+    problem = "its runs are not complete" if missing else pages.problem(plan)
     return {
         "datasets": tuple(_words(job) for job in missing if isinstance(job, Collect | Fetch)),
         "runs": tuple(_words(job) for job in missing if isinstance(job, Train | Evaluate)),

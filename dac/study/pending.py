@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from dac.study import store
+from dac.study import pages, store
 from dac.study.identity import Dataset, Evaluation, Group, Run
 from dac.study.params import Params
 from dac.study.plan import StudyPlan, study_plan
@@ -72,7 +72,7 @@ class Pending:
     def report(self, study: str) -> list[str]:
         """Marker of the study's page, if the page or anything that it is made of is missing."""
         plan = self.plan(study)
-        if not self.runs(study) and store.page_problem(plan) is None:
+        if not self.runs(study) and pages.problem(plan) is None:
             return []
         return [self._marker(f"report/{study}/{plan.fingerprint}")]
 

@@ -1,9 +1,9 @@
-"""The store: where runs, datasets and pages live, what of them is complete, and how files get there.
+"""The store: where runs and datasets live, what of them is complete, and how files get there.
 
     results/runs/<task>/<label>-<fp>/seed-<k>/   run.json curve.csv policy-<step>.safetensors evaluation-<efp>.parquet
     results/datasets/<env>-<level>-<fp>/         dataset.json and a local Minari dataset, collected here
     data/datasets/<source>-<name>-<fp>/          the same of data that can be had again: D4RL's, Minari's, own files
-    results/<study>/                             report.json README.md tables/ figures/
+    results/<study>/                             report.json README.md tables/ figures/, see `pages`
     work/<fp>/seed-<k>/                          resumable state of a run in training
 
 `run.json` is written last and lists the run's files with size and sha256, so a run is there whole or not at all.
@@ -12,15 +12,13 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dac.study.identity import Dataset, Evaluation, Group, Run, canonical
-from dac.study.plan import StudyPlan
+from dac.study.identity import Dataset, Evaluation, Group, Run
 from dac.system import locks
 from dac.system.errors import UserError
 from dac.system.files import atomic_path, file_entry, has_size, read_json, write_json
@@ -45,11 +43,6 @@ def run_directory(run: Run) -> Path:
 def work_directory(run: Run) -> Path:
     """Folder of a run's resumable state while it trains."""
     return WORK / run.group.fingerprint / f"seed-{run.seed}"
-
-
-def page_directory(study: str) -> Path:
-    """Folder of a study's tables, figures and page."""
-    return Path("results") / study
 
 
 def _entry_as_meant(path: Path, sha256: str) -> dict[str, Any]:
@@ -277,80 +270,3 @@ def folder_problem(dataset: Dataset) -> str | None:
         if not has_size(dataset.path / name, entry):
             return f"incomplete: {name}"
     return None
-
-
-# Pages
-
-
-def page_inputs(plan: StudyPlan) -> dict[str, str]:
-    """What a study's page is made of: the sha256 of files and data, as run.json records them, and of provenance."""
-    inputs = {}
-    for group, evaluations in plan.evaluations().items():
-        for seed in plan.seeds:
-            run = Run(group, seed)
-            content = read_json(run_directory(run) / "run.json") or {}
-            inputs[f"{run}/curve.csv"] = content.get("files", {}).get("curve.csv", {}).get("sha256", "")
-            inputs[f"{run}/dataset"] = content.get("dataset_sha256", "")
-            inputs[f"{run}/status"] = content.get("status", "")
-            inputs[f"{run}/provenance.json"] = _provenance_sha256(run, evaluations)
-            for evaluation in evaluations:
-                entry = content.get("evaluations", {}).get(evaluation.fingerprint, {})
-                inputs[f"{run}/{evaluation.fingerprint}"] = entry.get("sha256", "")
-    return inputs
-
-
-def _provenance_sha256(run: Run, evaluations: Iterable[Evaluation]) -> str:
-    """Of what a page shows of a run's provenance: of its training, and of some of its evaluations."""
-    made = read_json(run_directory(run) / "provenance.json") or {}
-    recorded = made.pop("evaluations", {})
-    shown = {item.fingerprint: recorded.get(item.fingerprint) for item in evaluations}
-    return hashlib.sha256(canonical([made, shown]).encode()).hexdigest()
-
-
-def page_key(plan: StudyPlan) -> str:
-    """sha256 over all that a study's page depends on."""
-    text = json.dumps({"plan": plan.identity, "inputs": page_inputs(plan)}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def page_problem(plan: StudyPlan) -> str | None:
-    """Why a study's page is not what its runs and settings say; None if it is."""
-    directory = page_directory(plan.name)
-    content = read_json(directory / "report.json")
-    if content is None:
-        return "missing"
-    if content.get("key") != page_key(plan):
-        return "its runs, their results or the report's settings changed"
-    for name, entry in sorted(content.get("files", {}).items()):
-        path = directory / name
-        if not has_size(path, entry) or sha256_of(path) != entry["sha256"]:
-            return f"{name} {'was changed' if path.exists() else 'is missing'}"
-    return None
-
-
-def publish_page(plan: StudyPlan, rendered: Path, key: str) -> None:
-    """Put a rendered page in the place of the study's present one.
-
-    What the present one has and the new one lacks is removed; other files beside them, a reader's notes say, stay.
-
-    Args:
-        key: `page_key` of what it was rendered from.
-    """
-    directory = page_directory(plan.name)
-    listed = [directory / name for name in (read_json(directory / "report.json") or {}).get("files", {})]
-    (directory / "report.json").unlink(missing_ok=True)
-    for folder in [path for path in rendered.rglob("*") if path.is_dir() and not any(path.iterdir())]:
-        # A page without figures: DVC fails on a folder that is missing, and git keeps no empty one.
-        (folder / ".gitkeep").touch()
-    files = sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file())
-    for name in files:
-        with atomic_path(directory / name) as temporary:
-            shutil.copyfile(rendered / name, temporary)
-    # The folders are the page's own: an interrupted publication may have left files there that no list has.
-    own = [path for folder in ("tables", "figures") for path in (directory / folder).rglob("*") if path.is_file()]
-    for stale in {*listed, *own}:
-        # DVC and git keep notes of their own beside the files they track.
-        if stale.relative_to(directory) not in files and stale.name != ".gitignore":
-            stale.unlink(missing_ok=True)
-    entries = {str(name): file_entry(directory / name) for name in files}
-    write_json(directory / "report.json", {"key": key, "study": plan.name, "files": entries})

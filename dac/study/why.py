@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dac.study import store
+from dac.study import pages, store
 from dac.study.identity import Evaluation, Group, Run
 from dac.study.params import Params
 from dac.study.plan import study_plan
@@ -29,7 +29,7 @@ def explain_study(params: Params, study: str) -> list[str]:
             if lacking and not store.run_problem(run):
                 counts = ", ".join(f"N_a {item.action_samples} × {item.episodes} episodes" for item in lacking)
                 lines.append(f"evaluate {run}: {_evaluation_reason(run, lacking[0])} ({counts})")
-    page = store.page_problem(plan)
+    page = pages.problem(plan)
     if lines or page:
         lines.append(f"report {study}: {page or 'its runs change'}")
     return lines or [f"{study}: complete, nothing to do"]

@@ -13,34 +13,30 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from dac import envs
-from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise, initial_run_state
-from dac.agent.graph import ReplayError, updater
-from dac.agent.trained import untrained
-from dac.datasets.load import load, refuse_other_version
-from dac.datasets.transitions import to_transitions
-from dac.rows.raw import statistics
+from dac.agent import Agent, initial_run_state
+from dac.agent.graph import ReplayError
 from dac.study import store
 from dac.study.identity import Group, Run
 from dac.study.params import ComputeSettings
 from dac.study.plan import evaluation_steps, kept_steps
-from dac.system import devices, locks, provenance
+from dac.system import devices, locks
 from dac.system.errors import UserError
 from dac.system.progress import Bar
 from dac.system.signals import Interrupted, StopRequest, stop_request
 from dac.training import checkpoint
 from dac.training.checkpoint import RunState, begin
 from dac.training.curve import CurveTask, Evaluator, evaluator
+from dac.training.data import training_data
 from dac.training.pack import Pack
-from dac.training.policies import agent_config, policy_name
+from dac.training.policies import agent_config
+from dac.training.publish import Publisher
 from dac.training.rollouts import evaluation_workers
+from dac.training.steps import GradientSteps
 
 LOG = logging.getLogger(__name__)
 
@@ -106,14 +102,9 @@ class _Trainer:
         self.compute = compute
         self.device = device
         self.threads = threads
-        raw, self.dataset_sha256 = load(group.dataset)
-        self.data_statistics = statistics(raw)
-        self.transitions = to_transitions(raw, group.reward_scaling)
-        self.observation_dim = self.transitions.observations.shape[1]
-        self.action_dim = self.transitions.actions.shape[1]
-        self._check_dimensions()
+        self.data = training_data(group)
         self.evaluated = evaluation_steps(self.settings.steps, self.settings.eval_interval)
-        self.kept = set(kept_steps(self.settings))
+        self.kept = frozenset(kept_steps(self.settings))
         self.stop = StopRequest()
         self.together: int | None = None  # most runs that train at once; None: all
         self.checkpointed = time.monotonic()
@@ -123,24 +114,6 @@ class _Trainer:
         """The group's name, for messages."""
         return f"{self.group.task}/{self.group.name}"
 
-    def _check_dimensions(self) -> None:
-        refuse_other_version(self.group)
-        env = envs.make(self.group.env)
-        expected = (env.observation_space.shape, env.action_space.shape)
-        env.close()
-        found = ((self.observation_dim,), (self.action_dim,))
-        if expected != found:
-            raise UserError(
-                f"params.yaml: tasks.{self.group.task}: the dataset {self.group.dataset.id} has observations and "
-                f"actions of shapes {found[0]} and {found[1]}, the environment {self.group.env} {expected[0]} and "
-                f"{expected[1]}. Give the environment that the data come from."
-            )
-        if len(self.transitions.rewards) < self.settings.batch_size:
-            raise UserError(
-                f"{self.group.dataset.id}: {len(self.transitions.rewards)} transitions, fewer than batch_size "
-                f"({self.settings.batch_size}); lower batch_size or collect more."
-            )
-
     def train(self, runs: list[Run]) -> None:
         """Advance all runs to the end and publish them. Runs that lag behind are brought level first.
 
@@ -148,14 +121,17 @@ class _Trainer:
             UserError: a device did not do what it was told, or the disk does not keep what is written.
         """
         states = [self._load(run) for run in runs]
-        resumed = {state.run: state.step for state in states}
+        resumed_from = {state.run: state.step for state in states}
+        publisher = Publisher(
+            self.config, self.data, self.kept, devices.name(self.device), resumed_from, pack=len(runs)
+        )
         for _ in range(ATTEMPTS):
             with stop_request() as self.stop:
                 self._finish(states)
-            states = [self._load(state.run) for state in self._publish_whole(states, resumed, len(runs))]
+            states = [self._load(state.run) for state in publisher.publish_whole(states)]
             if not states:
                 return
-            resumed |= {state.run: state.step for state in states}
+            resumed_from |= {state.run: state.step for state in states}
         raise UserError(
             f"{store.work_directory(states[0].run)}: policies that were kept there were damaged or missing before they "
             "were published, again after they were made anew. Look at that disk, then start again."
@@ -203,53 +179,47 @@ class _Trainer:
         """Take runs that are at one step to the step `until`, evaluating on the way."""
         started = time.monotonic()
         agent = Agent.from_run_states(self.config, [state.agent for state in states], states[0].step, self.device)
-        update = updater(agent, recorded=self.compute.cuda_graphs)
         seeds = [state.run.seed for state in states]
-        noise = UpdateNoise(
-            seeds,
-            self.config,
-            self.settings.batch_size,
-            self.action_dim,
-            self.device,
-            next_actions=not self.transitions.dones.all(),
-        )
-        scan = ShuffledScan(seeds, len(self.transitions.rewards), self.settings.batch_size, self.device)
-        data = self._device_data()
-        log_interval = max(1, min(1000, self.settings.eval_interval // 2))
-        stepping, first = time.monotonic(), agent.step
-        progress = Bar(
-            total=self.settings.steps,
-            initial=agent.step,
-            unit="step",
-            disable=not sys.stderr.isatty(),
-            dynamic_ncols=True,
+        gradient_steps = GradientSteps(
+            agent, seeds, self.data, self.settings.batch_size, self.device, captured=self.compute.cuda_graphs
         )
         with contextlib.ExitStack() as held:
             evaluations = held.enter_context(self._evaluator(seeds))
-            held.enter_context(progress)
+            progress = held.enter_context(self._progress(agent.step))
             writers = [held.enter_context(self._writer(state)) for state in states]
             pack = Pack(agent, states, evaluations, writers, progress, started)
             held.callback(pack.count_seconds)  # also those of a stretch that the device's memory ended
-            frozen = _all_diverged(agent)
-            while True:
-                step = agent.step
-                if step in self.evaluated and any(step not in set(state.curve["step"]) for state in states):
-                    pack.evaluate(self.kept)
-                if step >= until:
-                    break
-                self._checkpoint_if_due(pack)
-                if frozen:
-                    agent.step = min([until, *(later for later in self.evaluated if later > step)])
-                    progress.update(agent.step - step)
-                    continue
-                metrics = update(_batch(data, scan.batch_indices(step)), noise.draws(step))
-                progress.update()
-                if (step + 1) % log_interval == 0:
-                    pack.log(step + 1, self.settings.steps, metrics, (step + 1 - first) / (time.monotonic() - stepping))
-                    frozen = _all_diverged(agent)
-                    if evaluations.ready():
-                        pack.collect()
+            self._take_steps(pack, gradient_steps, until)
             self._checkpoint(pack)
+
+    def _take_steps(self, pack: Pack, gradient_steps: GradientSteps, until: int) -> None:
+        """Gradient steps, evaluations, logs and checkpoints of a pack up to the step `until`."""
+        agent, steps = pack.agent, self.settings.steps
+        log_interval = max(1, min(1000, self.settings.eval_interval // 2))
+        started, first = time.monotonic(), agent.step
+        frozen = _all_diverged(agent)
+        while True:
+            step = agent.step
+            if step in self.evaluated and any(step not in set(state.curve["step"]) for state in pack.states):
+                pack.evaluate(self.kept)
+            if step >= until:
+                break
+            self._checkpoint_if_due(pack)
+            if frozen:
+                agent.step = min([until, *(later for later in self.evaluated if later > step)])
+                pack.progress.update(agent.step - step)
+                continue
+            metrics = gradient_steps.make(step)
+            pack.progress.update()
+            if (step + 1) % log_interval == 0:
+                pack.log(step + 1, steps, metrics, (step + 1 - first) / (time.monotonic() - started))
+                frozen = _all_diverged(agent)
+                if pack.evaluator.ready():
+                    pack.finish_evaluation()
+
+    def _progress(self, step: int) -> Bar:
+        disable = not sys.stderr.isatty()
+        return Bar(total=self.settings.steps, initial=step, unit="step", disable=disable, dynamic_ncols=True)
 
     def _checkpoint_if_due(self, pack: Pack) -> None:
         """Save when it is time to, or when a signal asks for it.
@@ -262,14 +232,6 @@ class _Trainer:
             self._checkpoint(pack)
         if number is not None:
             raise Interrupted(f"{self.where}: stopped by a signal at step {pack.agent.step}; state saved", number)
-
-    def _device_data(self) -> Batch:
-        return Batch(
-            **{
-                field.name: torch.as_tensor(getattr(self.transitions, field.name), device=self.device)
-                for field in fields(Batch)
-            }
-        )
 
     # Evaluations
 
@@ -302,10 +264,10 @@ class _Trainer:
 
     def _load(self, run: Run) -> RunState:
         """A run's checkpoint, or its beginning."""
-        saved = checkpoint.newest(run, self.dataset_sha256, self.kept)
+        saved = checkpoint.newest(run, self.data.sha256, self.kept)
         if saved is not None:
             return saved
-        return begin(run, initial_run_state(self.config, run.seed, self.observation_dim, self.action_dim))
+        return begin(run, initial_run_state(self.config, run.seed, self.data.observation_dim, self.data.action_dim))
 
     def _checkpoint(self, pack: Pack) -> None:
         """Save every run's state, each in one file and atomically; its curve has all evaluations up to its step.
@@ -313,7 +275,7 @@ class _Trainer:
         Raises:
             UserError: the device has not made the steps that it was told to, or the disk does not take the states.
         """
-        pack.collect()
+        pack.finish_evaluation()
         step, counted = pack.agent.step, pack.agent.device_step()
         if counted != step:
             raise self._not_computed(
@@ -322,73 +284,10 @@ class _Trainer:
         pack.count_seconds()
         for index, state in enumerate(pack.states):
             state.step, state.agent = step, pack.agent.run_state(index)
-            checkpoint.save(state, self.dataset_sha256)
+            checkpoint.save(state, self.data.sha256)
         self.checkpointed = time.monotonic()
-
-    def _publish_whole(self, states: list[RunState], resumed_from: dict[Run, int], pack: int) -> list[RunState]:
-        """Publish the runs whose kept policies are whole; returns the others.
-
-        Raises:
-            UserError: training changed nothing of a run; the other runs are published.
-        """
-        damaged, refused = [], []
-        for state in states:
-            problems = self._untrained(state)
-            if problems:
-                folder = store.work_directory(state.run)
-                refused.append(f"{state.run}: {'; '.join(problems)}. It was not published. Delete {folder}")
-            elif checkpoint.policy_problems(state, self.kept):
-                damaged.append(state)
-            else:
-                self._publish(state, resumed_from[state.run], pack)
-        if refused:
-            raise UserError(
-                "\n".join(refused)
-                + "\nand start again: it trains anew. On a GPU, set compute.cuda_graphs: false first."
-            )
-        return damaged
-
-    def _untrained(self, state: RunState) -> list[str]:
-        """What shows that a run's state is no result of its training; a diverged run may be anything."""
-        diverged = not bool(state.agent["active"])
-        return [] if diverged else untrained(self.config, state.run.seed, state.step, state.agent)
-
-    def _publish(self, state: RunState, resumed_from: int, pack: int) -> None:
-        work = store.work_directory(state.run)
-        meant = {"curve.csv": checkpoint.write_curve(state, work / "curve.csv")}
-        meant |= {policy_name(step): state.policies[step] for step in sorted(self.kept)}
-        status = "complete" if bool(state.agent["active"]) else "diverged"
-        facts = {
-            "status": status,
-            "steps": state.step,
-            "dataset_sha256": self.dataset_sha256,
-            "data": self.data_statistics,
-        }
-        made = provenance.provenance(
-            devices.name(self.device),
-            device_seconds=round(state.device_seconds, 1),
-            wall_seconds=round(state.wall_seconds, 1),
-            evaluation_wait_seconds=round(state.waited_seconds, 1),
-            pack=pack,
-            resumed_from_step=resumed_from,
-        )
-        try:
-            store.publish_run(state.run, {name: work / name for name in meant}, facts, made, meant)
-        except OSError as error:
-            raise UserError(
-                f"{store.run_directory(state.run)}: not published: {error}. Make room there, or correct the "
-                f"permissions, and start again: what was trained is kept in {work}."
-            ) from error
-        store.journal("train", run=str(state.run))
-        checkpoint.remove(state.run, meant)
-        LOG.info("%s is published (%s)", state.run, status)
 
 
 def _all_diverged(agent: Agent) -> bool:
     """Whether further gradient steps would change nothing; waits for the device."""
     return not bool(agent.active.any())
-
-
-def _batch(data: Batch, indices: Tensor) -> Batch:
-    """The transitions at `indices` (R, B), from tensors with one row per transition."""
-    return Batch(*(getattr(data, field.name)[indices] for field in fields(Batch)))

@@ -13,13 +13,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from dac.envs.bandit import BEST_ACTION, Behaviour
-from dac.report.bandit import FRESH, level_grid, measures
+from dac.report.bandit import FRESH, bandit_table, level_grid, measures
 from dac.report.data import BanditTask, Experiment, ReportData
 from dac.report.figures import draw
 from dac.report.page import protocol
 from dac.report.render import render
 from dac.report.statistics import summarise
-from dac.report.tables import bandit_table
 
 Build = Callable[..., ReportData]
 Make = Callable[..., Experiment]

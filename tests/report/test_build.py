@@ -13,7 +13,7 @@ from dac.report.build import build, report_data
 from dac.report.comparable import differences
 from dac.report.data import COLUMNS, ReportData
 from dac.report.render import render
-from dac.study import store
+from dac.study import pages, store
 from dac.study.identity import Evaluation, Run
 from dac.study.params import Settings
 from dac.study.plan import StudyPlan
@@ -122,7 +122,7 @@ def test_runs_and_tasks(study: StudyPlan) -> None:
 
 def test_a_page_is_written_and_up_to_date(study: StudyPlan) -> None:
     build(study)
-    assert store.page_problem(study) is None
+    assert pages.problem(study) is None
     assert "A tiny study." in Path("results/tiny/README.md").read_text()
     metrics = files.read_json(Path("results/tiny/metrics.json"))
     # Mean over seeds 0 and 1, steps 30 and 40, episodes 0 and 1: 5 + 3.5 + 0.5, less 5.
@@ -281,7 +281,7 @@ def test_an_input_that_changes_while_a_page_is_rendered_is_not_in_its_key(
 
     monkeypatch.setattr("dac.report.build.render", render_slowly)
     build(study)
-    assert store.page_problem(study) == "its runs, their results or the report's settings changed"
+    assert pages.problem(study) == "its runs, their results or the report's settings changed"
 
 
 def test_the_simulators_of_curves_and_of_the_evaluations_that_are_shown(study: StudyPlan) -> None:

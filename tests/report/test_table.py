@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from dac.report.data import Experiment, ReportData
+from dac.report.scores import scores_table
 from dac.report.statistics import summarise
 from dac.report.table import Table, escape_latex, mean_std, number
-from dac.report.tables import scores_table
 
 
 def scores(data: ReportData) -> Table:

@@ -10,7 +10,7 @@ import yaml
 from tiny import Project, publish, publish_study
 from zc.lockfile import LockFile
 
-from dac.study import dvc, store
+from dac.study import dvc, pages, store
 from dac.system.errors import UserError
 from dac.system.files import file_entry, read_json, write_json
 from dac.system.hashing import KnownHashes
@@ -47,9 +47,9 @@ def complete(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proj
     plan = project.plan()
     publish_study(plan)
     for name in ("tables", "figures"):
-        (store.page_directory("tiny") / name).mkdir()
+        (pages.folder_of("tiny") / name).mkdir()
     for name in ("metrics.json", "curves.csv"):
-        (store.page_directory("tiny") / name).write_text("{}")
+        (pages.folder_of("tiny") / name).write_text("{}")
     return project
 
 

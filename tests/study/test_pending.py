@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny import Project, publish, publish_evaluation, publish_study
 
-from dac.study import store
+from dac.study import pages, store
 from dac.study.identity import Run
 from dac.study.pending import SEEDS_NAME_LENGTH, Pending, chunks
 from dac.system import files
@@ -178,7 +178,7 @@ def test_a_page_waits_for_the_runs_of_its_study(project: Project) -> None:
     plan = project.plan()
     publish_study(plan)
     (store.run_directory(plan.runs()[0]) / "policy-40.safetensors").unlink()
-    assert store.page_problem(plan) is None
+    assert pages.problem(plan) is None
     assert len(pending(project).report("tiny")) == 1
 
 

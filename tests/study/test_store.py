@@ -10,9 +10,8 @@ from tiny import FACTS, Project, publish, publish_evaluation
 
 from dac.study import store, task_data
 from dac.study.identity import Dataset, Evaluation, Run
-from dac.study.plan import StudyPlan
 from dac.system.errors import UserError
-from dac.system.files import read_json, write_json
+from dac.system.files import read_json
 
 
 @pytest.fixture
@@ -168,103 +167,7 @@ def test_datasets(project: Project) -> None:
     assert store.dataset_problem(Dataset("d4rl", "hopper-medium-v2", "{}")) == "missing"
 
 
-# Pages
-
-
-def render(files: dict[str, str]) -> Path:
-    folder = Path("rendered")
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    return folder
-
-
-@pytest.fixture
-def study(project: Project) -> StudyPlan:
-    """A study whose two runs and their evaluations are in the store."""
-    found = project.plan()
-    for run in found.runs():
-        publish(run)
-        for evaluation in found.evaluations()[run.group]:
-            publish_evaluation(run, evaluation)
-    return found
-
-
-def test_a_published_page_is_up_to_date(study: StudyPlan) -> None:
-    assert store.page_problem(study) == "missing"
-    store.publish_page(study, render({"README.md": "text", "tables/a.csv": "1"}), store.page_key(study))
-    assert store.page_problem(study) is None
-    content = read_json(Path("results/tiny/report.json"))
-    assert content is not None
-    assert sorted(content["files"]) == ["README.md", "tables/a.csv"]
-    Path("results/tiny/tables/a.csv").write_text("2")
-    assert store.page_problem(study) == "tables/a.csv was changed"
-    Path("results/tiny/tables/a.csv").unlink()
-    assert store.page_problem(study) == "tables/a.csv is missing"
-    Path("results/tiny/report.json").unlink()
-    assert store.page_problem(study) == "missing"
-
-
-def test_a_page_loses_the_files_that_it_no_longer_has(study: StudyPlan) -> None:
-    store.publish_page(study, render({"README.md": "text", "tables/old.csv": "1"}), store.page_key(study))
-    Path("results/tiny/tables/.gitignore").write_text("/kept")
-    Path("results/tiny/notes.md").write_text("a reader's")
-    Path("rendered/tables/old.csv").unlink()
-    store.publish_page(study, render({"tables/new.csv": "2"}), store.page_key(study))
-    assert names(Path("results/tiny/tables")) == [".gitignore", "new.csv"]
-    assert Path("results/tiny/notes.md").exists()
-    assert store.page_problem(study) is None
-
-
-def test_a_page_whose_publishing_was_interrupted_does_not_count(
-    study: StudyPlan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.publish_page(study, render({"README.md": "text"}), store.page_key(study))
-
-    def fail(source: Path, target: Path) -> None:
-        raise OSError("no space left")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("shutil.copyfile", fail)
-        with pytest.raises(OSError, match="no space left"):
-            store.publish_page(study, render({"README.md": "text"}), store.page_key(study))
-    assert store.page_problem(study) == "missing"
-    assert Path("results/tiny/README.md").read_text() == "text"
-
-
-CHANGED = "its runs, their results or the report's settings changed"
-
-
-def test_the_key_of_a_page_changes_with_its_inputs(study: StudyPlan, project: Project) -> None:
-    run = study.runs()[0]
-    one, other = study.cells[0].evaluations
-    store.publish_page(study, render({"README.md": "text"}), store.page_key(study))
-
-    def remake(**changes: Any) -> None:
-        publish(run, **changes)
-        publish_evaluation(run, one)
-        publish_evaluation(run, other)
-
-    for changes in ({"curve": "step\n9\n"}, {"dataset_sha256": "e" * 64}, {"status": "diverged"}):
-        remake(**changes)
-        assert store.page_problem(study) == CHANGED, changes
-        remake()
-        assert store.page_problem(study) is None
-    publish_evaluation(run, other, b"other rows")
-    assert store.page_problem(study) == CHANGED
-    publish_evaluation(run, other)
-    assert store.page_problem(project.set("report.window", 1).plan()) == CHANGED
-    assert store.page_problem(project.set("report.window", 2).plan()) is None
-
-
-def test_a_page_does_not_depend_on_what_it_does_not_show(study: StudyPlan) -> None:
-    """Such as an evaluation that another study asked for; where its runs were made it does show."""
-    store.publish_page(study, render({"README.md": "text"}), store.page_key(study))
-    run = study.runs()[0]
-    publish_evaluation(run, Evaluation(99, 1, (0.0, 1.0)))
-    assert store.page_problem(study) is None
-    write_json(store.run_directory(run) / "provenance.json", {"machine": "other"})
-    assert store.page_problem(study) == CHANGED
+# The journal
 
 
 def test_the_journal(project: Project) -> None:

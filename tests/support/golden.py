@@ -64,7 +64,7 @@ def compute(guidance: str, q_target: str) -> Checksums:
         project = Project()
         project.settings["studies"]["tiny"]["settings"] |= {**changes, **sizes, **FURTHER.get((guidance, q_target), {})}
         group = project.set("tasks.pendulum.reward_scaling", "none").group()
-        with mock.patch("dac.training.trainer._Trainer._publish", lambda trainer, state, *_: kept.append(state)):
+        with mock.patch("dac.training.publish.Publisher.publish", lambda publisher, state: kept.append(state)):
             train(group, [0], COMPUTE, 1)
     assert kept[0].step == 50
     state = {name: value for name, value in kept[0].agent.items() if name != "active"}

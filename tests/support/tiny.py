@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import yaml
 
-from dac.study import check, store
+from dac.study import check, pages, store
 from dac.study.identity import Evaluation, Group, Run
 from dac.study.params import ComputeSettings, Params
 from dac.study.plan import StudyPlan, study_plan
@@ -142,4 +142,4 @@ def publish_study(plan: StudyPlan) -> None:
     page = Path("rendered")
     page.mkdir(exist_ok=True)
     (page / "README.md").write_text("text")
-    store.publish_page(plan, page, store.page_key(plan))
+    pages.publish(plan, page, pages.key_of(plan))

@@ -35,6 +35,7 @@ from dac.system import files, locks
 from dac.system.errors import UserError
 from dac.training import checkpoint
 from dac.training.pack import Pack
+from dac.training.publish import Publisher
 from dac.training.trainer import _Trainer, train
 
 ROOT = Path(__file__).parents[2]
@@ -273,18 +274,16 @@ def test_a_policy_of_another_run_is_made_again(run: Run, undisturbed: dict[str, 
 @contextmanager
 def before_publishing(act: Callable[[Run], None], times: int) -> Iterator[None]:
     """Something happens to every run when it is about to be published, the first few times."""
-    publish, left = _Trainer._publish_whole, iter(range(times))
+    publish, left = Publisher.publish_whole, iter(range(times))
 
-    def act_and_publish(
-        trainer: _Trainer, states: list[checkpoint.RunState], *more: object
-    ) -> list[checkpoint.RunState]:
+    def act_and_publish(publisher: Publisher, states: list[checkpoint.RunState]) -> list[checkpoint.RunState]:
         for state in states:
             if next(left, None) is not None:
                 act(state.run)
-        return publish(trainer, states, *more)  # type: ignore[arg-type]
+        return publish(publisher, states)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_Trainer, "_publish_whole", act_and_publish)
+        patch.setattr(Publisher, "publish_whole", act_and_publish)
         yield
 
 

@@ -25,7 +25,7 @@ from trained import curve_of, forget, largest_difference, metadata_of, policy_of
 from dac.agent import Agent, AgentConfig, Batch, Draws, Policy
 from dac.agent.config import AgentSettings
 from dac.agent.critic import Metrics
-from dac.agent.graph import Record, RecordedUpdate
+from dac.agent.graph import Capture, CapturedUpdate
 from dac.study import store
 from dac.study.identity import Group, Run
 from dac.study.params import ComputeSettings
@@ -440,39 +440,39 @@ def test_a_damaged_policy_is_not_loaded(project: Project) -> None:
 # Devices that do not compute what they are told to
 
 
-def recorded_by(record: Record) -> Callable[..., RecordedUpdate]:
-    """What stands in for `updater` on a GPU: every step from the fourth on is a replay of the record."""
-    return lambda agent, recorded: RecordedUpdate(agent, record)
+def captured_by(capture: Capture) -> Callable[..., CapturedUpdate]:
+    """What stands in for `updater` on a GPU: every step from the fourth on is a replay of what was captured."""
+    return lambda agent, captured: CapturedUpdate(agent, capture)
 
 
-def record_nothing(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
+def capture_nothing(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
     """What CUDA does where the current device is not the one that the step is on."""
     names = ("critic_loss", "bc_loss", "eta", "q_mean")
     return lambda: None, {name: torch.zeros(2) for name in names}
 
 
-def record_for_a_while(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
+def capture_for_a_while(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
     """Ten replays do what they should."""
-    values, left = record_nothing(step)[1], iter(range(10))
+    values, left = capture_nothing(step)[1], iter(range(10))
     return lambda: step() and None if next(left, None) is not None else None, values
 
 
 @pytest.mark.parametrize(
-    ("record", "message"),
+    ("capture", "message"),
     [
-        (record_nothing, "recorded, which left the device at step 3, and replayed, which left it at step 3, not 4"),
-        (record_for_a_while, "the device has counted 13 gradient steps where it was told to make 20"),
+        (capture_nothing, "recorded, which left the device at step 3, and replayed, which left it at step 3, not 4"),
+        (capture_for_a_while, "the device has counted 13 gradient steps where it was told to make 20"),
     ],
 )
 def test_steps_that_a_device_did_not_make_are_never_saved_or_published(
-    record: Record, message: str, project: Project
+    capture: Capture, message: str, project: Project
 ) -> None:
     runs = [Run(project.group(), seed) for seed in (0, 1)]
     train(runs[0].group, [0, 1], COMPUTE, 1)
     expected = [published(run) for run in runs]
     forget()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dac.training.trainer.updater", recorded_by(record))
+        patch.setattr("dac.training.steps.updater", captured_by(capture))
         refused = pytest.raises(
             UserError, match=rf"{message}\. Nothing of it was saved .* compute.cuda_graphs: false in"
         )
@@ -488,7 +488,7 @@ def test_steps_that_a_device_did_not_make_are_never_saved_or_published(
 def test_at_the_end_the_devices_count_is_compared_as_well(project: Project) -> None:
     run = Run(project.group(), 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dac.training.trainer.updater", recorded_by(record_for_a_while))
+        patch.setattr("dac.training.steps.updater", captured_by(capture_for_a_while))
         with pytest.raises(UserError, match="the device has counted 13 gradient steps where it was told to make 40"):
             train(run.group, [0], COMPUTE, 1)
     assert (state_paths(run), store.run_problem(run)) == ([], "missing")
@@ -498,15 +498,15 @@ def test_a_run_that_no_step_changed_is_never_published(project: Project) -> None
     """Whatever the device counted. The other runs of the pack are published."""
     runs = [Run(project.group(), seed) for seed in (0, 1)]
 
-    def count_only(agent: Agent, recorded: bool) -> Callable[..., Metrics]:
+    def count_only(agent: Agent, captured: bool) -> Callable[..., Metrics]:
         def update(*_: object) -> Metrics:
             agent.step += 1
-            return record_nothing(dict)[1]
+            return capture_nothing(dict)[1]
 
         return update
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dac.training.trainer.updater", count_only)
+        patch.setattr("dac.training.steps.updater", count_only)
         with pytest.raises(Interrupted):
             train_until(runs[0].group, [1], 10)
         with pytest.raises(UserError, match=r"actor after 40 gradient steps is what it was .*It was not published"):

@@ -12,7 +12,7 @@ import torch
 
 from dac import envs
 from dac.datasets import behaviours
-from dac.datasets.sac.collect import SacRecipe, new_sac
+from dac.datasets.sac.recipe import SacRecipe, new_sac
 from dac.datasets.sac.recorder import Recorder
 from dac.rows.raw import FloatArray
 from dac.system.errors import UserError

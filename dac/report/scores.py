@@ -1,0 +1,177 @@
+"""The table of scores: task × variant, beside the data's and, where they are comparable, published ones."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from dac.report import published
+from dac.report.cells import BOLD, MEAN_STD, best_of, diverged_notes, score_text, seeds_text
+from dac.report.data import Experiment, ReportData
+from dac.report.statistics import Summary
+from dac.report.table import NONE, Table, Text, mean_std, number, slug
+
+_SUITES = (
+    (r"antmaze", "AntMaze"),
+    (r"kitchen", "Kitchen"),
+    (r"halfcheetah|hopper|walker2d", "Locomotion"),
+    (r"adroit|\b(pen|door|hammer|relocate)\b", "Adroit"),
+)
+SUITE_DATASETS = {
+    "Locomotion": {
+        f"d4rl:{env}-{level}-v2"
+        for env in ("halfcheetah", "hopper", "walker2d")
+        for level in ("medium", "medium-replay", "medium-expert")
+    },
+    "AntMaze": {
+        f"d4rl:antmaze-{maze}-v0"
+        for maze in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
+    },
+    "Kitchen": {f"d4rl:kitchen-{kind}-v0" for kind in ("complete", "partial", "mixed")},
+}  # as published averages have them
+
+
+def scores_table(data: ReportData, summary: Summary) -> Table:
+    """Task × variant, mean ± std over seeds, with the data's mean and, where comparable, published scores."""
+    experiment = summary.experiment
+    published.check_methods(experiment.published)
+    comparable = any(data.published_id(experiment.name, task) for task in experiment.tasks)
+    methods = experiment.published if comparable else ()
+    rows = [_score_row(data, summary, task, methods) for task in experiment.tasks]
+    averages = [
+        _average_row(data, summary, suite, tasks, methods)
+        for suite, tasks in suites(data, experiment.tasks)
+        if len(tasks) > 1
+    ]
+    return Table(
+        name=f"{slug(experiment.name)}-scores",
+        caption=f"{experiment.title}: normalised score, mean ± standard deviation over seeds.",
+        header=(
+            "Task",
+            "Seeds",
+            "Dataset",
+            *experiment.variants,
+            *(f"{method} (published)" for method in methods),
+        ),
+        rows=(*rows, *averages),
+        frame=_scores_frame(data, summary, methods),
+        notes=_score_notes(data, summary, methods, averages=bool(averages)),
+    )
+
+
+def suites(data: ReportData, tasks: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Tasks by benchmark suite ("Locomotion", ...), in order of appearance; others are left out."""
+    groups: dict[str, list[str]] = {}
+    for task in tasks:
+        name = " ".join(str(data.task_rows[task][key]) for key in ("dataset", "env")).lower()
+        suite = next((title for pattern, title in _SUITES if re.search(pattern, name)), None)
+        if suite is not None:
+            groups.setdefault(suite, []).append(task)
+    return list(groups.items())
+
+
+def _score_row(data: ReportData, summary: Summary, task: str, methods: Sequence[str]) -> tuple[Text, ...]:
+    variants = summary.experiment.variants
+    cells = [summary.cells[task, variant] for variant in variants]
+    best = best_of([cell.mean for cell in cells])
+    shown = [Text(score_text(cell), bold) for cell, bold in zip(cells, best, strict=True)]
+    theirs = [_published(data, summary.experiment, task, method) for method in methods]
+    return (
+        Text(task),
+        Text(seeds_text(cells)),
+        Text(number(data.task_number(task, "data_score_mean"))),
+        *shown,
+        *(Text(NONE if score is None else mean_std(score.mean, score.std)) for score in theirs),
+    )
+
+
+def _average_row(
+    data: ReportData, summary: Summary, suite: str, tasks: Sequence[str], methods: Sequence[str]
+) -> tuple[Text, ...]:
+    """Means over the tasks of a suite; empty for a published method that lacks one of them."""
+    variants = summary.experiment.variants
+    means = [_mean(summary.cells[task, variant].mean for task in tasks) for variant in variants]
+    cells = [summary.cells[task, variant] for task in tasks for variant in variants]
+    theirs = [_mean(_published_mean(data, summary.experiment, task, method) for task in tasks) for method in methods]
+    return (
+        Text(_average_name(data, suite, tasks)),
+        Text(seeds_text(cells)),
+        Text(number(_mean(data.task_number(task, "data_score_mean") for task in tasks))),
+        *(Text(number(mean), bold) for mean, bold in zip(means, best_of(means), strict=True)),
+        *(Text(number(mean)) for mean in theirs),
+    )
+
+
+def _average_name(data: ReportData, suite: str, tasks: Sequence[str]) -> str:
+    """The suite's own name only where all of it is there: its published averages are of all its datasets."""
+    if {data.task_rows[task]["dataset"] for task in tasks} == SUITE_DATASETS.get(suite):
+        return f"{suite} average"
+    return f"Average of these {len(tasks)} tasks ({suite})"
+
+
+def _scores_frame(data: ReportData, summary: Summary, methods: Sequence[str]) -> pd.DataFrame:
+    rows: list[dict[str, object]] = []
+    for task in summary.experiment.tasks:
+        dataset_mean = data.task_number(task, "data_score_mean")
+        rows.append({"task": task, "method": "dataset", "source": "dataset", "mean": dataset_mean})
+        for variant in summary.experiment.variants:
+            cell = summary.cells[task, variant]
+            numbers = {"mean": cell.mean, "std": cell.std, "seeds": cell.seeds, "diverged": cell.diverged}
+            rows.append({"task": task, "method": variant, "source": "this study", **numbers})
+        for method in methods:
+            if score := _published(data, summary.experiment, task, method):
+                numbers = {"mean": score.mean, "std": math.nan if score.std is None else score.std}
+                rows.append({"task": task, "method": method, "source": score.source, **numbers})
+    frame = pd.DataFrame(rows, columns=["task", "method", "mean", "std", "seeds", "diverged", "source"])
+    return frame.astype({"seeds": "Int64", "diverged": "Int64"})
+
+
+def _score_notes(data: ReportData, summary: Summary, methods: Sequence[str], averages: bool) -> tuple[str, ...]:
+    experiment = summary.experiment
+    notes = [MEAN_STD, "Dataset: mean score of the episodes trained on."]
+    notes += [BOLD] if len(experiment.variants) > 1 else []
+    notes += ["Averages: mean of the tasks' means."] if averages else []
+    notes += diverged_notes(summary)
+    notes += _source_notes(data, experiment, methods)
+    if experiment.published:
+        notes += _incomparable_notes(data, experiment)
+    return tuple(notes)
+
+
+def _source_notes(data: ReportData, experiment: Experiment, methods: Sequence[str]) -> list[str]:
+    """Where the published scores come from, one note per source."""
+    sources: dict[str, list[str]] = {}
+    for method in methods:
+        scores = [score for task in experiment.tasks if (score := _published(data, experiment, task, method))]
+        for source in dict.fromkeys(score.source for score in scores):
+            sources.setdefault(source, []).append(method)
+    return [f"Published {', '.join(names)}: {source}." for source, names in sources.items()]
+
+
+def _incomparable_notes(data: ReportData, experiment: Experiment) -> list[str]:
+    """Why no published number stands beside some tasks, one note per reason; empty where all are comparable."""
+    reasons: dict[str, list[str]] = {}
+    for task in experiment.tasks:
+        for reason in data.differences[experiment.name, task]:
+            reasons.setdefault(reason, []).append(task)
+    return [
+        f"Not comparable with published scores: {', '.join(tasks)} ({reason})." for reason, tasks in reasons.items()
+    ]
+
+
+def _published(data: ReportData, experiment: Experiment, task: str, method: str) -> published.PublishedScore | None:
+    identity = data.published_id(experiment.name, task)
+    return published.score(identity, method) if identity else None
+
+
+def _published_mean(data: ReportData, experiment: Experiment, task: str, method: str) -> float:
+    score = _published(data, experiment, task, method)
+    return score.mean if score else math.nan
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return math.fsum(listed) / len(listed)
