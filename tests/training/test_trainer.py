@@ -411,20 +411,6 @@ def test_a_pack_of_diverged_runs_alone_makes_no_further_steps(
     assert all(torch.equal(value, state[name]) for name, value in policy_of(Run(group, 0), 40).items())
 
 
-def test_data_of_another_environment_are_refused(project: Project) -> None:
-    write_rows(Path("data/pendulum.hdf5"), observation_dim=11)
-    with pytest.raises(UserError, match=r"tasks\.pendulum: .* of shapes \(11,\) and \(1,\), .* \(4,\) and \(1,\)"):
-        train(project.group(), [0], COMPUTE, 1)
-    assert not Path("results").exists()
-
-
-def test_a_batch_larger_than_the_data_is_refused(project: Project) -> None:
-    group = project.set("studies.tiny.settings.batch_size", 1000).group()
-    # 240 rows less 10 time-outs; the last of them is the last row, too.
-    with pytest.raises(UserError, match=r"230 transitions, fewer than batch_size \(1000\)"):
-        train(group, [0], COMPUTE, 1)
-
-
 def test_a_damaged_policy_is_not_loaded(project: Project) -> None:
     run = Run(project.group(), 0)
     train(run.group, [0], COMPUTE, 1)

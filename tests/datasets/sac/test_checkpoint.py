@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damage import empty, flip, truncate
 
 from dac.datasets import folder
 from dac.datasets.sac import collect
@@ -83,20 +84,6 @@ def crashed(once_crashed: Path, tmp_path: Path) -> Path:
     assert not (directory / "medium-replay").exists()
     assert len(states(directory)) == 2
     return directory
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-20])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
 
 
 @pytest.mark.parametrize("name", FILES)
