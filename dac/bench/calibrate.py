@@ -140,10 +140,10 @@ def _acting(group: Group, runs: int, episodes: int, samples: int, device: torch.
 
 
 def _workload(group: Group, runs: int, device: torch.device, **acting: int) -> Workload:
-    values, bandit = group.values, group.dataset.source == "bandit"
+    values, terminal = group.values, group.dataset.kind.one_step
     sizes = dimensions(group.env)
     return Workload(
-        agent_config(values), runs, sizes, device, batch_size=values["batch_size"], terminal=bandit, **acting
+        agent_config(values), runs, sizes, device, batch_size=values["batch_size"], terminal=terminal, **acting
     )
 
 

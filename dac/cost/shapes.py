@@ -49,13 +49,13 @@ def dimensions(env: str) -> tuple[int, int]:
 
 def gradient_shape(group: Group, runs: int) -> str:
     """What decides the time of one gradient step of a pack. Its entry: `seconds` per step of the pack."""
-    values, bandit = group.values, group.dataset.source == "bandit"
+    values = group.values
     return "gradient " + canonical(
         {
             **_networks(group),
             **{key: values[key] for key in ("guidance", "batch_size", "precision")},
-            # All of a bandit's transitions end their episodes: no next actions are sampled.
-            "next_action_samples": 0 if bandit else values["next_action_samples"],
+            # Where all transitions end their episodes no next actions are sampled.
+            "next_action_samples": 0 if group.dataset.kind.one_step else values["next_action_samples"],
             "runs": runs,
         }
     )

@@ -16,6 +16,7 @@ from typing import Any
 from dac.study import versions
 from dac.study.identity import Dataset, Evaluation, Group, Run, canonical, fingerprint
 from dac.study.params import AgentSettings, EvaluationSettings, Experiment, Params, TrainingSettings
+from dac.study.sources import SOURCES
 from dac.study.task_data import dataset_of, environment, references
 from dac.system.errors import UserError, closest
 
@@ -134,9 +135,10 @@ def _check_bandits(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
         if "bandit" not in params.experiments[cell.experiment].show:
             continue
         where = f"params.yaml: experiments.{cell.experiment} shows bandit"
-        if cell.group.dataset.source != "bandit":
+        if not cell.group.dataset.kind.behaviour_sets:
+            allowed = ", ".join(f"{name}:" for name, source in SOURCES.items() if source.behaviour_sets)
             raise UserError(
-                f"{where}, but its task {cell.task} has the dataset {cell.group.dataset.id}; allowed: bandit:"
+                f"{where}, but its task {cell.task} has the dataset {cell.group.dataset.id}; allowed: {allowed}"
             )
         if not any(evaluation.draws_one for evaluation in cell.evaluations):
             raise UserError(
@@ -223,7 +225,7 @@ def _group(
         "versions": {
             "common": versions.COMMON,
             "guidance": versions.GUIDANCE[agent.guidance],
-            **({} if dataset.source == "bandit" else {"q_target": versions.Q_TARGET[agent.q_target]}),
+            **({} if dataset.kind.one_step else {"q_target": versions.Q_TARGET[agent.q_target]}),
         },
     }
     return Group(task_name, env, dataset, task.reward_scaling, canonical(values), canonical(identity))
@@ -268,8 +270,7 @@ def _subset(values: dict[str, Any], section: type[AgentSettings] | type[Training
 def _that_matter(values: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
     """The settings that can change this run's numbers: one that its others, or its data, switch off is left out."""
     unused: set[str] = set()
-    if dataset.source == "bandit":
-        # Every transition ends its episode: a target is a reward, whatever comes next.
+    if dataset.kind.one_step:
         unused |= {"discount", "next_action_samples", "max_backup", "q_target", "lcb_coefficient"}
     if values["q_target"] == "min":
         unused.add("lcb_coefficient")
