@@ -2,7 +2,7 @@
 
 A task's `dataset` is `<source>:<name>`. Adding a source is a record here and a module of its name in
 `dac.datasets.sources`, with the functions that bring its data here and read them. The plan reads the records at every
-start: nothing here imports torch or looks at data.
+start: nothing here imports torch or touches a network.
 """
 
 from __future__ import annotations
