@@ -34,6 +34,16 @@ DIMENSIONS = {
     "FrankaKitchen": (59, 9),
     "Kitchen_": (60, 9),
     "Bandit2D": (1, 2),
+    # Recovered from one of Minari's.
+    "minari:mujoco/hopper": (11, 3),
+    "minari:mujoco/ant": (105, 8),
+    "minari:D4RL/antmaze": (29, 8),
+    "minari:D4RL/pointmaze": (6, 2),
+    "minari:D4RL/pen": (45, 24),
+    "minari:D4RL/door": (39, 28),
+    "minari:D4RL/hammer": (46, 26),
+    "minari:D4RL/relocate": (39, 30),
+    "minari:D4RL/kitchen": (59, 9),
 }
 # Observation and action sizes together are rounded up to a multiple of this in a shape: among the layers of one network
 # they make no difference, and hopper, walker2d and halfcheetah are measured once.

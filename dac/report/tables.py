@@ -19,6 +19,7 @@ BOLD = "Bold: the highest mean among this study's variants (equal to one decimal
 _BANDIT_DIGITS = {"reward": 3, "inside": 1, "modes": 1}
 _SUITES = (
     (r"antmaze", "AntMaze"),
+    (r"pointmaze", "PointMaze"),
     (r"kitchen", "Kitchen"),
     (r"halfcheetah|hopper|walker2d", "Locomotion"),
     (r"adroit|\b(pen|door|hammer|relocate)\b", "Adroit"),

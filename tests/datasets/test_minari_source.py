@@ -31,6 +31,7 @@ from dac.training.trainer import train
 HOPPER = "mujoco/hopper/tiny-v0"
 MAZE = "D4RL/antmaze/tiny-v1"
 KITCHEN = "D4RL/kitchen/tiny-v2"
+POINT = "D4RL/pointmaze/tiny-v2"
 MAP = [[1, 1, 1, 1], [1, "r", "g", 1], [1, 1, 1, 1]]
 
 
@@ -315,6 +316,56 @@ def test_a_maze_in_its_evaluation_environment(project: Project) -> None:
         0,
         1,
     )
+
+
+def point_maze(**arguments: Any) -> Any:
+    return gym.make("PointMaze_UMaze-v3", max_episode_steps=20, maze_map=MAP, continuing_task=True, **arguments)
+
+
+def test_a_point_maze_sees_its_goal_and_ends_there(project: Project, root: Path) -> None:
+    """As Minari's own: an episode is cut off where it reaches the goal, and the next one has another."""
+    record(point_maze(reset_target=True), POINT)
+    path = root / POINT / "data/main_data.hdf5"
+    with h5py.File(path, "r+") as file:
+        goal = file["episode_0/observations/desired_goal"][:20]
+        state = file["episode_0/observations/observation"][:20]
+        for number, last in enumerate((1.0, 0.0, 0.0)):
+            file[f"episode_{number}/rewards"][-1] = last
+    raw, _ = load.load(fetched(task(project, POINT)))
+    assert (raw.observations[:20] == np.concatenate([state, goal], axis=1).astype(np.float32)).all()
+    assert np.flatnonzero(raw.terminals).tolist() == [19]
+    assert np.flatnonzero(raw.timeouts).tolist() == [39, 59]
+    env = envs.make(f"minari:{POINT}")
+    inner: Any = env.unwrapped
+    first, _ = env.reset(seed=0)
+    assert first[4:] == pytest.approx(inner.goal)
+    inner.goal = inner.point_env.data.qpos[:2].copy()
+    _, reward, terminated, _, _ = env.step(np.zeros(2, np.float32))
+    assert (reward, terminated) == (1.0, True)
+
+
+def test_dense_rewards_of_a_maze_add_up_until_the_step_limit(project: Project) -> None:
+    record(point_maze(reward_type="dense"), POINT)
+    fetched(task(project, POINT))
+    env = envs.make(f"minari:{POINT}")
+    env.reset(seed=0)
+    inner: Any = env.unwrapped
+    inner.goal = inner.point_env.data.qpos[:2].copy()
+    _, reward, terminated, _, _ = env.step(np.zeros(2, np.float32))
+    assert reward == pytest.approx(1.0, abs=1e-3)
+    assert not terminated
+
+
+def test_a_kitchens_object_counts_once(project: Project) -> None:
+    kitchen = {"tasks_to_complete": ["kettle", "microwave"], "max_episode_steps": 20}
+    record(gym.make("FrankaKitchen-v1", remove_task_when_completed=False, **kitchen), KITCHEN, steps=20)
+    fetched(task(project, KITCHEN))
+    env = envs.make(f"minari:{KITCHEN}")
+    env.reset(seed=0)
+    inner: Any = env.unwrapped
+    inner.goal["kettle"] = inner.robot_env.data.qpos[23:30].copy()
+    rewards = [env.step(np.zeros(9, np.float32))[1] for _ in range(3)]
+    assert rewards == [1.0, 0.0, 0.0]
 
 
 def test_the_kitchens_observation_is_taken_alone(project: Project) -> None:
