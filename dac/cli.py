@@ -12,8 +12,9 @@ from pathlib import Path
 
 from dac.agent.config import PRECISIONS
 from dac.study import check, pages, plan, store, task_data, why
-from dac.study.identity import Group
+from dac.study.identity import Group, dataset_named
 from dac.study.params import Params
+from dac.study.sources import SOURCES
 from dac.system import files, progress
 from dac.system.errors import UserError, closest
 from dac.system.signals import Interrupted
@@ -61,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--verify", action="store_true", help="compare contents with their sha256, not sizes alone")
     _add_datasets(add("datasets", _datasets, "list the configured datasets; describe: a task's data, with a histogram"))
     command = add("fetch", _fetch, "bring data here: download, check, convert")
-    command.add_argument("what", help="a task of params.yaml, one of D4RL's ids, or minari:<id>")
+    command.add_argument("what", help="a task of params.yaml, one of D4RL's ids, or a dataset, such as minari:<id>")
     command.add_argument("--dataset", help="refuse if the task's dataset has another fingerprint than this")
     command = add("collect", _collect, "collect datasets: train SAC, or roll out recorded policies, and record them")
     command.add_argument("env")
@@ -205,22 +206,20 @@ def _datasets(options: argparse.Namespace) -> None:
 
 def _fetch(options: argparse.Namespace) -> None:
     from dac.datasets import load
-    from dac.study import datasets_lock
-    from dac.study.catalog import d4rl_file, d4rl_ids, suggestions
+    from dac.study.catalog import d4rl_ids, suggestions
 
     params, what = check.load(), options.what
     mirrors = params.compute.d4rl_mirrors
     if what in params.tasks:
         name = params.tasks[what].dataset
     else:
-        name = what if what.startswith(("minari:", "d4rl:")) else f"d4rl:{what}"
+        source = SOURCES.get(what.partition(":")[0])
+        name = what if source and source.made == "fetched" else f"d4rl:{what}"
         if name.startswith("d4rl:") and name.partition(":")[2] not in d4rl_ids():
             known = list(dict.fromkeys([*params.tasks, *d4rl_ids()]))
             raise UserError(f"No task or D4RL dataset {what!r}. {suggestions(what, known)}")
-    d4rl_id = name.removeprefix("d4rl:")
-    if name != d4rl_id and d4rl_file(d4rl_id).sha256 is None and not datasets_lock.entry(name):
-        load.fetch_d4rl(d4rl_id, mirrors)  # its identity is what is downloaded
-    dataset = task_data.dataset_named(params, name)
+    load.identify(name, mirrors)
+    dataset = dataset_named(name, params.collect)
     if options.dataset not in (None, dataset.fingerprint):
         raise UserError(
             f"params.yaml changed since this job was planned: the dataset of {what} is now {dataset.id} "
@@ -232,10 +231,10 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _collect(options: argparse.Namespace) -> None:
-    from dac.datasets import load
+    from dac.datasets.sources import collect
 
     with progress.announced(f"collect data in {options.env}"):
-        load.collect(check.load(), options.env, options.datasets.split("-"))
+        collect.collect(check.load(), options.env, options.datasets.split("-"))
 
 
 def _behaviours(options: argparse.Namespace) -> None:

@@ -140,10 +140,10 @@ def _acting(group: Group, runs: int, episodes: int, samples: int, device: torch.
 
 
 def _workload(group: Group, runs: int, device: torch.device, **acting: int) -> Workload:
-    settings, bandit = group.settings, group.dataset.source == "bandit"
+    settings, terminal = group.settings, group.dataset.kind.one_step
     sizes = dimensions(group.env)
     return Workload(
-        agent_config(settings), runs, sizes, device, batch_size=settings.batch_size, terminal=bandit, **acting
+        agent_config(settings), runs, sizes, device, batch_size=settings.batch_size, terminal=terminal, **acting
     )
 
 

@@ -77,8 +77,8 @@ def _step_passes(settings: AgentSettings) -> int:
 
 
 def _settings(group: Group) -> Settings:
-    # All of a bandit's transitions end their episodes: no next actions are sampled.
-    return replace(group.settings, next_action_samples=0) if group.dataset.source == "bandit" else group.settings
+    # Where all transitions end their episodes no next actions are sampled.
+    return replace(group.settings, next_action_samples=0) if group.dataset.kind.one_step else group.settings
 
 
 # Steps
@@ -109,8 +109,7 @@ def acting_seconds(group: Group, runs: int, episodes: int, samples: int, speed: 
 
 def environment(group: Group, speed: Calibration) -> dict[str, float]:
     """Seconds to `make` and reset an environment and of a `step` of it, and steps until the `limit` of an episode."""
-    bandit = group.dataset.source == "bandit"
-    return environment_named(group.env, speed) | ({"limit": 1.0} if bandit else {})
+    return environment_named(group.env, speed) | ({"limit": 1.0} if group.dataset.kind.one_step else {})
 
 
 def environment_named(env: str, speed: Calibration) -> dict[str, float]:
@@ -237,12 +236,4 @@ def pack_bytes(group: Group, runs: int, params: Params) -> float:
 
 def _transitions(group: Group, params: Params) -> int:
     """Rows of a group's dataset; a guess of their number where nothing says it before the data are here."""
-    dataset = group.dataset
-    if dataset.source == "bandit":
-        return 1000
-    if dataset.source != "collect":
-        return TRANSITIONS
-    env, _, name = dataset.name.rpartition("/")
-    level = params.collect[env].levels[name]  # type: ignore[index]
-    sac = params.collect[env].sac
-    return level.transitions or level.at_step or (sac.steps if sac else TRANSITIONS)
+    return group.dataset.kind.rows(group.dataset.name, params.collect) or TRANSITIONS

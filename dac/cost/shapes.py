@@ -33,6 +33,16 @@ DIMENSIONS = {
     "FrankaKitchen": (59, 9),
     "Kitchen_": (60, 9),
     "Bandit2D": (1, 2),
+    # Recovered from one of Minari's.
+    "minari:mujoco/hopper": (11, 3),
+    "minari:mujoco/ant": (105, 8),
+    "minari:D4RL/antmaze": (29, 8),
+    "minari:D4RL/pointmaze": (6, 2),
+    "minari:D4RL/pen": (45, 24),
+    "minari:D4RL/door": (39, 28),
+    "minari:D4RL/hammer": (46, 26),
+    "minari:D4RL/relocate": (39, 30),
+    "minari:D4RL/kitchen": (59, 9),
 }
 # Observation and action sizes together are rounded up to a multiple of this in a shape: among the layers of one network
 # they make no difference, and hopper, walker2d and halfcheetah are measured once.
@@ -48,15 +58,15 @@ def dimensions(env: str) -> tuple[int, int]:
 
 def gradient_shape(group: Group, runs: int) -> str:
     """What decides the time of one gradient step of a pack. Its entry: `seconds` per step of the pack."""
-    settings, bandit = group.settings, group.dataset.source == "bandit"
+    settings = group.settings
     return "gradient " + canonical(
         {
             **_networks(group),
             "guidance": settings.guidance,
             "batch_size": settings.batch_size,
             "precision": settings.precision,
-            # All of a bandit's transitions end their episodes: no next actions are sampled.
-            "next_action_samples": 0 if bandit else settings.next_action_samples,
+            # Where all transitions end their episodes no next actions are sampled.
+            "next_action_samples": 0 if group.dataset.kind.one_step else settings.next_action_samples,
             "runs": runs,
         }
     )

@@ -218,5 +218,5 @@ def _tasks(plan: StudyPlan, contents: dict[Run, dict[str, Any]]) -> Iterator[dic
             "data_score_max": score_max,
             "reference_min": reference[0],
             "reference_max": reference[1],
-            "published_id": group.dataset.name if group.dataset.source == "d4rl" else None,
+            "published_id": group.dataset.name if group.dataset.kind.published else None,
         }

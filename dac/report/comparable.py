@@ -7,6 +7,7 @@ from typing import Any
 
 from dac.study.catalog import environment_of
 from dac.study.plan import StudyPlan
+from dac.study.sources import source_of
 from dac.study.task_data import environment
 
 # The paper's scale and evaluation protocol (arXiv 2405.20555, section 5 and appendix): every run's.
@@ -58,8 +59,8 @@ def differences(plan: StudyPlan, experiment: str, task: str) -> tuple[str, ...]:
 
 def _data_and_environment(plan: StudyPlan, name: str) -> Iterator[str]:
     task = plan.params.tasks[name]
-    source, _, dataset = task.dataset.partition(":")
-    if source != "d4rl":
+    source, dataset = source_of(task.dataset)
+    if not source.published:
         yield "other data than D4RL's"
         return
     if task.reference_returns is not None:

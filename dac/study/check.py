@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from dac.study.catalog import BANDIT_ENV, BANDIT_SETS, recorded_policies
+from dac.study.catalog import recorded_policies
 from dac.study.params import (
     CollectRecipe,
     ExperimentSettings,
@@ -30,6 +29,7 @@ from dac.study.params import (
     Study,
     Task,
 )
+from dac.study.sources import SOURCES
 from dac.system.errors import UserError, closest
 
 PARAMS_FILE = Path("params.yaml")
@@ -235,21 +235,10 @@ def _check_task(where: str, task: Task, params: Params) -> Any:
     source, _, name = task.dataset.partition(":")
     if task.reference_returns and task.reference_returns[0] >= task.reference_returns[1]:
         yield f"{where}.reference_returns: found {list(task.reference_returns)}; the first must be the smaller"
-    if source == "bandit":
-        if name not in BANDIT_SETS:
-            yield f"{where}.dataset: no behaviour set {name!r}; {closest(name, list(BANDIT_SETS))}"
-        if task.env not in (None, BANDIT_ENV):
-            yield f"{where}.env: found {task.env!r}; a bandit's behaviour sets are evaluated in {BANDIT_ENV}"
-    if source == "minari" and not re.fullmatch(r"[^:]+-v\d+", name):
-        yield f"{where}.dataset: found {task.dataset!r}; give the version too, such as minari:D4RL/door/human-v2"
-    if source == "collect":
-        env, _, level = name.rpartition("/")
-        if env not in params.collect:
-            yield f"{where}.dataset: no recipe collect.{env}; {closest(env, list(params.collect))}"
-        elif level not in params.collect[env].levels:
-            yield f"{where}.dataset: no level {level!r} there; {closest(level, list(params.collect[env].levels))}"
-        elif task.env not in (None, env):
-            yield f"{where}.env: found {task.env!r}; data collected in {env} are evaluated there"
+    if source not in SOURCES:
+        yield f"{where}.dataset: no source {source!r}; {closest(source, list(SOURCES))}"
+    else:
+        yield from (f"{where}.{problem}" for problem in SOURCES[source].problems(name, task, params))
 
 
 def _check_experiment(where: str, experiment: ExperimentSettings, params: Params) -> Any:

@@ -8,14 +8,17 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dac.agent.components import GUIDANCES, Q_TARGETS
 from dac.study import versions
 from dac.study.params import Settings
+from dac.study.sources import SOURCES, Source, minari_id, source_of
+
+if TYPE_CHECKING:
+    from dac.study.sources import Recipes
 
 FINGERPRINT_DIGITS = 12
-D4RL_FOLDER = Path("data/d4rl")
 # What `Group.name` looks like.
 GROUP_NAME = (
     f"(?:{'|'.join(map(re.escape, GUIDANCES))})-H[0-9]+-(?:{'|'.join(map(re.escape, Q_TARGETS))})[0-9.e+-]*"
@@ -38,7 +41,7 @@ class Dataset:
     """A dataset of transitions, named by what determines its contents.
 
     Attributes:
-        source: `d4rl`, `minari`, `file`, `collect` or `bandit`.
+        source: name of its source's record in `sources.SOURCES`.
         name: the rest of its id in params.yaml: D4RL's id, Minari's, a path, `<env>/<level>`, or a behaviour set.
         identity: canonical JSON of what determines the contents: a file's sha256, Minari's id with its version, the
             recipe of a collection, or a set's name.
@@ -57,26 +60,24 @@ class Dataset:
         return f"{self.source}:{self.name}"
 
     @property
+    def kind(self) -> Source:
+        """What holds for all datasets of its source."""
+        return SOURCES[self.source]
+
+    @property
     def path(self) -> Path:
-        """Its folder, a Minari dataset with a description (`datasets.folder`); nothing lies there for `bandit`."""
-        if self.source == "collect":
-            return Path("results/datasets") / f"{self.name.replace('/', '-')}-{self.fingerprint}"
-        return Path("data/datasets") / f"{self.minari_id.replace('/', '-')}-{self.fingerprint}"
+        """Its folder, a Minari dataset with a description (`datasets.folder`); nothing lies there if it is drawn."""
+        return self.kind.folder / f"{self.minari_id.replace('/', '-')}-{self.fingerprint}"
 
     @property
     def minari_id(self) -> str:
-        """Its name for Minari, made of the characters that are allowed there."""
-        if self.source == "minari":
-            return self.name
-        name = Path(self.name).stem if self.source == "file" else self.name
-        return f"{self.source}/{re.sub(r'[^A-Za-z0-9_.]+', '-', name).strip('-')}-v0"
+        """Its name for Minari."""
+        return self.kind.title(self.name) if self.kind.title else minari_id(self.source, self.name)
 
     @property
     def file(self) -> Path | None:
-        """The HDF5 file that it is converted from, for `d4rl` and `file`."""
-        if self.source == "d4rl":
-            return D4RL_FOLDER / f"{self.name}.hdf5"
-        return Path(self.name) if self.source == "file" else None
+        """The HDF5 file that it is converted from, of a source of such files."""
+        return self.kind.file(self.name) if self.kind.file else None
 
     @property
     def file_sha256(self) -> str:
@@ -183,8 +184,23 @@ def q_target_version(name: str) -> int:
     return versions.Q_TARGET.get(name, versions.FIRST)
 
 
-def minari_dataset(dataset_id: str) -> Dataset:
-    """One of Minari's datasets; its id, which has the version, is its identity."""
-    return Dataset(
-        "minari", dataset_id, canonical({"source": "minari", "version": versions.DATASET["minari"], "id": dataset_id})
-    )
+def dataset_named(dataset_id: str, recipes: Recipes) -> Dataset:
+    """The dataset of an id as a task has it, `<source>:<name>`.
+
+    Args:
+        recipes: `collect` of params.yaml, for sources that have some.
+
+    Raises:
+        UserError: an unknown D4RL id, a file that is neither present nor in datasets.lock, or one that is present and
+            not the one of its identity.
+    """
+    kind, name = source_of(dataset_id)
+    source = dataset_id.partition(":")[0]
+    version = versions.DATASET.get(source, versions.FIRST)
+    return Dataset(source, name, canonical({"source": source, "version": version, **kind.identity(name, recipes)}))
+
+
+def recovered_from(env_id: str) -> Dataset | None:
+    """The dataset that an environment is recovered from, `<source>:<name>`; None if it is named in another way."""
+    source = SOURCES.get(env_id.partition(":")[0])
+    return dataset_named(env_id, {}) if source and source.recovers else None

@@ -72,18 +72,18 @@ def jobs(plan: StudyPlan, runs: Iterable[Run], *, missing: bool) -> list[Job]:
 
 def data_job(dataset: Dataset) -> str:
     """Name of the job that makes a dataset; those that are collected in one go share it."""
-    return f"collect {dataset.collection}" if dataset.source == "collect" else f"fetch {dataset.id}"
+    return f"collect {dataset.collection}" if dataset.kind.made == "collected" else f"fetch {dataset.id}"
 
 
 def _data(datasets: Sequence[Dataset], missing: bool) -> Iterator[Job]:
-    # A bandit's data are drawn when they are needed, and a file is there or the study cannot start.
-    made = [item for item in dict.fromkeys(datasets) if item.source not in ("bandit", "file")]
+    # What is drawn comes when it is needed, and what is given is there or the study cannot start.
+    made = [item for item in dict.fromkeys(datasets) if item.kind.made in ("fetched", "collected")]
     lacking = [item for item in made if not missing or store.dataset_problem(item) is not None]
     alike: dict[str, list[Dataset]] = {}
     for dataset in lacking:
         alike.setdefault(data_job(dataset), []).append(dataset)
     for name, shared in alike.items():
-        if shared[0].source == "collect":
+        if shared[0].kind.made == "collected":
             env = shared[0].name.rpartition("/")[0]
             yield Collect(name, env, tuple(item.name.rpartition("/")[2] for item in shared))
         else:

@@ -158,7 +158,7 @@ Overrides: type[Section] = create_model("Overrides", __base__=Preset, preset=(Ex
 class Task(Section):
     """A dataset with the environment to evaluate in."""
 
-    dataset: Annotated[str, Field(pattern=r"^(d4rl|minari|file|collect|bandit):.+$")]
+    dataset: Annotated[str, Field(pattern=r"^[^:]+:.+$")]  # <source>:<name>, a source of dac.study.sources
     env: str | None = None  # left out: the one that the data name
     reward_scaling: Literal["locomotion", "antmaze-shift", "none"] = "locomotion"
     reference_returns: tuple[float, float] | None = None

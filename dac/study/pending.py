@@ -94,13 +94,13 @@ class Pending:
         dataset = group.dataset
         if store.dataset_problem(dataset) is None:
             return []
-        if dataset.source == "file":
+        if dataset.kind.made == "given":
             raise UserError(
                 f"params.yaml: tasks.{group.task}.dataset: there is no file {dataset.file}. "
                 "Put it there or correct the path."
             )
         if dataset not in self._datasets:
-            if dataset.source == "collect":
+            if dataset.kind.made == "collected":
                 self._form_collection(dataset)
             else:
                 self._datasets[dataset] = self._marker(f"fetch/{group.task}/{dataset.fingerprint}")
@@ -112,7 +112,9 @@ class Pending:
         alike = [
             other
             for other in {dataset, *(group.dataset for group in groups)}
-            if other.source == "collect" and other.collection == dataset.collection and store.dataset_problem(other)
+            if other.kind.made == "collected"
+            and other.collection == dataset.collection
+            and store.dataset_problem(other)
         ]
         names = "-".join(sorted(other.fingerprint for other in alike))
         env = dataset.name.rpartition("/")[0]

@@ -26,6 +26,7 @@ from dac.study.identity import (
     q_target_version,
 )
 from dac.study.params import SETTINGS, EvaluationSettings, ExperimentSettings, Params, Settings, TrainingSettings
+from dac.study.sources import SOURCES
 from dac.study.task_data import dataset_of, environment, references
 from dac.system.errors import UserError, closest
 
@@ -144,9 +145,10 @@ def _check_bandits(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
         if "bandit" not in params.experiments[cell.experiment].show:
             continue
         where = f"params.yaml: experiments.{cell.experiment} shows bandit"
-        if cell.group.dataset.source != "bandit":
+        if not cell.group.dataset.kind.behaviour_sets:
+            allowed = ", ".join(f"{name}:" for name, source in SOURCES.items() if source.behaviour_sets)
             raise UserError(
-                f"{where}, but its task {cell.task} has the dataset {cell.group.dataset.id}; allowed: bandit:"
+                f"{where}, but its task {cell.task} has the dataset {cell.group.dataset.id}; allowed: {allowed}"
             )
         if not any(evaluation.draws_one for evaluation in cell.evaluations):
             raise UserError(
@@ -231,7 +233,7 @@ def _group(
         "versions": {
             "common": versions.COMMON,
             "guidance": guidance_version(settings.guidance),
-            **({} if dataset.source == "bandit" else {"q_target": q_target_version(settings.q_target)}),
+            **({} if dataset.kind.one_step else {"q_target": q_target_version(settings.q_target)}),
         },
     }
     return Group(task_name, env, dataset, task.reward_scaling, settings, canonical(identity))
@@ -272,8 +274,7 @@ def _expanded(params: Params, overrides: Mapping[str, Any]) -> dict[str, Any]:
 def _that_matter(settings: Settings, dataset: Dataset) -> dict[str, Any]:
     """The settings that can change this run's numbers: one that its others, or its data, switch off is left out."""
     unused: set[str] = set()
-    if dataset.source == "bandit":
-        # Every transition ends its episode: a target is a reward, whatever comes next.
+    if dataset.kind.one_step:
         unused |= {"discount", "next_action_samples", "max_backup", "q_target", "lcb_coefficient"}
     if not Q_TARGETS[settings.q_target].has_coefficient:
         unused.add("lcb_coefficient")

@@ -255,8 +255,8 @@ def dataset_problem(dataset: Dataset) -> str | None:
 
     An HDF5 file that is here is enough: what needs the dataset converts it.
     """
-    if dataset.source == "bandit":
-        return None  # drawn when it is needed
+    if dataset.kind.made == "drawn":
+        return None
     problem = folder_problem(dataset)
     return None if problem and dataset.file and dataset.file.is_file() else problem
 

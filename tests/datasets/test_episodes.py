@@ -20,7 +20,8 @@ from writing import writer
 from dac.datasets import folder, load, minari
 from dac.envs import minari_spec
 from dac.rows.raw import content_hash
-from dac.study import identity, task_data
+from dac.study import identity
+from dac.study.identity import dataset_named
 from dac.system.errors import UserError
 
 STEPS = 40
@@ -81,7 +82,7 @@ def data(project: Project, root: Path) -> Path:
 def fetch() -> identity.Dataset:
     project = Project()
     project.set("tasks.pendulum.dataset", f"minari:{ID}")
-    dataset = task_data.dataset_named(project.load(), f"minari:{ID}")
+    dataset = dataset_named(f"minari:{ID}", project.load().collect)
     load.fetch(dataset, ())
     return dataset
 

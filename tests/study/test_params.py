@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dac.report.comparable import differences
 from dac.study import check
 from dac.study.params import AgentSettings, Overrides, Params, Preset, Settings, TrainingSettings
 from dac.study.plan import study_plan
@@ -144,3 +145,59 @@ def test_overrides_hold_every_setting_of_agent_and_training() -> None:
     assert Overrides.model_fields.keys() == {*Preset.model_fields, "preset"}
     assert Overrides().model_dump(exclude_unset=True) == {}
     assert Overrides(steps=5).model_dump(exclude_unset=True) == {"steps": 5}
+
+
+# The paper's task whose settings a task of the study minari has; None where the paper has no settings.
+NEAREST = {
+    **{f"minari-{robot}-medium": f"{robot}-medium-v2" for robot in ("walker2d", "hopper", "halfcheetah")},
+    **{f"minari-{robot}-expert": f"{robot}-medium-expert-v2" for robot in ("walker2d", "hopper", "halfcheetah")},
+    **{f"minari-{name.removesuffix('-v0')}": name for name in PAPER_SETTINGS if name.startswith("antmaze")},
+    **{f"minari-pen-{kind}": None for kind in ("human", "cloned", "expert")},
+    **{f"minari-kitchen-{kind}": None for kind in ("complete", "partial", "mixed")},
+    **{
+        f"minari-pointmaze-{maze}{dense}": f"antmaze-{alike}-v0"
+        for maze, alike in (
+            ("open", "umaze"),
+            ("umaze", "umaze"),
+            ("medium", "medium-play"),
+            ("large", "large-diverse"),
+        )
+        for dense in ("", "-dense")
+    },
+}
+
+
+def test_the_minari_study_has_the_settings_of_the_nearest_task_of_the_paper(committed: Params) -> None:
+    plan = study_plan(committed, "minari")
+    assert {cell.task for cell in plan.cells} == NEAREST.keys()
+    for cell in plan.cells:
+        nearest = NEAREST[cell.task]
+        settings = committed.tasks[nearest].settings if nearest else Overrides()
+        assert committed.tasks[cell.task].settings == settings
+        assert cell.group.dataset.source == "minari"
+        assert cell.group.env == cell.group.dataset.id, "evaluated in what the data recover"
+
+
+def test_the_minari_study_stands_beside_no_published_score(committed: Params) -> None:
+    plan = study_plan(committed, "minari")
+    for cell in plan.cells:
+        assert committed.experiments[cell.experiment].published == ()
+        assert "may stand beside a published one" in committed.experiments[cell.experiment].description.replace(
+            "\n", " "
+        )
+        assert differences(plan, cell.experiment, cell.task) == ("other data than D4RL's",)
+
+
+def test_the_returns_that_the_scores_of_the_minari_study_refer_to(committed: Params) -> None:
+    found = {
+        cell.task.split("-", 1)[1]: cell.evaluations[0].reference for cell in study_plan(committed, "minari").cells
+    }
+    assert found["hopper-expert"] == (-20.272305, 3234.3)
+    assert found["antmaze-large-play"] == found["pointmaze-open"] == found["pointmaze-large"] == (0.0, 1.0)
+    assert found["pen-human"] == (96.262799, 3076.8331017826877)
+    assert found["kitchen-mixed"] == (0.0, 4.0)
+    # maze2d's of D4RL, d4rl/infos.py
+    assert found["pointmaze-open-dense"] == (11.17817, 27.166538620695782)
+    assert found["pointmaze-umaze-dense"] == (68.537689, 193.66285642381482)
+    assert found["pointmaze-medium-dense"] == (44.264742, 297.4552547777125)
+    assert found["pointmaze-large-dense"] == (30.569041, 303.4857382709002)
