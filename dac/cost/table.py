@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from dac.cost import estimate, speeds
 from dac.cost.shapes import job_shapes
-from dac.cost.wall_clock import TimedJob, wall_clock
+from dac.cost.wall_clock import Task, wall_clock
 from dac.study import store
 from dac.study.identity import Run
 from dac.study.jobs import Evaluate, Job, Train, jobs
@@ -92,7 +92,7 @@ def _wall_clock_line(plan: StudyPlan, speed: speeds.Calibration) -> str:
     return f"wall clock of what is missing: about {_duration(seconds)} on {place} ({_count(slots, 'job')} side by side)"
 
 
-def tasks(work: Iterable[Job], params: Params, speed: speeds.Calibration, slots: int, gpus: int) -> list[TimedJob]:
+def tasks(work: Iterable[Job], params: Params, speed: speeds.Calibration, slots: int, gpus: int) -> list[Task]:
     """Jobs to schedule; with others beside them on the same cores, each takes longer."""
     longer = speed.beside if slots > 1 else 1.0
     found = []
@@ -101,7 +101,7 @@ def tasks(work: Iterable[Job], params: Params, speed: speeds.Calibration, slots:
         cores = params.compute.threads_per_job if computes else 1
         after = job.after if isinstance(job, Train | Evaluate) else ()
         seconds = estimate.job_seconds(job, params, speed) * longer
-        found.append(TimedJob(job.name, seconds, cores, int(computes and gpus > 0), after))
+        found.append(Task(job.name, seconds, cores, int(computes and gpus > 0), after))
     return found
 
 

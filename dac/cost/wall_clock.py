@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class TimedJob:
+class Task:
     """A job to schedule.
 
     Attributes:
@@ -23,7 +23,7 @@ class TimedJob:
     after: tuple[str, ...] = ()
 
 
-def wall_clock(tasks: Sequence[TimedJob], cores: int, gpus: int = 0) -> float:
+def wall_clock(tasks: Sequence[Task], cores: int, gpus: int = 0) -> float:
     """Seconds until the last task ends, where each starts as soon as it can, the first in the list before others.
 
     A task that asks for more than the machine has gets all of it, as Snakemake has it.
@@ -33,7 +33,7 @@ def wall_clock(tasks: Sequence[TimedJob], cores: int, gpus: int = 0) -> float:
     """
     names = {task.name for task in tasks}
     waiting, ended = list(tasks), set[str]()
-    running: list[tuple[float, int, TimedJob]] = []
+    running: list[tuple[float, int, Task]] = []
     free_cores, free_gpus, now = cores, gpus, 0.0
     while waiting or running:
         for task in list(waiting):

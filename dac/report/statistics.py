@@ -32,7 +32,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class CellScore:
+class MeanScore:
     """Mean, sample standard deviation (NaN for one seed), seeds, and how many of the runs diverged."""
 
     mean: float
@@ -45,7 +45,7 @@ class CellScore:
 class Summary:
     """Everything the tables and figures of one experiment show.
 
-    run_scores: task, variant, seed, score. cells: (task, variant) → CellScore. robust: (task or ALL_TASKS,
+    run_scores: task, variant, seed, score. cells: (task, variant) → MeanScore. robust: (task or ALL_TASKS,
     variant) → Estimate. curves: task, variant, step, mean, std, low, high (the band). action_samples: task,
     variant, action_samples, seeds, mean, std, low, high. window: how many evaluations a score is the mean of,
     smallest and largest.
@@ -53,7 +53,7 @@ class Summary:
 
     experiment: Experiment
     run_scores: pd.DataFrame
-    cells: dict[tuple[str, str], CellScore]
+    cells: dict[tuple[str, str], MeanScore]
     robust: dict[tuple[str, str], Estimate]
     curves: pd.DataFrame
     action_samples: pd.DataFrame
@@ -179,7 +179,7 @@ def summarise(data: ReportData, experiment: Experiment) -> Summary:
     )
 
 
-def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> dict[tuple[str, str], CellScore]:
+def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> dict[tuple[str, str], MeanScore]:
     groups = {key: group["score"] for key, group in scores.groupby(["task", "variant"])}
     cells = {}
     for task in experiment.tasks:
@@ -188,7 +188,7 @@ def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> di
                 raise ValueError(f"experiment {experiment.name!r}: no evaluations of {task!r}, variant {variant!r}")
             values = groups[task, variant]
             diverged = data.diverged(experiment.name, task, variant)
-            cells[task, variant] = CellScore(float(values.mean()), float(values.std(ddof=1)), len(values), diverged)
+            cells[task, variant] = MeanScore(float(values.mean()), float(values.std(ddof=1)), len(values), diverged)
     return cells
 
 
