@@ -9,9 +9,8 @@ from dac.cost.shapes import job_shapes
 from dac.cost.wall_clock import Task, wall_clock
 from dac.study import store
 from dac.study.identity import Run
-from dac.study.jobs import Evaluate, Job, Train, jobs
+from dac.study.jobs import Evaluate, Job, Train, jobs, packs
 from dac.study.params import Params
-from dac.study.pending import packs
 from dac.study.plan import StudyPlan, study_plan
 
 HEADER = ("experiment", "runs", "own", "packs", "missing", "steps", "evaluations", "disk", "memory", "time")
