@@ -21,7 +21,7 @@ from dac.study.catalog import d4rl_file, minari_returns, policy_file
 from dac.study.identity import Dataset, Group
 from dac.study.params import Params
 from dac.study.task_data import dataset_of
-from dac.system import locks
+from dac.system import locks, paths
 from dac.system.errors import UserError
 
 LOG = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def _convert(dataset: Dataset, path: Path) -> None:
 
 
 def _lock(dataset: Dataset) -> Any:
-    return locks.lock(Path("work/locks") / f"dataset-{dataset.path.name}", LOG.info)
+    return locks.lock(paths.LOCKS / f"dataset-{dataset.path.name}", LOG.info)
 
 
 def fetch_d4rl(dataset_id: str, mirrors: Sequence[str]) -> None:
@@ -69,7 +69,7 @@ def fetch_d4rl(dataset_id: str, mirrors: Sequence[str]) -> None:
     """
     file = d4rl_file(dataset_id)
     known = datasets_lock.entry(f"d4rl:{dataset_id}").get("sha256")
-    path = Path("data/d4rl") / f"{dataset_id}.hdf5"
+    path = paths.D4RL / f"{dataset_id}.hdf5"
     if file.sha256:
         d4rl.fetch(file, path, mirrors)
         return
@@ -218,11 +218,11 @@ def collect(params: Params, env: str, fingerprints: list[str]) -> None:
             f"{', '.join(gone)}. Nothing was written. Start again: the new plan is used."
         )
     collection = f"collect-{known[fingerprints[0]].collection}"
-    with locks.lock(Path("work/locks") / collection, LOG.info):
+    with locks.lock(paths.LOCKS / collection, LOG.info):
         wanted = [known[name] for name in fingerprints if store.dataset_problem(known[name])]
         if wanted:
             levels = {dataset.name.rpartition("/")[2]: dataset.path for dataset in wanted}
-            _collect_levels(params, env, levels, store.WORK / collection)
+            _collect_levels(params, env, levels, paths.WORK / collection)
     for dataset in wanted:
         store.journal("collect", dataset=dataset.id)
 

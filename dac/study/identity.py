@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dac.study import versions
+from dac.system import paths
 
 FINGERPRINT_DIGITS = 12
-D4RL_FOLDER = Path("data/d4rl")
 
 
 def canonical(value: Any) -> str:
@@ -53,8 +53,8 @@ class Dataset:
     def path(self) -> Path:
         """Its folder, a Minari dataset with a description (`datasets.folder`); nothing lies there for `bandit`."""
         if self.source == "collect":
-            return Path("results/datasets") / f"{self.name.replace('/', '-')}-{self.fingerprint}"
-        return Path("data/datasets") / f"{self.minari_id.replace('/', '-')}-{self.fingerprint}"
+            return paths.COLLECTED / f"{self.name.replace('/', '-')}-{self.fingerprint}"
+        return paths.CONVERTED / f"{self.minari_id.replace('/', '-')}-{self.fingerprint}"
 
     @property
     def minari_id(self) -> str:
@@ -68,7 +68,7 @@ class Dataset:
     def file(self) -> Path | None:
         """The HDF5 file that it is converted from, for `d4rl` and `file`."""
         if self.source == "d4rl":
-            return D4RL_FOLDER / f"{self.name}.hdf5"
+            return paths.D4RL / f"{self.name}.hdf5"
         return Path(self.name) if self.source == "file" else None
 
     @property

@@ -11,7 +11,6 @@ train a shared run once.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from dac.study import store
 from dac.study.identity import Group, Run
@@ -19,8 +18,7 @@ from dac.study.jobs import Job, Jobs
 from dac.study.params import Params
 from dac.study.plan import StudyPlan, study_plan
 from dac.system.errors import UserError
-
-TODO = Path("work/todo")
+from dac.system.paths import TODO
 
 
 class Pending:
