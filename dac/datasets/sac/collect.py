@@ -20,6 +20,7 @@ import numpy as np
 from dac import envs
 from dac.datasets import folder
 from dac.datasets.sac.checkpoint import Checkpoint
+from dac.datasets.sac.log import without_log
 from dac.datasets.sac.recorder import Recorder
 from dac.system import provenance
 from dac.system.errors import UserError
@@ -187,7 +188,7 @@ def new_sac(env: Recorder, recipe: SacRecipe, seed: int) -> SAC:
     """Stable-Baselines3's SAC before its first step."""
     from stable_baselines3 import SAC
 
-    return SAC(
+    model = SAC(
         "MlpPolicy",
         env,
         learning_rate=recipe.learning_rate,
@@ -203,6 +204,7 @@ def new_sac(env: Recorder, recipe: SacRecipe, seed: int) -> SAC:
         seed=seed,
         device="cpu",
     )
+    return without_log(model)
 
 
 class _Taker:
