@@ -15,7 +15,7 @@ from dac.study import check, pages, plan, store, task_data, why
 from dac.study.identity import Group, dataset_named
 from dac.study.params import Params
 from dac.study.sources import SOURCES
-from dac.system import files, progress
+from dac.system import files, paths, progress
 from dac.system.errors import UserError, closest
 from dac.system.signals import Interrupted
 
@@ -164,7 +164,7 @@ def _why(options: argparse.Namespace) -> None:
 
         print("\n".join([*why.explain_study(params, what), *unheeded.notices(params, what)]))
         return
-    path = what.strip("/").removeprefix("results/runs/")
+    path = what.strip("/").removeprefix(f"{paths.RUNS}/")
     known = {str(run): run for run in plan.runs_of_task(params, path.partition("/")[0])}
     if path not in known:
         raise UserError(
@@ -177,7 +177,7 @@ def _why(options: argparse.Namespace) -> None:
 def _runs(options: argparse.Namespace) -> None:
     rows = why.list_runs(check.load(), options.verify)
     if not rows:
-        print("the store results/runs is empty")
+        print(f"the store {paths.RUNS} is empty")
         return
     widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
     for row in [{key: key for key in widths}, *rows]:
@@ -198,7 +198,7 @@ def _datasets(options: argparse.Namespace) -> None:
         task = options.what[1]
         if task not in params.tasks:
             raise UserError(f"params.yaml: no task {task!r}; {closest(task, list(params.tasks))}")
-        figure = options.figure or Path("work/datasets") / f"{task}.png"
+        figure = options.figure or paths.HISTOGRAMS / f"{task}.png"
         print(describe.describe(params, task, figure), end="")
     else:
         raise UserError(f"dac datasets: found {' '.join(options.what)!r}; allowed: nothing, or describe TASK.")

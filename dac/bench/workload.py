@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -13,6 +14,7 @@ from dac.agent.graph import updater
 from dac.agent.networks import noise_predictor, q_values
 from dac.agent.policy import sample_actions
 from dac.agent.precision import without_gradient
+from dac.agent.streams import BLOCK_STEPS
 from dac.study.params import TrainingSettings
 
 TRANSITIONS = 100_000
@@ -80,35 +82,36 @@ class Workload:
             actions, values = agent.next_action_values(states, prior, draws.critic_z)
             targets = td_targets(config, batch, values)
 
-        actor = without_gradient(agent._actor.target.named, config.precision)
-        critics = without_gradient(agent._critic.target.named, config.precision)
+        actor = without_gradient(agent.actor.target.named, config.precision)
+        critics = without_gradient(agent.critic.target.named, config.precision)
+
+        blocks = itertools.count(1)  # another at each call: the noise keeps the last
+        zero = torch.zeros((), device=self.device, dtype=torch.float64)
 
         @torch.no_grad()
         def sample() -> None:
             predictor = noise_predictor(actor, states, config.diffusion_steps, prior.shape[-1])
-            sample_actions(config, agent._schedule, predictor, prior, draws.critic_z)
+            sample_actions(config, agent.schedule, predictor, prior, draws.critic_z)
 
         @torch.no_grad()
         def evaluate() -> None:
             q_values(critics, states, actions)
 
         def critic() -> None:
-            loss, _ = critic_loss(agent._critic.online.named, batch, targets)
-            agent._critic.descend(
-                loss, agent.active, agent._count, torch.zeros_like(agent._count), config.gradient_clip
-            )
+            loss, _ = critic_loss(agent.critic.online.named, batch, targets)
+            agent.critic.descend(loss, agent.active, zero, zero, config.gradient_clip)
 
         def follow() -> None:
-            agent._critic.follow(0.0, agent.active)
-            agent._actor.follow(0.0, agent.active)
+            agent.critic.follow(0.0, agent.active)
+            agent.actor.follow(0.0, agent.active)
 
         return {
-            "draws": lambda: self.noise._draw(0),
+            "draws": lambda: self.noise.draws(next(blocks) * BLOCK_STEPS),
             "batch": self.batch,
             "target_sampling": sample,
             "target_q": evaluate,
             "critic": critic,
-            "actor": lambda: agent._update_actor(batch, draws),
+            "actor": lambda: agent.update_actor(batch, draws),
             "ema": follow,
         }
 

@@ -9,10 +9,10 @@ from dac.cost.shapes import job_shapes
 from dac.cost.wall_clock import Activity, wall_clock
 from dac.study import store
 from dac.study.identity import Run
-from dac.study.jobs import Evaluate, Job, Train, jobs
+from dac.study.jobs import Evaluate, Job, Train, jobs, packs
 from dac.study.params import Params
-from dac.study.pending import packs
 from dac.study.plan import StudyPlan, study_plan
+from dac.system.paths import RUNS
 
 HEADER = ("experiment", "runs", "own", "packs", "missing", "steps", "evaluations", "disk", "memory", "time")
 
@@ -37,7 +37,7 @@ def text(params: Params, study: str) -> str:
     lines = [f"study {study}: {params.studies[study].description.strip()}", "", *_table([HEADER, *rows]), ""]
     lines += [_wall_clock_line(plan, speed), ""]
     lines.append(
-        f"own: not already counted in a line above; the columns right of it count those. missing: not in {store.RUNS}."
+        f"own: not already counted in a line above; the columns right of it count those. missing: not in {RUNS}."
     )
     lines.append("memory: of the largest pack, PyTorch's own (about 0.5 GB) aside.")
     lines.append(f"time: {_unit(speed)}, one job at a time, {_basis(plan, speed)}")

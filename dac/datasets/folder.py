@@ -13,7 +13,7 @@ from typing import Any
 
 from dac.datasets import minari
 from dac.rows.raw import RawDataset, content_hash, episode_returns, statistics
-from dac.system import locks
+from dac.system import locks, paths
 from dac.system.errors import UserError
 from dac.system.files import file_entry
 
@@ -25,7 +25,7 @@ _EPISODE_BYTES = 16_000  # what an episode of Minari's takes on the disk besides
 
 def lock(directory: Path) -> AbstractContextManager[None]:
     """Held while the folder is made: by one process at a time."""
-    return locks.lock(Path("work/locks") / f"dataset-{directory.name}", LOG.info)
+    return locks.lock(paths.LOCKS / f"dataset-{directory.name}", LOG.info)
 
 
 def publish(

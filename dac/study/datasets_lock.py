@@ -19,6 +19,7 @@ from typing import Any
 from dac.system.errors import UserError
 from dac.system.hashing import KnownHashes
 from dac.system.locks import lock
+from dac.system.paths import LOCKS
 
 LOCK_FILE = Path("datasets.lock")
 
@@ -132,7 +133,7 @@ def record(dataset: str, facts: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: the disk does not take it; the file is as it was.
     """
-    with lock(Path("work/locks/datasets.lock"), waiting=lambda _: None):
+    with lock(LOCKS / "datasets.lock", waiting=lambda _: None):
         _write({**_read(), dataset: facts})
     return facts
 

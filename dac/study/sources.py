@@ -24,6 +24,7 @@ from dac.study.catalog import (
     reference_returns,
 )
 from dac.study.datasets_lock import entry, locked_file
+from dac.system import paths
 from dac.system.errors import UserError, closest
 from dac.system.hashing import sha256_of
 
@@ -67,7 +68,7 @@ class Source:
     title: Callable[[str], str] | None = None
     references: Callable[[str], tuple[float, float]] | None = None
     problems: Callable[[str, Task, Params], Iterator[str]] = _no_problems
-    folder: Path = Path("data/datasets")
+    folder: Path = paths.CONVERTED
     file: Callable[[str], Path] | None = None
     rows: Callable[[str, Recipes], int | None] = lambda name, recipes: None
     published: bool = False
@@ -82,7 +83,7 @@ class Source:
 
 def d4rl_path(name: str) -> Path:
     """Where one of D4RL's files lies here."""
-    return Path("data/d4rl") / f"{name}.hdf5"
+    return paths.D4RL / f"{name}.hdf5"
 
 
 def _d4rl_identity(name: str, recipes: Recipes) -> dict[str, Any]:
@@ -211,7 +212,7 @@ SOURCES: dict[str, Source] = {
         environment=lambda name: name.rpartition("/")[0],
         problems=_collected_problems,
         title=str,
-        folder=Path("results/datasets"),
+        folder=paths.COLLECTED,
         rows=_collected_rows,
     ),
     "bandit": Source(

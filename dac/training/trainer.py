@@ -13,7 +13,6 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -24,7 +23,7 @@ from dac.study import store
 from dac.study.identity import Group, Run
 from dac.study.params import ComputeSettings
 from dac.study.plan import evaluation_steps, kept_steps
-from dac.system import devices, locks
+from dac.system import devices, locks, paths
 from dac.system.errors import UserError
 from dac.system.progress import Bar
 from dac.system.signals import Interrupted, StopRequest, stop_request
@@ -87,7 +86,7 @@ def _disk_errors(group: Group) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         raise UserError(
-            f"{group.task}/{group.name}: {error}. Make room in {store.WORK}/, logs/ and results/, or allow to write "
+            f"{group.task}/{group.name}: {error}. Make room in {paths.WORK}/, logs/ and results/, or allow to write "
             "there, and start again: training goes on from the last saved state."
         ) from error
 
@@ -257,7 +256,7 @@ class _Trainer:
                 LOG.info("evaluation: waited %.1f s of %.1f s", evaluations.waited, time.monotonic() - started)
 
     def _writer(self, state: RunState) -> SummaryWriter:
-        folder = Path("logs/tensorboard") / self.group.task / self.group.name / f"seed-{state.run.seed}"
+        folder = paths.TENSORBOARD / self.group.task / self.group.name / f"seed-{state.run.seed}"
         return SummaryWriter(str(folder), purge_step=state.step)
 
     # Files

@@ -210,7 +210,7 @@ def test_a_step_stays_on_its_device(guidance: str, precision: str) -> None:
 
     batch, draws = Batch(**there(pack_batch(SEEDS, 0))), Draws(**there(draws_of(settings, SEEDS, 0)))
     metrics = agent.update(batch, draws)
-    changed = [agent.eta, agent.active, agent._count, *agent._critic.online.named.values()]
+    changed = [agent.eta, agent.active, agent._count, *agent.critic.online.named.values()]
     assert {value.device.type for value in [*metrics.values(), *changed]} == {"meta"}
     with pytest.raises((RuntimeError, NotImplementedError), match=r"(?i)device|meta"):
         agent.update(pack_batch(SEEDS, 0), draws)

@@ -3,14 +3,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tiny import COMPUTE, Project, publish, publish_study
+from tiny import COMPUTE, Project
 
 from dac.agent import AgentConfig, initial_run_state
 from dac.cost import estimate, shapes
 from dac.cost.speeds import Calibration
 from dac.study import store
-from dac.study.identity import Run
-from dac.study.jobs import Collect, Evaluate, Train, jobs
+from dac.study.identity import Dataset, Run
+from dac.study.jobs import Collect, Train, jobs
 from dac.study.params import Settings, TrainingSettings
 from dac.study.plan import evaluation_steps
 from dac.training.trainer import train
@@ -75,7 +75,7 @@ def test_what_was_measured_counts_as_measured(project: Project) -> None:
     speed = replace(SPEED, measured=measured)
     rollout = 10 * (0.25 + 2 * 2 * 0.125)
     assert estimate.training_seconds(group, 2, speed) == 40 * 0.5 + 5 * rollout + 2 * 2 * 3.0
-    train = Train("train", group, 2, ())
+    train = Train(group, (0, 1))
     assert estimate.job_seconds(train, project.load(), speed) == 2.0 + estimate.training_seconds(group, 2, speed)
     (two, *_) = project.plan().evaluations()[group]
     other = shapes.acting_shape(group, 2, two.episodes, two.action_samples)
@@ -94,10 +94,11 @@ def test_seconds_of_a_collection(project: Project) -> None:
         shapes.environment_shape(env): {"step": 0.125, "make": 1.0, "limit": 10.0},
     }
     speed = replace(SPEED, measured=measured)
-    replay = Collect("a", env, ("medium-replay",))
+    levels = [Dataset("collect", f"{env}/{level}", "{}") for level in ("medium-replay", "expert")]
+    replay = Collect((levels[0],))
     assert estimate.collection_seconds(replay, params, speed) == 100 * 0.125 + 100 * 0.5
     # A level that waits for a return: to the end of SAC, with its evaluations, and 150 steps of a roll-out.
-    expert = Collect("b", env, ("medium-replay", "expert"))
+    expert = Collect(tuple(levels))
     evaluations = 200 / 1000 * 10 * (0.25 + 5 * 0.125)
     expected = 100 * 0.125 + 200 * 0.5 + evaluations + 150 * (0.25 + 0.125)
     assert estimate.collection_seconds(expert, params, speed) == pytest.approx(expected)
@@ -121,24 +122,6 @@ def test_seconds_of_recorded_policies(project: Project) -> None:
     )
     assert more - fewer == 1000 * (3 + 3 + 1 + 2) * 4
     assert shapes.job_shapes(collect, plan.params) == [shapes.environment_shape("Pendulum-v1")]
-
-
-def test_jobs_of_a_study(project: Project) -> None:
-    """Data before training before evaluation, in packs; and only what the store lacks."""
-    project.set("experiments.main.tasks", ["replay"]).set("compute.pack_size", 1)
-    plan = project.plan()
-    collect, first, second, *evaluations = jobs(plan, plan.runs(), missing=True)
-    assert isinstance(collect, Collect)
-    assert isinstance(first, Train)
-    assert (collect.levels, first.runs, first.after) == (("medium-replay",), 1, (collect.name,))
-    assert [type(job) for job in evaluations] == [Evaluate, Evaluate]
-    assert [job.after for job in evaluations if isinstance(job, Evaluate)] == [(first.name,), (second.name,)]
-    publish(plan.runs()[0])
-    left = jobs(plan, plan.runs(), missing=True)
-    assert [type(job) for job in left] == [Collect, Train, Evaluate, Evaluate]
-    assert jobs(plan, plan.runs(), missing=False) == [collect, first, second, *evaluations]
-    publish_study(plan)
-    assert jobs(plan, plan.runs(), missing=True) == []
 
 
 def test_memory_of_a_pack(project: Project) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Iterable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 
@@ -15,12 +17,17 @@ def alive(pid: int) -> bool:
         return False
 
 
-def all_gone(pids: Iterable[int], seconds: float = 10.0) -> bool:
+def all_gone(pids: Iterable[int], seconds: float = 60.0) -> bool:
     """Whether all of them end within some seconds."""
     pids, until = list(pids), time.monotonic() + seconds
     while any(alive(pid) for pid in pids) and time.monotonic() < until:
         time.sleep(0.02)
     return not any(alive(pid) for pid in pids)
+
+
+def process_of(pid: int) -> BaseProcess:
+    """One of the processes that this one started by multiprocessing; it says how it ended when it has."""
+    return next(process for process in multiprocessing.active_children() if process.pid == pid)
 
 
 def children(pid: int) -> list[int]:

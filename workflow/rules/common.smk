@@ -12,11 +12,13 @@ sys.path.insert(0, str(workflow.basedir))
 from snakemake.exceptions import WorkflowError
 
 from dac.study import check, dual_ascent, identity, pending, plan, unheeded
+from dac.system import paths
 from dac.system.errors import UserError
 
 # Input of every target: without any input, Snakemake would run the target each time.
-ROOT_FILE = "params.yaml"
+ROOT_FILE = str(check.PARAMS_FILE)
 DAC = f"{shlex.quote(sys.executable)} -m dac"
+TODO = str(paths.TODO)
 
 
 def or_explain(function, *arguments):

@@ -14,7 +14,7 @@ from dac.study.catalog import policy_file
 from dac.study.identity import Dataset
 from dac.study.params import Params
 from dac.study.task_data import dataset_of
-from dac.system import locks
+from dac.system import locks, paths
 from dac.system.errors import UserError
 
 LOG = logging.getLogger(__name__)
@@ -46,11 +46,11 @@ def collect(params: Params, env: str, fingerprints: list[str]) -> None:
             f"{', '.join(gone)}. Nothing was written. Start again: the new plan is used."
         )
     collection = f"collect-{known[fingerprints[0]].collection}"
-    with locks.lock(Path("work/locks") / collection, LOG.info):
+    with locks.lock(paths.LOCKS / collection, LOG.info):
         wanted = [known[name] for name in fingerprints if store.dataset_problem(known[name])]
         if wanted:
             levels = {dataset.name.rpartition("/")[2]: dataset.path for dataset in wanted}
-            _collect_levels(params, env, levels, store.WORK / collection)
+            _collect_levels(params, env, levels, paths.WORK / collection)
     for dataset in wanted:
         store.journal("collect", dataset=dataset.id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,14 @@ def test_seconds_count_over_resumptions(crashed: Path) -> None:
     lines = run(crashed)
     assert f"resumed at SAC step {newest.name.split('-')[1]}, after {spent:.0f} s" in lines
     assert json.loads((crashed / "medium-replay/dataset.json").read_text())["seconds"] >= round(spent, 1) > 0
+
+
+def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of a new model nor of a resumed one; Stable-Baselines3 would make a folder for the log of each."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.delenv("SB3_LOGDIR", raising=False)
+    crash(tmp_path, 220)
+    assert any(line.startswith("resumed at SAC step") for line in run(tmp_path))
+    assert list(temporary.iterdir()) == []
