@@ -175,13 +175,14 @@ def _why(options: argparse.Namespace) -> None:
 
 
 def _runs(options: argparse.Namespace) -> None:
+    from tabulate import tabulate  # type: ignore[import-untyped]
+
     rows = why.list_runs(check.load(), options.verify)
     if not rows:
         print(f"the store {paths.RUNS} is empty")
         return
-    widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
-    for row in [{key: key for key in widths}, *rows]:
-        print("  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip())
+    # The header is a row: tabulate widens the columns of its own by two.
+    print(tabulate([list(rows[0]), *(list(row.values()) for row in rows)], tablefmt="plain", disable_numparse=True))
     if any(row["state"].startswith(("corrupt", "incomplete")) for row in rows):
         raise UserError(
             "some runs are damaged; delete the files and start snakemake again, or `dvc checkout --force <file>`."

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import resource
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from dac.agent.plain import PlainAgent
 from dac.agent.precision import matrix_products
 from dac.agent.streams import BLOCK_STEPS
 from dac.bench.accuracy import target_error
-from dac.bench.clock import median_seconds
+from dac.bench.clock import median_seconds, wall_seconds
 from dac.bench.processes import step_seconds
 from dac.bench.workload import Workload
 from dac.cost.estimate import step_flops
@@ -170,10 +169,10 @@ def _environment_steps(env: envs.Environment, seconds: float) -> float:
     """Steps per second of one environment under random actions, resets included."""
     actions = np.random.default_rng(0)
     env.reset(seed=0)
-    steps, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
+
+    def step() -> None:
         *_, terminated, truncated, _ = env.step(actions.uniform(-1, 1, env.action_space.shape).astype(np.float32))
-        steps += 1
         if terminated or truncated:
             env.reset()
-    return steps / (time.perf_counter() - started)
+
+    return 1 / wall_seconds(step, seconds, torch.device("cpu"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tabulate import tabulate  # type: ignore[import-untyped]
+
 from dac.cost import estimate, speeds
 from dac.cost.shapes import job_shapes
 from dac.cost.wall_clock import Activity, wall_clock
@@ -34,7 +36,7 @@ def text(params: Params, study: str) -> str:
         rows.append(_row(name, runs, own, work, plan, speed))
     everything = plan.runs()
     rows.append(_row("total", everything, everything, jobs(plan, everything, missing=False), plan, speed))
-    lines = [f"study {study}: {params.studies[study].description.strip()}", "", *_table([HEADER, *rows]), ""]
+    lines = [f"study {study}: {params.studies[study].description.strip()}", "", _table(rows), ""]
     lines += [_wall_clock_line(plan, speed), ""]
     lines.append(
         f"own: not already counted in a line above; the columns right of it count those. missing: not in {RUNS}."
@@ -133,16 +135,10 @@ def _row(
     )
 
 
-def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    rows = list(rows)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+def _table(rows: list[tuple[str, ...]]) -> str:
+    aligned = ("left", *["right"] * (len(HEADER) - 1))
+    # The header is a row: tabulate widens the columns of its own by two.
+    return str(tabulate([HEADER, *rows], tablefmt="plain", colalign=aligned, disable_numparse=True))
 
 
 def _bytes(count: float) -> str:
