@@ -20,6 +20,7 @@ DIMENSIONS = {
     "AntMaze_UMaze": (29, 8),
     "AntMaze_Medium": (29, 8),
     "AntMaze_Large": (29, 8),
+    "PointMaze_": (6, 2),
     "InvertedPendulum": (4, 1),
     "InvertedDoublePendulum": (9, 1),
     "Reacher": (10, 2),

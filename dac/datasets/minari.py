@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,7 +18,7 @@ from minari.dataset._storages import get_minari_storage
 from minari.dataset.minari_storage import MinariStorage
 from minari.serialization import deserialize_space
 
-from dac.datasets.episodes import STEPS, Episode, Layout, to_raw
+from dac.datasets.episodes import STEPS, Layout, to_raw
 from dac.envs import is_point_maze, vector_keys
 from dac.envs.minari_spec import AGAIN, DATA_FOLDER, metadata, recorded_env
 from dac.rows import hdf5
@@ -49,21 +48,11 @@ def read(directory: Path) -> RawDataset:
     )
     found = [layout.episode(f"{directory}: episode {number}", arrays) for number, arrays in recorded]
     episodes = [episode for episode in found if episode is not None]
-    if is_point_maze(recorded_env(data)):
-        episodes = [_ended_at_goal(episode) for episode in episodes]
     if not episodes:
         raise UserError(f"{directory}: the Minari dataset has no steps. Make it again, or use another.")
     raw = to_raw(episodes)
     check_finite(directory, raw)
     return raw
-
-
-def _ended_at_goal(episode: Episode) -> Episode:
-    """A PointMaze's episode, which is cut off where it reaches the goal and gets its only reward, as one that ended.
-
-    A row that was cut off has no successor and is not trained on.
-    """
-    return dataclasses.replace(episode, terminated=episode.terminated or bool(episode.rewards[-1] == 1.0))
 
 
 def _layout(directory: Path, facts: Mapping[str, Any]) -> Layout:
@@ -81,7 +70,8 @@ def _layout(directory: Path, facts: Mapping[str, Any]) -> Layout:
             f"{directory}: metadata.json has no readable observation_space and action_space ({type(error).__name__}: "
             f"{error}). {AGAIN}"
         ) from error
-    keys = vector_keys(observation, recorded_env(directory / DATA_FOLDER))
+    env_id = recorded_env(directory / DATA_FOLDER)
+    keys = vector_keys(observation, env_id)
     if keys is None:
         raise UserError(
             f"{directory}: the observation space is {observation}; only vectors (Box with one axis) and "
@@ -89,7 +79,7 @@ def _layout(directory: Path, facts: Mapping[str, Any]) -> Layout:
         )
     if not isinstance(action, gym.spaces.Box) or len(action.shape) != 1:
         raise UserError(f"{directory}: the action space is {action}; only vectors (Box with one axis) can be used.")
-    return Layout(keys, observation, action)
+    return Layout(keys, observation, action, ends_at_goal=is_point_maze(env_id))
 
 
 def _hdf5_episodes(data: Path, count: int) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -197,6 +197,7 @@ def test_a_key_may_override_a_merged_one(project: Project) -> None:
         ("compute.evaluation_workers", "some", "found 'some'; allowed: auto, or a whole number from 0 to 256"),
         ("compute.device", "gpu", "found 'gpu'; string should match pattern"),
         ("tasks.pendulum.dataset", "pendulum.hdf5", "found 'pendulum.hdf5'; string should match pattern"),
+        ("tasks.pendulum.dataset", "files:pendulum.hdf5", "no source 'files'; allowed: d4rl, minari, file, "),
         ("tasks.pendulum.settings.eta", None, "found None; input should be a valid number"),
         ("tasks.pendulum.reference_returns", [0.0], "this key is required and missing"),
         ("studies.tiny.seeds", [], "found []; tuple should have at least 1 item"),

@@ -147,6 +147,7 @@ def test_overrides_hold_every_setting_of_agent_and_training() -> None:
     assert Overrides(steps=5).model_dump(exclude_unset=True) == {"steps": 5}
 
 
+MAZES = {"open": "umaze", "umaze": "umaze", "medium": "medium-play", "large": "large-diverse"}
 # The paper's task whose settings a task of the study minari has; None where the paper has no settings.
 NEAREST = {
     **{f"minari-{robot}-medium": f"{robot}-medium-v2" for robot in ("walker2d", "hopper", "halfcheetah")},
@@ -156,12 +157,7 @@ NEAREST = {
     **{f"minari-kitchen-{kind}": None for kind in ("complete", "partial", "mixed")},
     **{
         f"minari-pointmaze-{maze}{dense}": f"antmaze-{alike}-v0"
-        for maze, alike in (
-            ("open", "umaze"),
-            ("umaze", "umaze"),
-            ("medium", "medium-play"),
-            ("large", "large-diverse"),
-        )
+        for maze, alike in MAZES.items()
         for dense in ("", "-dense")
     },
 }
@@ -181,17 +177,15 @@ def test_the_minari_study_has_the_settings_of_the_nearest_task_of_the_paper(comm
 def test_the_minari_study_stands_beside_no_published_score(committed: Params) -> None:
     plan = study_plan(committed, "minari")
     for cell in plan.cells:
-        assert committed.experiments[cell.experiment].published == ()
-        assert "may stand beside a published one" in committed.experiments[cell.experiment].description.replace(
-            "\n", " "
-        )
+        experiment = committed.experiments[cell.experiment]
+        assert experiment.published == ()
+        assert "no score here may stand beside a published one" in experiment.description
         assert differences(plan, cell.experiment, cell.task) == ("other data than D4RL's",)
 
 
 def test_the_returns_that_the_scores_of_the_minari_study_refer_to(committed: Params) -> None:
-    found = {
-        cell.task.split("-", 1)[1]: cell.evaluations[0].reference for cell in study_plan(committed, "minari").cells
-    }
+    cells = study_plan(committed, "minari").cells
+    found = {cell.task.removeprefix("minari-"): cell.evaluations[0].reference for cell in cells}
     assert found["hopper-expert"] == (-20.272305, 3234.3)
     assert found["antmaze-large-play"] == found["pointmaze-open"] == found["pointmaze-large"] == (0.0, 1.0)
     assert found["pen-human"] == (96.262799, 3076.8331017826877)
