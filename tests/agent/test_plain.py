@@ -105,7 +105,7 @@ def test_acting(temperature: float) -> None:
     agent, plain = twins(config)
     draws = ActingNoise([0], "test", 0, config, 6, 5, ACTION_DIM, dtype=DOUBLE).draws(0)
     states = torch.randn(6, OBSERVATION_DIM, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
-    expected = agent.act(states.unsqueeze(0), 5, draws.prior, draws.z, gumbel=draws.gumbel)
+    expected = agent.policy.act(states.unsqueeze(0), 5, draws.prior, draws.z, gumbel=draws.gumbel)
     gumbel = None if draws.gumbel is None else draws.gumbel[0]
     assert draws.z is not None
     found = plain.act(states, 5, draws.prior[0], draws.z[0], gumbel)

@@ -70,7 +70,7 @@ def test_an_environment_that_cannot_be_made_is_left_to_the_estimate(project: Pro
     params = project.set("tasks.pendulum.env", "Nowhere-v0").load()
     found = calibrate.calibrate(params, project.plan(), SECONDS)
     assert not [key for key in found if key.startswith("environment")]
-    assert "measured here" in table.describe(params, "tiny")
+    assert "measured here" in table.text(params, "tiny")
 
 
 def test_a_bandit_trains_without_next_actions(project: Project, quiet: None) -> None:
@@ -85,7 +85,7 @@ def test_the_plan_says_where_its_times_come_from(
 ) -> None:
     monkeypatch.setattr(speeds, "cores", lambda: 3)
     params = project.load()
-    text = table.describe(params, "tiny")
+    text = table.text(params, "tiny")
     assert "wall clock of what is missing: about 1 min on 3 cores (3 jobs side by side)" in text
     assert "assumed" in text
     assert "`dac plan tiny --calibrate` measures here." in text

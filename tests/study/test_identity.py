@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny import Project
 
-from dac.study.identity import Dataset, Evaluation, Run, canonical, fingerprint, minari_dataset
+from dac.study.identity import Dataset, Evaluation, Run, canonical, dataset_named, fingerprint
 
 FILE_IDENTITY = canonical({"source": "file", "sha256": "e" * 64})
 
@@ -48,7 +48,7 @@ def test_a_datasets_fingerprint_is_its_identitys() -> None:
     assert dataset.file_sha256 == "e" * 64
     assert dataset.fingerprint == fingerprint({"sha256": "e" * 64, "source": "file"})
     assert dataset.fingerprint == Dataset("file", "b.hdf5", FILE_IDENTITY).fingerprint
-    assert minari_dataset("a/b-v1").fingerprint != minari_dataset("a/b-v2").fingerprint
+    assert dataset_named("minari:a/b-v1", {}).fingerprint != dataset_named("minari:a/b-v2", {}).fingerprint
 
 
 def test_a_collection_is_the_recipe_but_for_the_level() -> None:
