@@ -111,7 +111,8 @@ def test_a_study_outside_the_checkout(installed: Installed, project: tiny.Projec
     imported = installed.succeed("python", "-c", "import dac; print(dac.__file__)")
     assert Path(imported.strip()).is_relative_to(installed.folder)
     project.set("collect.Pendulum-v1", RECORDED).set("tasks.swing", SWING)
-    plan = project.set("experiments.main.tasks", ["pendulum", "swing"]).set("experiments.main.published", ["IQL"]).plan()
+    project.set("experiments.main.tasks", ["pendulum", "swing"]).set("experiments.main.published", ["IQL"])
+    plan = project.plan()
     assert "study tiny" in installed.succeed("dac", "plan", "tiny")
     (dataset,) = (cell.group.dataset for cell in plan.cells if cell.group.task == "swing")
     installed.succeed("dac", "collect", "Pendulum-v1", "--datasets", dataset.fingerprint)
@@ -125,6 +126,14 @@ def test_a_study_outside_the_checkout(installed: Installed, project: tiny.Projec
     assert Pending(plan.params).report("tiny") == []
     assert installed.succeed("dac", "why", "tiny") == "tiny: complete, nothing to do\n"
     assert str(Run(plan.cells[0].group, 1)) in installed.succeed("dac", "runs", "--verify")
+
+
+def test_a_folder_without_parameters(installed: Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the wheel lacks, where its user first meets it."""
+    monkeypatch.chdir(tmp_path)
+    status, output = installed.run("dac", "plan")
+    assert status == 1
+    assert "An installed dac has the commands alone: the checkout has params.yaml and the workflow" in output
 
 
 def test_parity_outside_the_checkout(installed: Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
