@@ -263,7 +263,9 @@ def test_what_is_no_yaml_or_not_there(project: Project) -> None:
     with pytest.raises(UserError, match=r"the file: found None; input should be an object"):
         load_text("")
     Path("params.yaml").unlink()
-    with pytest.raises(UserError, match=r"params.yaml: no such file in .* Run this from the project's root folder, or another one that has it"):
+    with pytest.raises(
+        UserError, match=r"params.yaml: no such file in .* the project's root folder, or another one that has it"
+    ):
         check.load()
 
 
