@@ -115,8 +115,8 @@ def _evaluations(
             )
             if lacking:
                 alike.setdefault(lacking, []).append(run)
-        for lacking, lackers in alike.items():
-            for pack in packs(lackers, plan.params.compute.pack_size):
+        for lacking, members in alike.items():
+            for pack in packs(members, plan.params.compute.pack_size):
                 after = tuple(dict.fromkeys(trained[run] for run in pack if run in trained))
                 for part in chunks(lacking, EVALUATIONS_PER_JOB):
                     name = f"evaluate {pack[0]} {part[0].fingerprint}"
