@@ -88,9 +88,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_parity(command: argparse.ArgumentParser) -> None:
     command.add_argument("recordings", nargs="+", type=Path, metavar="FIXTURE", help="an .npz recording")
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    command.add_argument("--pack", type=int, default=1, help="replay it as one of so many runs")
+    command.add_argument("--pack", type=int, default=1, help="replay it as one of this many runs")
     command.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the products; sets the tolerance")
-    command.add_argument("--tolerance", type=float, help="largest relative deviation that passes, if another")
+    command.add_argument("--tolerance", type=float, help="largest relative deviation that passes; default: by quantity")
 
 
 def _add_bench(command: argparse.ArgumentParser) -> None:
@@ -102,7 +102,7 @@ def _add_bench(command: argparse.ArgumentParser) -> None:
         "--diffusion-steps", type=int, nargs="*", default=[], help="compare soft and denoised guidance at these T"
     )
     command.add_argument("--precision", choices=PRECISIONS, default="fp32")
-    command.add_argument("--processes", type=int, default=0, help="also time so many runs in a process each, at once")
+    command.add_argument("--processes", type=int, default=0, help="also time this many runs at once, a process each")
     command.add_argument("--page", action="store_true", help="write benchmarks/README.md from the recorded results")
     command.add_argument("--json", type=Path, help="also write the result there")
 
@@ -126,7 +126,7 @@ def _add_watched(command: argparse.ArgumentParser) -> None:
 
 def _add_behaviours(command: argparse.ArgumentParser) -> None:
     command.add_argument("env", help="Gymnasium id")
-    command.add_argument("--steps", type=int, nargs="+", required=True, help="steps of SAC to record it at, ascending")
+    command.add_argument("--steps", type=int, nargs="+", required=True, help="steps of SAC to record at, ascending")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--folder", type=Path, default=Path("behaviours"), help="where the files go")
 

@@ -110,8 +110,8 @@ def recorded(device: str, threads: int) -> dict[str, Any] | None:
         _ = record["date"], float(record["startup_seconds"]), float(record["beside"]), dict(record["measured"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{CALIBRATION}: found something else than a calibration ({error!r}). Delete it, or measure anew with "
-            "`dac plan STUDY --calibrate` after that."
+            f"{CALIBRATION}: it is not a calibration ({error!r}). Delete it; `dac plan STUDY --calibrate` makes "
+            "another."
         ) from None
     return record if found == (provenance.machine(), device, threads) else None
 

@@ -83,7 +83,7 @@ def _shapes(plan: StudyPlan) -> set[str]:
 def _wall_clock_line(plan: StudyPlan, speed: speeds.Calibration) -> str:
     work = jobs(plan, plan.runs(), missing=True)
     if not work:
-        return "wall clock of what is missing: every run and evaluation is there; the page, if that, takes seconds"
+        return "wall clock of what is missing: nothing, except perhaps the page, which takes seconds"
     # Not speed.device: where no GPU's speed is recorded, that is a CPU's.
     on_gpu = speeds.device_kind(plan.params.compute.device) == "cuda"
     cores, gpus = speeds.cores(), speeds.gpus() if on_gpu else 0

@@ -109,7 +109,7 @@ def _from_address(address: str, destination: Path, name: str, wanted: _Wanted) -
     _receive_all(address, partial, name, wanted.size)
     digest, problem = _check(partial, wanted)
     if problem and resumed:
-        LOG.info("%s: what was resumed is wrong (%s); from the beginning", name, problem)
+        LOG.info("%s: the resumed download is wrong (%s); it starts from the beginning", name, problem)
         partial.unlink()
         _receive_all(address, partial, name, wanted.size)
         digest, problem = _check(partial, wanted)

@@ -42,7 +42,7 @@ def read(directory: Path) -> RawDataset:
     layout = _layout(directory, facts)
     count = facts.get("total_episodes")
     if not isinstance(count, int):
-        raise UserError(f"{data}/metadata.json: total_episodes is {count!r}, no number. {AGAIN}")
+        raise UserError(f"{data}/metadata.json: total_episodes is {count!r}, which is not a number. {AGAIN}")
     recorded = (
         _hdf5_episodes(data, count) if facts.get("data_format", "hdf5") == "hdf5" else _other(data, facts, layout)
     )

@@ -26,7 +26,7 @@ DATA_FOLDER = "data"
 
 # A user's own recording may be the only copy: nothing here advises to delete it.
 AGAIN = (
-    "Restore it from a copy, or record it again; one that was downloaded or made here can be had again with its folder "
+    "Restore it from a copy, or record it again; one that was downloaded or made here is made again once its folder is "
     "moved away (`dac fetch <task>`, or snakemake)."
 )
 

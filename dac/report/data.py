@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
 from dac.envs.bandit import Behaviour
-from dac.study.params import Claim, ReportSettings
+from dac.study.params import Claim, ReportSettings, Show
 from dac.system.errors import UserError
 
-SHOW = ("scores", "curves", "comparison", "sweep", "action_samples", "bandit")
+SHOW: tuple[str, ...] = get_args(Show)
 
 _KEY = ("experiment", "task", "variant", "seed")
 _EPISODE = ("episode", "return", "length", "score")

@@ -112,7 +112,7 @@ def _check_successors(path: Path, raw: RawDataset, published: bool) -> None:
         return
     raise UserError(
         f"{path}: {problem}. A row's successor is the row after it: write the rows in the order of recording, with the "
-        "last row of every episode marked; or leave next_observations out if it is next_observations that is wrong."
+        "last row of every episode marked; or leave next_observations out, if that is what is wrong."
     )
 
 

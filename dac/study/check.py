@@ -49,7 +49,11 @@ def load(path: Path = PARAMS_FILE) -> Params:
         UserError: the file is missing, is not YAML, or holds a wrong key, type, range or name.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file in {Path.cwd()}. Run this from the project's root folder.")
+        raise UserError(
+            f"{path}: no such file in {Path.cwd()}. Run this from the project's root folder, or another one that has "
+            "it. An installed dac has the commands alone: the checkout has params.yaml and the workflow (Snakefile, "
+            "workflow/, dvc.yaml)."
+        )
     try:
         content = parse(path.read_text())
     except (YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:

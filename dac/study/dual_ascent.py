@@ -10,7 +10,7 @@ from dac.study.params import Params
 from dac.study.plan import Cell, StudyPlan, setting_place
 
 # Usual trainings have so many times eta / eta_lr steps, in which the ascent can move eta by its first value. The
-# paper's have 200 times as many (the bandit) and 2,000; what becomes of fewer, docs/tasks.md says.
+# paper's have 200 times as many (the bandit) and 2,000; what becomes of fewer, docs/data.md says.
 USUAL = 100
 MOST = 1e15  # where eta_lr is next to nothing
 
@@ -43,7 +43,7 @@ def _sentence(plan: StudyPlan, cell: Cell, others: int) -> str:
         f"params.yaml: {setting_place(plan.params, plan.name, cell, 'steps')}: found {settings.steps} with eta "
         f"{settings.eta:g} and eta_lr {settings.eta_lr:g} ({cell.variant} on {cell.task}{more}); usual are "
         f"{_usual(cell)} ({USUAL} · eta / eta_lr) and more. In fewer, eta, the weight of the data against Q, may not "
-        f"find its level in time (docs/tasks.md, Settings). Fix eta: {_advice(plan.params)}."
+        f"find its level in time (docs/data.md, Settings for small data). Fix eta: {_advice(plan.params)}."
     )
 
 

@@ -266,7 +266,7 @@ def _explained(name: str, stage: Stage, study: str) -> Iterator[str]:
     if stage.damaged:
         yield (
             f"dvc.lock: not recorded: the contents of {_some([str(path) for path in stage.damaged])} are not what "
-            f"{'run.json' if name == 'runs' else 'dataset.json'} records, or that says nothing. `dvc checkout --force "
+            f"{'run.json' if name == 'runs' else 'dataset.json'} records, or it records nothing. `dvc checkout --force "
             "<file>` brings back what was recorded before, if it was; else delete the file: snakemake makes it again."
         )
     if stage.lacking:

@@ -19,6 +19,8 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Temperature = Annotated[float, Field(ge=0, le=1000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+# The tables and figures that dac.report has.
+Show = Literal["scores", "curves", "comparison", "sweep", "action_samples", "bandit"]
 
 
 def _evaluation_workers(value: Any) -> int | str:
@@ -203,10 +205,7 @@ class ExperimentSettings(Section):
     vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] | None = None
     settings: Overrides = Overrides()
     evaluation: PartialEvaluation = PartialEvaluation()
-    show: tuple[Literal["scores", "curves", "comparison", "sweep", "action_samples", "bandit"], ...] = (
-        "scores",
-        "curves",
-    )
+    show: tuple[Show, ...] = ("scores", "curves")
     published: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
 

@@ -136,7 +136,7 @@ def _check_window(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
         if more:
             raise UserError(
                 f"params.yaml: studies.{study}: {cell.task} is evaluated {evaluations} times in {settings.steps} "
-                f"steps, fewer than {more}; lower eval_interval or that."
+                f"steps, fewer than {more}; lower eval_interval, or that number."
             )
 
 

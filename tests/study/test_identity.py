@@ -30,7 +30,7 @@ def test_a_fingerprint_is_twelve_digits_of_the_sha256() -> None:
         ("d4rl", "hopper-medium-v2", "d4rl/hopper-medium-v2-v0", "data/d4rl/hopper-medium-v2.hdf5", "data/datasets"),
         ("file", "my data/run (2).hdf5", "file/run-2-v0", "my data/run (2).hdf5", "data/datasets"),
         ("minari", "D4RL/door/human-v2", "D4RL/door/human-v2", None, "data/datasets"),
-        ("collect", "Hopper-v5/medium", "collect/Hopper-v5-medium-v0", None, "results/datasets"),
+        ("collect", "Hopper-v5/medium", "Hopper-v5/medium", None, "results/datasets"),
     ],
 )
 def test_where_a_dataset_lies(source: str, name: str, minari_id: str, file: str | None, folder: str) -> None:
@@ -39,8 +39,7 @@ def test_where_a_dataset_lies(source: str, name: str, minari_id: str, file: str 
     assert dataset.id == f"{source}:{name}"
     assert dataset.minari_id == minari_id
     assert dataset.file == (None if file is None else Path(file))
-    stem = name if source == "collect" else minari_id
-    assert dataset.path == Path(folder) / f"{stem.replace('/', '-')}-{dataset.fingerprint}"
+    assert dataset.path == Path(folder) / f"{minari_id.replace('/', '-')}-{dataset.fingerprint}"
 
 
 def test_a_datasets_fingerprint_is_its_identitys() -> None:

@@ -75,9 +75,9 @@ def _refuse_other_contents(dataset: Dataset, digest: str, source: object) -> Non
         return
     raise UserError(
         f"{dataset.id}: the contents of {source} have the sha256 {digest[:12]}…, but {datasets_lock.LOCK_FILE} says "
-        f"{known[:12]}…: episodes were added or changed since. Put the copy of then back; or give the new data an id "
+        f"{known[:12]}…: episodes were added or changed since. Put the earlier copy back; or give the new data an id "
         "of their own (the next -v<n>), which is another dataset; or, if they are to replace the old ones, delete the "
-        f"entry in {datasets_lock.LOCK_FILE} and the runs on it. A copy that was downloaded can be had again: move it "
+        f"entry in {datasets_lock.LOCK_FILE} and the runs on it. A downloaded copy can be fetched again: move it "
         f"and {dataset.path} away and `dac fetch` it."
     )
 
