@@ -9,16 +9,15 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import get_args
 
+from dac.agent.config import PRECISIONS
 from dac.study import check, pages, plan, store, task_data, why
-from dac.study.identity import Group
-from dac.study.params import Params, Precision
-from dac.system import files, progress
+from dac.study.identity import Group, dataset_named
+from dac.study.params import Params
+from dac.study.sources import SOURCES
+from dac.system import files, paths, progress
 from dac.system.errors import UserError, closest
 from dac.system.signals import Interrupted
-
-PRECISIONS = get_args(Precision)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,11 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("what", nargs="?", help="a study, or a run: <task>/<label>-<fp>/seed-<k>; default: dvc_study")
     command = add("runs", _runs, "list the runs in the store")
     command.add_argument("--verify", action="store_true", help="compare contents with their sha256, not sizes alone")
-    command = add("datasets", _datasets, "list the configured datasets; describe: a task's data, with a histogram")
-    command.add_argument("what", nargs="*", metavar="describe TASK", help="left out: the list, with checksums compared")
-    command.add_argument("--figure", type=Path, help="where the histogram goes; default: work/datasets/<task>.png")
+    _add_datasets(add("datasets", _datasets, "list the configured datasets; describe: a task's data, with a histogram"))
     command = add("fetch", _fetch, "bring data here: download, check, convert")
-    command.add_argument("what", help="a task of params.yaml, one of D4RL's ids, or minari:<id>")
+    command.add_argument("what", help="a task of params.yaml, one of D4RL's ids, or a dataset, such as minari:<id>")
     command.add_argument("--dataset", help="refuse if the task's dataset has another fingerprint than this")
     command = add("collect", _collect, "collect datasets: train SAC, or roll out recorded policies, and record them")
     command.add_argument("env")
@@ -83,13 +80,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("study")
     _add_watched(add("watch", _watch, "show the jobs that run in this project, or those of a command while it runs"))
     add("record", _record, "record the store in dvc.lock, as snakemake does at its end")
-    command = add("parity", _parity, "replay recorded arrays through the agent and print the worst deviations")
+    _add_parity(add("parity", _parity, "replay recorded arrays through the agent and print the worst deviations"))
+    _add_bench(add("bench", _bench, "measure training and environment speed on this machine"))
+    return parser
+
+
+def _add_parity(command: argparse.ArgumentParser) -> None:
     command.add_argument("recordings", nargs="+", type=Path, metavar="FIXTURE", help="an .npz recording")
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    command.add_argument("--pack", type=int, default=1, help="replay it as one of so many runs")
+    command.add_argument("--pack", type=int, default=1, help="replay it as one of this many runs")
     command.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the products; sets the tolerance")
-    command.add_argument("--tolerance", type=float, help="largest relative deviation that passes, if another")
-    command = add("bench", _bench, "measure training and environment speed on this machine")
+    command.add_argument("--tolerance", type=float, help="largest relative deviation that passes; default: by quantity")
+
+
+def _add_bench(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="cpu")
     command.add_argument("--threads", type=int, default=2)
     command.add_argument("--seconds", type=float, default=10.0, help="time for each measurement")
@@ -98,10 +102,14 @@ def _parser() -> argparse.ArgumentParser:
         "--diffusion-steps", type=int, nargs="*", default=[], help="compare soft and denoised guidance at these T"
     )
     command.add_argument("--precision", choices=PRECISIONS, default="fp32")
-    command.add_argument("--processes", type=int, default=0, help="also time so many runs in a process each, at once")
+    command.add_argument("--processes", type=int, default=0, help="also time this many runs at once, a process each")
     command.add_argument("--page", action="store_true", help="write benchmarks/README.md from the recorded results")
     command.add_argument("--json", type=Path, help="also write the result there")
-    return parser
+
+
+def _add_datasets(command: argparse.ArgumentParser) -> None:
+    command.add_argument("what", nargs="*", metavar="describe TASK", help="left out: the list, with checksums compared")
+    command.add_argument("--figure", type=Path, help="where the histogram goes; default: work/datasets/<task>.png")
 
 
 def _add_pack(command: argparse.ArgumentParser) -> None:
@@ -118,7 +126,7 @@ def _add_watched(command: argparse.ArgumentParser) -> None:
 
 def _add_behaviours(command: argparse.ArgumentParser) -> None:
     command.add_argument("env", help="Gymnasium id")
-    command.add_argument("--steps", type=int, nargs="+", required=True, help="steps of SAC to record it at, ascending")
+    command.add_argument("--steps", type=int, nargs="+", required=True, help="steps of SAC to record at, ascending")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--folder", type=Path, default=Path("behaviours"), help="where the files go")
 
@@ -143,7 +151,7 @@ def _plan(options: argparse.Namespace) -> None:
             from dac.bench import calibrate  # torch
 
             calibrate.calibrate(params, plan.study_plan(params, study))
-        print(table.describe(params, study))
+        print(table.text(params, study))
         for notice in dual_ascent.notices(plan.study_plan(params, study)):
             print(f"{notice}\n")
 
@@ -156,7 +164,7 @@ def _why(options: argparse.Namespace) -> None:
 
         print("\n".join([*why.explain_study(params, what), *unheeded.notices(params, what)]))
         return
-    path = what.strip("/").removeprefix("results/runs/")
+    path = what.strip("/").removeprefix(f"{paths.RUNS}/")
     known = {str(run): run for run in plan.runs_of_task(params, path.partition("/")[0])}
     if path not in known:
         raise UserError(
@@ -167,13 +175,14 @@ def _why(options: argparse.Namespace) -> None:
 
 
 def _runs(options: argparse.Namespace) -> None:
+    from tabulate import tabulate  # type: ignore[import-untyped]
+
     rows = why.list_runs(check.load(), options.verify)
     if not rows:
-        print("the store results/runs is empty")
+        print(f"the store {paths.RUNS} is empty")
         return
-    widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
-    for row in [{key: key for key in widths}, *rows]:
-        print("  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip())
+    # The header is a row: tabulate widens the columns of its own by two.
+    print(tabulate([list(rows[0]), *(list(row.values()) for row in rows)], tablefmt="plain", disable_numparse=True))
     if any(row["state"].startswith(("corrupt", "incomplete")) for row in rows):
         raise UserError(
             "some runs are damaged; delete the files and start snakemake again, or `dvc checkout --force <file>`."
@@ -190,7 +199,7 @@ def _datasets(options: argparse.Namespace) -> None:
         task = options.what[1]
         if task not in params.tasks:
             raise UserError(f"params.yaml: no task {task!r}; {closest(task, list(params.tasks))}")
-        figure = options.figure or Path("work/datasets") / f"{task}.png"
+        figure = options.figure or paths.HISTOGRAMS / f"{task}.png"
         print(describe.describe(params, task, figure), end="")
     else:
         raise UserError(f"dac datasets: found {' '.join(options.what)!r}; allowed: nothing, or describe TASK.")
@@ -198,22 +207,20 @@ def _datasets(options: argparse.Namespace) -> None:
 
 def _fetch(options: argparse.Namespace) -> None:
     from dac.datasets import load
-    from dac.study import datasets_lock
-    from dac.study.catalog import d4rl_file, d4rl_ids, suggestions
+    from dac.study.catalog import d4rl_ids, suggestions
 
     params, what = check.load(), options.what
     mirrors = params.compute.d4rl_mirrors
     if what in params.tasks:
         name = params.tasks[what].dataset
     else:
-        name = what if what.startswith(("minari:", "d4rl:")) else f"d4rl:{what}"
+        source = SOURCES.get(what.partition(":")[0])
+        name = what if source and source.made == "fetched" else f"d4rl:{what}"
         if name.startswith("d4rl:") and name.partition(":")[2] not in d4rl_ids():
             known = list(dict.fromkeys([*params.tasks, *d4rl_ids()]))
             raise UserError(f"No task or D4RL dataset {what!r}. {suggestions(what, known)}")
-    d4rl_id = name.removeprefix("d4rl:")
-    if name != d4rl_id and d4rl_file(d4rl_id).sha256 is None and not datasets_lock.entry(name):
-        load.fetch_d4rl(d4rl_id, mirrors)  # its identity is what is downloaded
-    dataset = task_data.dataset_named(params, name)
+    load.identify(name, mirrors)
+    dataset = dataset_named(name, params.collect)
     if options.dataset not in (None, dataset.fingerprint):
         raise UserError(
             f"params.yaml changed since this job was planned: the dataset of {what} is now {dataset.id} "
@@ -225,10 +232,10 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _collect(options: argparse.Namespace) -> None:
-    from dac.datasets import load
+    from dac.datasets.sources import collect
 
     with progress.announced(f"collect data in {options.env}"):
-        load.collect(check.load(), options.env, options.datasets.split("-"))
+        collect.collect(check.load(), options.env, options.datasets.split("-"))
 
 
 def _behaviours(options: argparse.Namespace) -> None:
@@ -316,18 +323,11 @@ def _parity(options: argparse.Namespace) -> None:
 
     from dac.bench import parity
 
-    failed = []
-    for path in options.recordings:
-        deviations = parity.replay(path, getattr(torch, options.dtype), pack=options.pack, precision=options.precision)
-        for quantity, deviation in deviations.items():
-            limit = parity.tolerance(quantity, options.precision)
-            if options.tolerance is not None and quantity not in parity.ABSOLUTE_TOLERANCES:
-                limit = options.tolerance
-            print(f"{path.stem:32s} {quantity:28s} {deviation:.1e}  (limit {limit:.0e})")
-            if not deviation <= limit:
-                failed.append(f"{path.stem}: {quantity} deviates by {deviation:.1e}, more than {limit:.0e}")
-    if failed:
-        raise UserError("no parity:\n" + "\n".join(f"  - {line}" for line in failed))
+    dtype, recordings = getattr(torch, options.dtype), options.recordings
+    for line in parity.check(
+        recordings, dtype, pack=options.pack, precision=options.precision, largest=options.tolerance
+    ):
+        print(line)
 
 
 def _bench(options: argparse.Namespace) -> None:

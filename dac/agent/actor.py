@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dac.agent.batch import Batch, Draws
 from dac.agent.chain import differentiable_ddpm_sample
+from dac.agent.components import GUIDANCES, check_complete, function_of
 from dac.agent.config import AgentConfig
 from dac.agent.critic import Metrics
 from dac.agent.diffusion import Schedule, forward_noise
@@ -35,6 +36,9 @@ class ActorStep:
     x_t: Tensor  # (R, B, A)
     noise_scale: Tensor  # sqrt(1 - alpha_bar_t), (R, B, 1)
     prediction: Tensor  # eps_theta(x_t, s, t), (R, B, A), with its graph
+
+
+_GUIDANCES: dict[str, Callable[[ActorStep], tuple[Tensor, Metrics]]] = {}
 
 
 def bc_loss(prediction: Tensor, eps: Tensor) -> Tensor:
@@ -64,18 +68,21 @@ def q_gradient(target_critic: Params, observations: Tensor, actions: Tensor, nor
     return gradient / (norm + NORM_EPSILON).view(-1, 1, 1)
 
 
+@function_of(_GUIDANCES, "soft")
 def soft_guidance(step: ActorStep) -> tuple[Tensor, Metrics]:
     """mean(sqrt(1 - alpha_bar_t) g eps_theta), g the normalised Q gradient at x_t (arXiv 2405.20555, the method)."""
     gradient, metrics = _gradient_at_noised(step)
     return (step.noise_scale * gradient * step.prediction).mean((1, 2)), metrics
 
 
+@function_of(_GUIDANCES, "hard")
 def hard_guidance(step: ActorStep) -> tuple[Tensor, Metrics]:
     """mean(g eps_theta): soft guidance without the noise scaling."""
     gradient, metrics = _gradient_at_noised(step)
     return (gradient * step.prediction).mean((1, 2)), metrics
 
 
+@function_of(_GUIDANCES, "denoised")
 def denoised_guidance(step: ActorStep) -> tuple[Tensor, Metrics]:
     """-mean Q_h(s, a) / (C + 1e-6) at actions from the full reverse chain, gradients through all of its T steps.
 
@@ -100,17 +107,13 @@ def denoised_guidance(step: ActorStep) -> tuple[Tensor, Metrics]:
     return -values / (norm + NORM_EPSILON), {"q_norm": norm}
 
 
+@function_of(_GUIDANCES, "none")
 def no_guidance(step: ActorStep) -> tuple[Tensor, Metrics]:
     """Zero: diffusion behaviour cloning."""
     return torch.zeros_like(step.prediction[:, 0, 0]), {}
 
 
-_GUIDANCES: dict[str, Callable[[ActorStep], tuple[Tensor, Metrics]]] = {
-    "soft": soft_guidance,
-    "hard": hard_guidance,
-    "denoised": denoised_guidance,
-    "none": no_guidance,
-}
+check_complete(GUIDANCES, _GUIDANCES, __name__)
 
 
 def _gradient_at_noised(step: ActorStep) -> tuple[Tensor, Metrics]:

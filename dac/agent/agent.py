@@ -13,6 +13,7 @@ from torch import Tensor
 from dac.agent import actor as actor_objective
 from dac.agent import critic as critic_objective
 from dac.agent.batch import Batch, Draws
+from dac.agent.components import GUIDANCES
 from dac.agent.config import AgentConfig
 from dac.agent.critic import Metrics
 from dac.agent.diffusion import make_schedule
@@ -52,7 +53,7 @@ def _layouts(config: AgentConfig, observation_dim: int, action_dim: int) -> dict
     }
 
 
-class _Trained:
+class Trained:
     """One network of every run with its target and its optimiser."""
 
     def __init__(self, name: str, layout: Layout, runs: int, device: torch.device | str, dtype: torch.dtype) -> None:
@@ -96,6 +97,8 @@ class Agent:
         eta: (R,), weight of the behaviour-cloning loss.
         active: (R,) bool; False from the first non-finite loss or gradient of a run on. Its parameters, moments and eta
             then stay what they were, to the bit.
+        actor, critic: the networks.
+        schedule: of the configured diffusion.
         policy: the acting part, on the current parameters.
     """
 
@@ -143,15 +146,15 @@ class Agent:
         self.config = config
         self._count = torch.zeros((), device=device, dtype=torch.float64)
         self.step = step
-        self._schedule = make_schedule(config.beta_schedule, config.diffusion_steps, device, dtype)
-        self._actor = _Trained("actor", layouts["actor"], runs, device, dtype)
-        self._critic = _Trained("critic", layouts["critic"], runs, device, dtype)
+        self.schedule = make_schedule(config.beta_schedule, config.diffusion_steps, device, dtype)
+        self.actor = Trained("actor", layouts["actor"], runs, device, dtype)
+        self.critic = Trained("critic", layouts["critic"], runs, device, dtype)
         for run, state in enumerate(states):
-            for prefix, part in {**self._actor.parts, **self._critic.parts}.items():
+            for prefix, part in {**self.actor.parts, **self.critic.parts}.items():
                 part.load_run_state(run, prefix, state)
         self.eta = torch.stack([state["eta"] for state in states]).to(device, dtype)
         self.active = torch.stack([state["active"] for state in states]).to(device)
-        self.policy = Policy(config, self._schedule, self._actor.online.named, self._critic.target.named)
+        self.policy = Policy(config, self.schedule, self.actor.online.named, self.critic.target.named)
 
     @property
     def step(self) -> int:
@@ -184,7 +187,7 @@ class Agent:
         tile = CPU_TILE if next_observations.device.type == "cpu" else states
         samples = prior.shape[1] // states
         actor, critic = (
-            without_gradient(network.target.named, self.config.precision) for network in (self._actor, self._critic)
+            without_gradient(network.target.named, self.config.precision) for network in (self.actor, self.critic)
         )
         parts = [
             self._tile_values(
@@ -203,8 +206,8 @@ class Agent:
         self, actor: Params, critic: Params, observations: Tensor, prior: Tensor, z: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Actions (R, b*N, A) of the target actor in some states and the target critics' values (R, H, b*N)."""
-        predictor = noise_predictor(actor, observations, self._schedule.steps, prior.shape[-1])
-        actions = sample_actions(self.config, self._schedule, predictor, prior, z)
+        predictor = noise_predictor(actor, observations, self.schedule.steps, prior.shape[-1])
+        actions = sample_actions(self.config, self.schedule, predictor, prior, z)
         return actions, q_values(critic, observations, actions)
 
     def update(self, batch: Batch, draws: Draws) -> Metrics:
@@ -220,12 +223,12 @@ class Agent:
         return metrics
 
     def update_on_device(self, batch: Batch, draws: Draws) -> Metrics:
-        """The device's part of `update`: it changes tensors in place and depends on them alone, so it can be recorded
+        """The device's part of `update`: it changes tensors in place and depends on them alone, so it can be captured
         once and replayed (`dac.agent.graph`).
         """
         with matrix_products(self.config.precision):
             metrics = self._update_critic(batch, draws)
-            metrics |= self._update_actor(batch, draws)
+            metrics |= self.update_actor(batch, draws)
         self._count.add_(1)
         return metrics
 
@@ -236,10 +239,10 @@ class Agent:
     def _update_critic(self, batch: Batch, draws: Draws) -> Metrics:
         config = self.config
         targets = self._targets(batch, draws)
-        loss, metrics = critic_objective.critic_loss(self._critic.online.named, batch, targets)
+        loss, metrics = critic_objective.critic_loss(self.critic.online.named, batch, targets)
         lr = cosine_decay(config.critic_lr, self._count, config.lr_decay_steps)
-        self.active.copy_(self._critic.descend(loss, self.active, self._count, lr, config.gradient_clip))
-        self._critic.follow(config.target_rate, self.active)
+        self.active.copy_(self.critic.descend(loss, self.active, self._count, lr, config.gradient_clip))
+        self.critic.follow(config.target_rate, self.active)
         return metrics
 
     @torch.no_grad()
@@ -250,44 +253,26 @@ class Agent:
         _, next_q = self.next_action_values(batch.next_observations, draws.critic_prior, draws.critic_z)
         return critic_objective.td_targets(self.config, batch, next_q)
 
-    def _update_actor(self, batch: Batch, draws: Draws) -> Metrics:
+    def update_actor(self, batch: Batch, draws: Draws) -> Metrics:
+        """The actor's part of a step on the device: the actor, eta and the target actor. Returns metrics (R,)."""
         config = self.config
         loss, metrics = actor_objective.actor_loss(
             config,
-            self._schedule,
-            self._actor.online.named,
-            self._critic.target.named,
+            self.schedule,
+            self.actor.online.named,
+            self.critic.target.named,
             batch=batch,
             draws=draws,
             eta=self.eta,
         )
         metrics["eta"] = self.eta.clone()
         lr = cosine_decay(config.actor_lr, self._count, config.lr_decay_steps)
-        self.active.copy_(self._actor.descend(loss, self.active, self._count, lr, config.gradient_clip))
-        if config.eta_lr > 0 and config.guidance != "none":
+        self.active.copy_(self.actor.descend(loss, self.active, self._count, lr, config.gradient_clip))
+        if config.eta_lr > 0 and GUIDANCES[config.guidance].moves_eta:
             self.eta.copy_(torch.where(self.active, updated_eta(config, self.eta, metrics["bc_loss"]), self.eta))
         due = (self._count % config.actor_ema_interval == 0) & (self._count > config.actor_ema_start)
-        self._actor.follow(config.target_rate * due, self.active)
+        self.actor.follow(config.target_rate * due, self.active)
         return metrics
-
-    def candidates(
-        self, observations: Tensor, action_samples: int, prior: Tensor, z: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Candidate actions and their values: `Policy.candidates` on the current parameters."""
-        return self.policy.candidates(observations, action_samples, prior, z)
-
-    def act(
-        self,
-        observations: Tensor,
-        action_samples: int,
-        prior: Tensor,
-        z: Tensor | None,
-        *,
-        temperature: float | None = None,
-        gumbel: Tensor | None = None,
-    ) -> Tensor:
-        """Choose actions: `Policy.act` on the current parameters."""
-        return self.policy.act(observations, action_samples, prior, z, temperature=temperature, gumbel=gumbel)
 
     def run_state(self, run: int) -> dict[str, Tensor]:
         """All that one run needs to continue, besides the step: CPU tensors without a run axis, under flat names.
@@ -295,7 +280,7 @@ class Agent:
         Names: actor/..., target_actor/..., actor_adam/m/..., actor_adam/v/..., the same for critic, eta, active.
         """
         state: dict[str, Tensor] = {}
-        for prefix, part in {**self._actor.parts, **self._critic.parts}.items():
+        for prefix, part in {**self.actor.parts, **self.critic.parts}.items():
             state |= part.run_state(run, prefix)
         state["eta"] = self.eta[run].cpu().clone()
         state["active"] = self.active[run].cpu().clone()
@@ -304,8 +289,8 @@ class Agent:
     def policy_state(self, run: int) -> dict[str, Tensor]:
         """All that acting needs of one run: actor/... (online) and target_critic/...; see `Policy.from_states`."""
         return {
-            **self._actor.online.run_state(run, "actor/"),
-            **self._critic.target.run_state(run, "target_critic/"),
+            **self.actor.online.run_state(run, "actor/"),
+            **self.critic.target.run_state(run, "target_critic/"),
         }
 
 

@@ -33,5 +33,5 @@ class Draws:
     critic_z: Tensor | None  # (R, T - 1 or T, B*N, A) standard normal; None for the deterministic sampler
     t: Tensor  # (R, B) integers, uniform on 1..T
     eps: Tensor  # (R, B, A) standard normal: the noise to predict
-    actor_prior: Tensor | None = None  # (R, B, A): x_T of the actor's own chain; denoised guidance only
-    actor_z: Tensor | None = None  # (R, T - 1 or T, B, A); denoised guidance only
+    actor_prior: Tensor | None = None  # (R, B, A): x_T of the actor's own chain; where its guidance draws it
+    actor_z: Tensor | None = None  # (R, T - 1 or T, B, A); likewise

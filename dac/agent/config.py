@@ -2,63 +2,82 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Annotated, get_args, get_type_hints
 
-GUIDANCES = ("soft", "hard", "denoised", "none")
-Q_TARGETS = ("lcb", "min", "convex")
-BETA_SCHEDULES = ("vp", "linear", "cosine")
-SAMPLERS = ("ddpm", "ddim")
+from dac.agent.allowed import Limits, OneOf
+from dac.agent.components import GUIDANCES, Q_TARGETS
+
 PRECISIONS = ("fp32", "tf32", "bf16")
+
+PositiveInt = Annotated[int, Limits(ge=1)]
+PositiveFloat = Annotated[float, Limits(gt=0)]
+Precision = Annotated[str, OneOf(PRECISIONS)]
 
 
 @dataclass(frozen=True)
-class AgentConfig:
-    """Settings of Diffusion Actor-Critic; the defaults are the paper's (arXiv 2405.20555).
+class AgentSettings:
+    """Settings of Diffusion Actor-Critic as params.yaml has them (`agent`); the defaults are the paper's.
+
+    The paper is arXiv 2405.20555, section 4 and appendix. What a value may be is checked by the reader of params.yaml
+    (`dac.study.check`); a setting that is added here is one there too.
+    """
+
+    # How Q enters the actor's loss, see dac.agent.components; none: behaviour cloning.
+    guidance: Annotated[str, OneOf(GUIDANCES)] = "soft"
+    # How the ensemble's next values are combined, see dac.agent.components.
+    q_target: Annotated[str, OneOf(Q_TARGETS)] = "lcb"
+    # rho: weight of the standard deviation (lcb) or of the minimum (convex)
+    lcb_coefficient: Annotated[float, Limits(ge=0, le=100)] = 1.0
+    ensemble_size: Annotated[int, Limits(ge=1, le=1024)] = 10  # H, number of critics
+    next_action_samples: Annotated[int, Limits(ge=1, le=1024)] = 10  # N, actions drawn at each next state
+    max_backup: bool = False  # maximum instead of mean over those actions
+    diffusion_steps: Annotated[int, Limits(ge=1, le=1000)] = 5  # T
+    beta_schedule: Annotated[str, OneOf(("vp", "linear", "cosine"))] = "vp"
+    sampler: Annotated[str, OneOf(("ddpm", "ddim"))] = "ddpm"  # reverse process for acting and the critic's targets
+    sampler_steps: PositiveInt | None = None  # steps of the ddim sampler, at most T; None = T
+    clip_denoised: bool = True  # clip the predicted clean action to [-1, 1] in every reverse step
+    hidden_sizes: Annotated[tuple[PositiveInt, ...], Limits(min_length=1)] = (256, 256, 256)  # of both networks
+    discount: Annotated[float, Limits(ge=0, le=1)] = 0.99
+    actor_lr: PositiveFloat = 3e-4
+    critic_lr: PositiveFloat = 3e-4
+    gradient_clip: PositiveFloat = 1.0  # largest global gradient norm of a network (the whole ensemble for the critic)
+    target_rate: Annotated[float, Limits(gt=0, le=1)] = 0.005  # tau of both target networks
+    actor_ema_start: Annotated[int, Limits(ge=0)] = 1000  # the target actor follows after this step ...
+    actor_ema_interval: PositiveInt = 5  # ... at its multiples of this
+    eta: PositiveFloat = 1.0  # initial weight of the behaviour-cloning loss
+    eta_lr: Annotated[float, Limits(ge=0)] = 1e-3  # rate of the dual ascent on eta; 0 = fixed eta
+    eta_min: PositiveFloat = 1e-3
+    eta_max: PositiveFloat = 100.0
+    bc_threshold: Annotated[float, Limits(ge=0)] = 1.0  # b: the behaviour-cloning loss that the dual ascent aims at
+
+
+@dataclass(frozen=True)
+class AgentConfig(AgentSettings):
+    """All that an agent is told: its settings, and what the training decides of it.
 
     Raises:
         ValueError: a choice is unknown; the message names the field and the allowed values.
     """
 
-    guidance: str = "soft"  # how Q enters the actor's loss: soft | hard | denoised | none (behaviour cloning)
-    q_target: str = "lcb"  # how the ensemble's next values are combined: lcb | min | convex
-    lcb_coefficient: float = 1.0  # rho: weight of the standard deviation (lcb) or of the minimum (convex)
-    ensemble_size: int = 10  # H, number of critics
-    next_action_samples: int = 10  # N, actions drawn at each next state
-    max_backup: bool = False  # maximum instead of mean over those actions
-    diffusion_steps: int = 5  # T
-    beta_schedule: str = "vp"  # vp | linear | cosine
-    sampler: str = "ddpm"  # reverse process for acting and for the critic's targets: ddpm | ddim
-    sampler_steps: int | None = None  # steps of the ddim sampler, at most T; None = T
-    clip_denoised: bool = True  # clip the predicted clean action to [-1, 1] in every reverse step
-    hidden_sizes: tuple[int, ...] = (256, 256, 256)  # of both networks
-    discount: float = 0.99
-    actor_lr: float = 3e-4
-    critic_lr: float = 3e-4
     lr_decay_steps: int | None = None  # length of the cosine decay to zero; None = constant rates
-    gradient_clip: float = 1.0  # largest global gradient norm of one network (the whole ensemble for the critic)
-    target_rate: float = 0.005  # tau of both target networks
-    actor_ema_start: int = 1000  # the target actor follows after this step ...
-    actor_ema_interval: int = 5  # ... at its multiples of this
-    eta: float = 1.0  # initial weight of the behaviour-cloning loss
-    eta_lr: float = 1e-3  # rate of the dual ascent on eta; 0 = fixed eta
-    eta_min: float = 1e-3
-    eta_max: float = 100.0
-    bc_threshold: float = 1.0  # b: the behaviour-cloning loss that the dual ascent aims at
     temperature: float = 0.0  # of the draw among candidate actions; 0 = the best candidate
-    precision: str = "fp32"  # of a gradient step's matrix products: fp32 | tf32 | bf16, see dac.agent.precision
+    precision: Precision = "fp32"  # of a gradient step's matrix products, see dac.agent.precision
 
     def __post_init__(self) -> None:
-        _check_choice("guidance", self.guidance, GUIDANCES)
-        _check_choice("q_target", self.q_target, Q_TARGETS)
-        _check_choice("beta_schedule", self.beta_schedule, BETA_SCHEDULES)
-        _check_choice("sampler", self.sampler, SAMPLERS)
-        _check_choice("precision", self.precision, PRECISIONS)
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: {getattr(self, name)!r}; allowed values are {', '.join(allowed)}")
         if self.sampler_steps is not None and not 1 <= self.sampler_steps <= self.diffusion_steps:
             raise ValueError(
                 f"sampler_steps: {self.sampler_steps}; allowed are 1 to diffusion_steps = {self.diffusion_steps}"
             )
 
 
-def _check_choice(field: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{field}: {value!r}; allowed values are {', '.join(allowed)}")
+_HINTS = get_type_hints(AgentConfig, include_extras=True)
+_CHOICES = {
+    field.name: mark.names
+    for field in fields(AgentConfig)
+    for mark in get_args(_HINTS[field.name])
+    if isinstance(mark, OneOf)
+}

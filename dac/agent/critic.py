@@ -11,32 +11,34 @@ import torch
 from torch import Tensor
 
 from dac.agent.batch import Batch
+from dac.agent.components import Q_TARGETS, check_complete, function_of
 from dac.agent.config import AgentConfig
 from dac.agent.networks import Params, q_values
 
 Metrics = dict[str, Tensor]
 
+_COMBINATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {}
 
+
+@function_of(_COMBINATIONS, "lcb")
 def lower_confidence_bound(values: Tensor, coefficient: float) -> Tensor:
     """mean_h v - rho std_h v, with the population standard deviation (arXiv 2405.20555). (R, H, B) -> (R, B)."""
     return values.mean(1) - coefficient * values.std(1, correction=0)
 
 
+@function_of(_COMBINATIONS, "min")
 def minimum(values: Tensor, coefficient: float) -> Tensor:
     """min_h v; the coefficient is not used. (R, H, B) -> (R, B)."""
     return values.amin(1)
 
 
+@function_of(_COMBINATIONS, "convex")
 def convex_combination(values: Tensor, coefficient: float) -> Tensor:
     """rho min_h v + (1 - rho) max_h v. (R, H, B) -> (R, B)."""
     return coefficient * values.amin(1) + (1 - coefficient) * values.amax(1)
 
 
-_COMBINATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "lcb": lower_confidence_bound,
-    "min": minimum,
-    "convex": convex_combination,
-}
+check_complete(Q_TARGETS, _COMBINATIONS, __name__)
 
 
 def next_values(config: AgentConfig, next_q: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The gradient step as one CUDA graph: recorded once, then launched as a whole.
+"""The gradient step as one CUDA graph: captured once, then launched as a whole.
 
 A step is some two hundred small kernels. Launched one by one, they leave a fast GPU waiting for the host.
 """
@@ -19,17 +19,17 @@ from dac.agent.critic import Metrics
 
 Inputs = TypeVar("Inputs", Batch, Draws)
 Replay = Callable[[], None]
-Record = Callable[[Callable[[], Metrics]], tuple[Replay, Metrics]]
+Capture = Callable[[Callable[[], Metrics]], tuple[Replay, Metrics]]
 
-WARM_UP = 3  # steps made one kernel at a time, in which the libraries allocate what they may not while one is recorded
+WARM_UP = 3  # steps made one kernel at a time, in which the libraries allocate what they may not while one is captured
 
 
 class ReplayError(RuntimeError):
-    """A recorded gradient step did not make one: what was recorded is not what the device was told to do."""
+    """A captured gradient step did not make one: what was captured is not what the device was told to do."""
 
 
-def record_cuda_graph(step: Callable[[], Metrics]) -> tuple[Replay, Metrics]:
-    """Record what a function does on the current GPU, without doing it.
+def capture_cuda_graph(step: Callable[[], Metrics]) -> tuple[Replay, Metrics]:
+    """Capture what a function does on the current GPU, without doing it.
 
     Returns:
         What does it, and the function's value, whose tensors every replay writes anew.
@@ -42,16 +42,17 @@ def record_cuda_graph(step: Callable[[], Metrics]) -> tuple[Replay, Metrics]:
     return graph.replay, metrics
 
 
-class RecordedUpdate:
-    """`Agent.update` for an agent on a GPU: the first steps as they are, the others as replays of a record.
+class CapturedUpdate:
+    """`Agent.update` for an agent on a GPU: the first steps as they are, the others as replays of a captured one.
 
     Args:
-        agent: it keeps its tensors as long as this is used. record: makes a function's replay, see `record_cuda_graph`.
+        agent: it keeps its tensors as long as this is used.
+        capture: makes a function's replay, see `capture_cuda_graph`.
     """
 
-    def __init__(self, agent: Agent, record: Record = record_cuda_graph) -> None:
+    def __init__(self, agent: Agent, capture: Capture = capture_cuda_graph) -> None:
         self._agent = agent
-        self._record = record
+        self._capture = capture
         self._left = WARM_UP
         self._replay: Replay | None = None
         self._batch: Batch
@@ -74,7 +75,7 @@ class RecordedUpdate:
             self._left -= 1
             return self._agent.update(batch, draws)
         if self._replay is None:
-            self._replay, self._metrics = self._recorded(batch, draws)
+            self._replay, self._metrics = self._captured(batch, draws)
             self._fill(batch, draws)
             self._replay_first(self._replay)
         else:
@@ -83,19 +84,19 @@ class RecordedUpdate:
         self._agent.count_step()
         return self._metrics
 
-    def _recorded(self, batch: Batch, draws: Draws) -> tuple[Replay, Metrics]:
+    def _captured(self, batch: Batch, draws: Draws) -> tuple[Replay, Metrics]:
         self._batch, self._draws = _copy_of(batch), _copy_of(draws)
         device = self._agent.eta.device
-        # On another device than the agent's, nothing of its step would be recorded.
+        # On another device than the agent's, nothing of its step would be captured.
         with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
-            return self._record(lambda: self._agent.update_on_device(self._batch, self._draws))
+            return self._capture(lambda: self._agent.update_on_device(self._batch, self._draws))
 
     def _fill(self, batch: Batch, draws: Draws) -> None:
         _fill(self._batch, batch)
         _fill(self._draws, draws)
 
     def _replay_first(self, replay: Replay) -> None:
-        """Replay, and see that this made one step, and the recording before it none."""
+        """Replay, and see that this made one step, and capturing it before none."""
         recorded = self._agent.device_step()
         replay()
         replayed, step = self._agent.device_step(), self._agent.step
@@ -106,9 +107,9 @@ class RecordedUpdate:
             )
 
 
-def updater(agent: Agent, *, recorded: bool) -> Callable[[Batch, Draws], Metrics]:
+def updater(agent: Agent, *, captured: bool) -> Callable[[Batch, Draws], Metrics]:
     """The agent's `update`, as a CUDA graph where it is on a GPU and that is asked for."""
-    return RecordedUpdate(agent) if recorded and agent.eta.is_cuda else agent.update
+    return CapturedUpdate(agent) if captured and agent.eta.is_cuda else agent.update
 
 
 def _copy_of(inputs: Inputs) -> Inputs:

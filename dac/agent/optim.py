@@ -19,7 +19,7 @@ def cosine_decay(base: float, step: Tensor, decay_steps: int | None) -> Tensor:
     """Learning rate of a step, counted from 0: base * (1 + cos(pi * step / decay_steps)) / 2, 0 from decay_steps on.
 
     Args:
-        step: (), float64, on the device, so that a recorded step computes its own rate. decay_steps: None: constant.
+        step: (), float64, on the device, so that a captured step computes its own rate. decay_steps: None: constant.
 
     Returns:
         (), float64.

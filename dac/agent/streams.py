@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dac.agent.batch import Draws
+from dac.agent.components import GUIDANCES
 from dac.agent.config import AgentConfig
 
 BLOCK_STEPS = 32  # steps drawn at once; another value gives other numbers
@@ -114,8 +115,10 @@ class UpdateNoise:
             values["critic_prior"] = normal("critic-prior", block, repeated)
         if self._next_actions and config.sampler == "ddpm":
             values["critic_z"] = normal("critic-z", block, (noisy_steps, *repeated))
-        if config.guidance == "denoised":
+        drawn = GUIDANCES[config.guidance].draws
+        if "actor_prior" in drawn:
             values["actor_prior"] = normal("actor-prior", block, single)
+        if "actor_z" in drawn:
             values["actor_z"] = normal("actor-z", block, (noisy_steps, *single))
         return values
 

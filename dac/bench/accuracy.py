@@ -34,7 +34,6 @@ def target_error(config: AgentConfig, sizes: tuple[int, int], device: torch.devi
     batch, draws = work.batch(), work.noise.draws(work.agent.step)
     prior = draws.critic_prior
     assert prior is not None  # transitions do not end here
-    assert draws.critic_prior is not None
 
     def values(config: AgentConfig, dtype: torch.dtype) -> torch.Tensor:
         agent = Agent.from_run_states(config, [state], STEPS, device, dtype)

@@ -7,7 +7,6 @@ import datetime
 import select
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ import torch
 
 from dac import envs
 from dac.agent import AgentConfig
-from dac.bench.clock import mean_seconds, reading
+from dac.bench.clock import mean_seconds, reading, wall_seconds
 from dac.bench.workload import Workload
 from dac.cost import speeds
 from dac.cost.estimate import EPISODE_STEPS
@@ -107,9 +106,9 @@ def shapes(params: Params, study: StudyPlan, device: torch.device, seconds: floa
 def _shapes_of(job: Job, params: Params, device: torch.device, seconds: float) -> Iterator[Shape]:
     match job:
         case Train():
-            values = job.group.values
+            settings = job.group.settings
             yield _gradient(job.group, job.runs, device, seconds)
-            yield _acting(job.group, job.runs, values["eval_episodes"], values["eval_action_samples"], device, seconds)
+            yield _acting(job.group, job.runs, settings.eval_episodes, settings.eval_action_samples, device, seconds)
             yield _environment(job.group.env, seconds)
         case Evaluate():
             for item in job.evaluations:
@@ -119,7 +118,7 @@ def _shapes_of(job: Job, params: Params, device: torch.device, seconds: float) -
             yield _environment(job.env, seconds)
             if recipe := params.collect[job.env].sac:
                 sac = recipe.model_dump(mode="json")
-                yield Shape(collection_shape(job.env, sac), lambda: _collection(job.env, sac, seconds))
+                yield Shape(collection_shape(job.env, recipe), lambda: _collection(job.env, sac, seconds))
         case _:
             return
 
@@ -140,10 +139,10 @@ def _acting(group: Group, runs: int, episodes: int, samples: int, device: torch.
 
 
 def _workload(group: Group, runs: int, device: torch.device, **acting: int) -> Workload:
-    values, bandit = group.values, group.dataset.source == "bandit"
+    settings, terminal = group.settings, group.dataset.kind.one_step
     sizes = dimensions(group.env)
     return Workload(
-        agent_config(values), runs, sizes, device, batch_size=values["batch_size"], terminal=bandit, **acting
+        agent_config(settings), runs, sizes, device, batch_size=settings.batch_size, terminal=terminal, **acting
     )
 
 
@@ -161,9 +160,9 @@ def _environment_entry(env: str, seconds: float) -> dict[str, float]:
     made = (reading(cpu) - before) / ENVIRONMENTS
     actions = np.random.default_rng(0)
     shape = vector.action_space.shape
-    steps, spent, started = 0, 0.0, time.perf_counter()
+    steps, spent = 0, 0.0
     with contextlib.closing(vector):
-        while steps == 0 or time.perf_counter() - started < seconds / 2:
+        while steps == 0 or spent < seconds / 2:
             chosen = actions.uniform(-1, 1, shape).astype(np.float32)
             before = reading(cpu)
             steps += int(envs.rollout(vector, lambda _: chosen, list(seeds)).lengths.sum())  # noqa: B023
@@ -195,10 +194,12 @@ def _collection(env: str, settings: dict[str, Any], seconds: float) -> dict[str,
 
 def _startup() -> float:
     """Seconds until a job has imported what it needs; the second of two, when the files are in memory."""
-    for _ in range(2):
-        started = time.perf_counter()
+
+    def start() -> None:
         subprocess.run([sys.executable, "-c", START], check=True)
-    return time.perf_counter() - started
+
+    start()
+    return wall_seconds(start, 0.0, torch.device("cpu"))
 
 
 def keep_busy(threads: int) -> None:

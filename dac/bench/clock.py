@@ -27,6 +27,16 @@ def median_seconds(call: Callable[[], object], seconds: float, device: torch.dev
     return statistics.median(times)
 
 
+def wall_seconds(call: Callable[[], object], seconds: float, device: torch.device) -> float:
+    """Mean seconds of a call, each waited for, over as many as fit the time, at least one; what runs beside counts."""
+    calls, started = 0, time.perf_counter()
+    while not calls or time.perf_counter() - started < seconds:
+        call()
+        synchronise(device)
+        calls += 1
+    return (time.perf_counter() - started) / calls
+
+
 def synchronise(device: torch.device) -> None:
     """Wait until the device has done what it was given."""
     if device.type == "cuda":

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import resource
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,15 +20,15 @@ from dac.agent.plain import PlainAgent
 from dac.agent.precision import matrix_products
 from dac.agent.streams import BLOCK_STEPS
 from dac.bench.accuracy import target_error
-from dac.bench.clock import median_seconds
+from dac.bench.clock import median_seconds, wall_seconds
 from dac.bench.processes import step_seconds
 from dac.bench.workload import Workload
 from dac.cost.estimate import step_flops
-from dac.study.params import AgentSettings, TrainingSettings
+from dac.study.params import Settings, TrainingSettings
 from dac.system import devices, provenance
 
 ENVIRONMENT = "Hopper-v5"
-SWEEP = (5, 10, 20, 50, 100)
+SWEPT_GUIDANCES = ("soft", "denoised")
 
 
 def measure(
@@ -66,41 +65,35 @@ def measure(
         before = _peak_bytes(chosen)
         packs = [_pack(count, sizes, chosen, seconds, precision, before) for count in sorted(runs)]
         separate = step_seconds(processes, sizes, chosen, threads, seconds, precision) if processes else None
-        accuracy = target_error(AgentConfig(precision=precision), sizes, chosen)
-        ceiling = _matmul_flops(chosen, seconds)
-        plain = _plain_seconds(sizes, chosen, seconds)
-        steps = [
-            _sweep_row(
-                AgentConfig(guidance=guidance, diffusion_steps=count, precision=precision), sizes, chosen, seconds
-            )
-            for count in sweep
-            for guidance in _GUIDANCES
-        ]
-    made = provenance.provenance(devices.name(chosen))
+        return {
+            "what": "soft guidance at the paper's settings on random data, without evaluations",
+            "precision": precision,
+            "step_ms": packs[0]["step_ms"],
+            "flops": packs[0]["flops"],
+            "packs": packs,
+            "separate": separate and {"processes": processes, "step_ms": round(1000 * separate, 3)},
+            "target_error": target_error(AgentConfig(precision=precision), sizes, chosen),
+            "matmul_flops": _matmul_flops(chosen, seconds),
+            "plain_ms": round(1000 * _plain_seconds(sizes, chosen, seconds), 3),
+            "sweep": _sweep(sweep, precision, sizes, chosen, seconds),
+            "environment": ENVIRONMENT,
+            "environment_steps": round(_environment_steps(env, seconds), 1),
+            **_here(chosen, threads),
+        }
+
+
+def _here(device: torch.device, threads: int) -> dict[str, Any]:
+    """Where and when a result was measured, and with what."""
+    made = provenance.provenance(devices.name(device))
     return {
-        "what": "soft guidance at the paper's settings on random data, without evaluations",
-        "precision": precision,
-        "step_ms": packs[0]["step_ms"],
-        "flops": packs[0]["flops"],
-        "packs": packs,
-        "separate": separate and {"processes": processes, "step_ms": round(1000 * separate, 3)},
-        "target_error": accuracy,
-        "plain_ms": round(1000 * plain, 3),
-        "sweep": steps,
-        "matmul_flops": ceiling,
-        "environment": ENVIRONMENT,
-        "environment_steps": round(_environment_steps(env, seconds), 1),
         "machine": made["machine"],
-        "device": chosen.type,
+        "device": device.type,
         "device_name": made["device"],
         "threads": threads,
         "versions": made["versions"],
         "commit": made["commit"],
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-
-
-_GUIDANCES = ("soft", "denoised")
 
 
 def _pack(
@@ -114,11 +107,10 @@ def _pack(
     with matrix_products(precision):
         parts = {name: median_seconds(part, seconds / 4, device) for name, part in work.parts().items()}
     parts["draws"] /= BLOCK_STEPS
-    values = {**AgentSettings().model_dump(), **TrainingSettings().model_dump()}
     return {
         "runs": runs,
         "step_ms": round(1000 * step, 3),
-        "flops": runs * step_flops(values, *sizes) / step,
+        "flops": runs * step_flops(Settings(), *sizes) / step,
         "parts_ms": {name: round(1000 * part, 3) for name, part in parts.items()},
         "acting_ms": round(1000 * median_seconds(work.act, seconds / 4, device), 3),
         "peak_bytes": peak,
@@ -138,6 +130,18 @@ def _plain_seconds(sizes: tuple[int, int], device: torch.device, seconds: float)
     work = Workload(AgentConfig(), 1, sizes, device)
     agent = PlainAgent(work.config, *sizes, device)
     return median_seconds(lambda: agent.update(work.batch(), work.noise.draws(agent.step)), seconds, device)
+
+
+def _sweep(
+    diffusion_steps: Sequence[int], precision: str, sizes: tuple[int, int], device: torch.device, seconds: float
+) -> list[dict[str, Any]]:
+    """A row for every T and guidance."""
+    configs = [
+        AgentConfig(guidance=guidance, diffusion_steps=count, precision=precision)
+        for count in diffusion_steps
+        for guidance in SWEPT_GUIDANCES
+    ]
+    return [_sweep_row(config, sizes, device, seconds) for config in configs]
 
 
 def _sweep_row(config: AgentConfig, sizes: tuple[int, int], device: torch.device, seconds: float) -> dict[str, Any]:
@@ -165,10 +169,10 @@ def _environment_steps(env: envs.Environment, seconds: float) -> float:
     """Steps per second of one environment under random actions, resets included."""
     actions = np.random.default_rng(0)
     env.reset(seed=0)
-    steps, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
+
+    def step() -> None:
         *_, terminated, truncated, _ = env.step(actions.uniform(-1, 1, env.action_space.shape).astype(np.float32))
-        steps += 1
         if terminated or truncated:
             env.reset()
-    return steps / (time.perf_counter() - started)
+
+    return 1 / wall_seconds(step, seconds, torch.device("cpu"))

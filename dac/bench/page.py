@@ -13,8 +13,8 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 
 from dac.system import files
 from dac.system.errors import UserError
+from dac.system.paths import BENCHMARKS
 
-FOLDER = Path("benchmarks")
 PARTS = ("draws", "batch", "target_sampling", "target_q", "critic", "actor", "ema")
 
 Record = Mapping[str, Any]
@@ -29,7 +29,7 @@ memory, on the device. `fp32` and `bf16` are values of `training.precision`.
 """
 
 
-def write(folder: Path = FOLDER) -> Path:
+def write(folder: Path = BENCHMARKS) -> Path:
     """Write the page; returns its path.
 
     Raises:

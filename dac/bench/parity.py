@@ -1,4 +1,4 @@
-"""Replay of arrays recorded from the authors' released implementation.
+"""The agent against arrays recorded from the authors' released implementation.
 
 A recording holds initial parameters, the batches and random draws of a few gradient steps, and what the released code
 (JAX, float32) made of them. Feeding the same numbers to `dac.agent.Agent` must give the same results to rounding.
@@ -7,7 +7,7 @@ A recording holds initial parameters, the batches and random draws of a few grad
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -49,16 +49,16 @@ _RECORDED_NETWORKS = {
 
 
 def tolerance(quantity: str, precision: str = "fp32") -> float:
-    """Largest deviation of a quantity of `replay` that counts as parity in a precision of the products."""
+    """Largest deviation of a quantity of `worst_deviations` that counts as parity in a precision of the products."""
     if quantity in ABSOLUTE_TOLERANCES:
         return ABSOLUTE_TOLERANCES[quantity] * PRECISION_TOLERANCES[precision] / RELATIVE_TOLERANCE
     return PRECISION_TOLERANCES[precision]
 
 
-def replay(
+def worst_deviations(
     path: Path | str, dtype: torch.dtype = torch.float32, *, pack: int = 1, precision: str = "fp32"
 ) -> dict[str, float]:
-    """Replay one recording through the agent.
+    """How far the agent is from one recording, fed with its batches and draws.
 
     Args:
         path: an .npz recording. dtype: precision of the agent. pack: number of runs that advance together; the
@@ -75,36 +75,61 @@ def replay(
     recording = _Recording(path, dtype, pack)
     config = dataclasses.replace(recording.config(), precision=precision)
     agent = Agent.from_run_states(config, recording.initial_states(config), 0, dtype=dtype)
-    deviations = _Deviations()
+    found = _Deviations()
     schedule = make_schedule(config.beta_schedule, config.diffusion_steps, dtype=dtype)
-    deviations.add("schedule/betas", schedule.betas, recording["schedule/betas"])
-    deviations.add("schedule/alpha_bars", schedule.alpha_bars, recording["schedule/alpha_hats"])
+    found.add("schedule/betas", schedule.betas, recording["schedule/betas"])
+    found.add("schedule/alpha_bars", schedule.alpha_bars, recording["schedule/alpha_hats"])
     for step in range(recording.steps):
-        _replay_step(agent, recording, step, deviations)
-    _replay_acting(agent, recording, deviations)
-    return deviations.worst
+        _compare_step(agent, recording, step, found)
+    _compare_acting(agent, recording, found)
+    return found.worst
 
 
-def _replay_step(agent: Agent, recording: _Recording, step: int, deviations: _Deviations) -> None:
+def check(
+    paths: Iterable[Path], dtype: torch.dtype, *, pack: int, precision: str, largest: float | None
+) -> Iterator[str]:
+    """A line on every quantity of some recordings.
+
+    Args:
+        dtype, pack, precision: as in `worst_deviations`.
+        largest: relative deviation that passes; None: what `tolerance` says.
+
+    Raises:
+        UserError: after the last line, if some deviate by more; or as `worst_deviations`.
+    """
+    failed = []
+    for path in paths:
+        for quantity, deviation in worst_deviations(path, dtype, pack=pack, precision=precision).items():
+            limit = tolerance(quantity, precision)
+            if largest is not None and quantity not in ABSOLUTE_TOLERANCES:
+                limit = largest
+            yield f"{path.stem:32s} {quantity:28s} {deviation:.1e}  (limit {limit:.0e})"
+            if not deviation <= limit:
+                failed.append(f"{path.stem}: {quantity} deviates by {deviation:.1e}, more than {limit:.0e}")
+    if failed:
+        raise UserError("no parity:\n" + "\n".join(f"  - {line}" for line in failed))
+
+
+def _compare_step(agent: Agent, recording: _Recording, step: int, found: _Deviations) -> None:
     run, prefix = recording.run, f"step{step}/"
     batch, draws = recording.batch(prefix), recording.draws(prefix)
     assert draws.critic_prior is not None  # a recording has its noise
     actions, values = agent.next_action_values(batch.next_observations, draws.critic_prior, draws.critic_z)
-    deviations.add("next_actions", actions[run], recording[prefix + "critic/next_actions"])
-    deviations.add("next_q", values[run], recording[prefix + "critic/next_q"])
+    found.add("next_actions", actions[run], recording[prefix + "critic/next_actions"])
+    found.add("next_q", values[run], recording[prefix + "critic/next_q"])
     metrics = agent.update(batch, draws)
     if "q_grad" not in metrics:
         metrics = {**metrics, **_gradient_metrics(agent, batch, draws)}
     for recorded, name in _INFO.items():
-        deviations.add(f"info/{name}", metrics[name][run], recording[f"{prefix}info/{recorded}"])
-    deviations.add("eta_after", agent.eta[run], recording[prefix + "eta_after"])
+        found.add(f"info/{name}", metrics[name][run], recording[f"{prefix}info/{recorded}"])
+    found.add("eta_after", agent.eta[run], recording[prefix + "eta_after"])
     if any(key.startswith(prefix + "after/") for key in recording.arrays):
         state = agent.run_state(run)
         for network, recorded in _RECORDED_NETWORKS.items():
             for name, value in state.items():
                 if name.startswith(network + "/"):
                     key = f"{prefix}after/{recorded}/{_recorded_name(name)}"
-                    deviations.add(f"parameters/{network}", value, recording[key])
+                    found.add(f"parameters/{network}", value, recording[key])
 
 
 def _gradient_metrics(agent: Agent, batch: Batch, draws: Draws) -> dict[str, Tensor]:
@@ -117,15 +142,15 @@ def _gradient_metrics(agent: Agent, batch: Batch, draws: Draws) -> dict[str, Ten
     return {"q_norm": norm, "q_grad": gradient.mean((1, 2)), "q_grad_abs": gradient.abs().mean((1, 2))}
 
 
-def _replay_acting(agent: Agent, recording: _Recording, deviations: _Deviations) -> None:
+def _compare_acting(agent: Agent, recording: _Recording, found: _Deviations) -> None:
     run, samples = recording.run, int(recording["config/num_action_samples"])
     observations, prior = recording.packed("act/obs"), recording.packed("act/prior")
     z = recording.packed("act/z")
-    candidates, values = agent.candidates(observations, samples, prior, z)
-    chosen = agent.act(observations, samples, prior, z)
-    deviations.add("act/candidates", candidates[run], recording["act/candidates"])
-    deviations.add("act/q", values[run], recording["act/q"])
-    deviations.add("act/chosen", chosen[run], recording["act/chosen"])
+    candidates, values = agent.policy.candidates(observations, samples, prior, z)
+    chosen = agent.policy.act(observations, samples, prior, z)
+    found.add("act/candidates", candidates[run], recording["act/candidates"])
+    found.add("act/q", values[run], recording["act/q"])
+    found.add("act/chosen", chosen[run], recording["act/chosen"])
 
 
 class _Deviations:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-import time
 from multiprocessing.connection import Connection
-from typing import Any
 
 import torch
 
 from dac.agent import AgentConfig
-from dac.bench.clock import WARM_UP, synchronise
+from dac.bench.clock import WARM_UP, wall_seconds
 from dac.bench.workload import Workload
 from dac.system import devices
 from dac.system.children import Child, end_with_parent, serve
@@ -55,13 +53,4 @@ def _main(connection: Connection, sizes: tuple[int, int], device: str, threads: 
         for _ in range(WARM_UP):
             work.step()
 
-        def train(seconds: Any) -> float:
-            """Mean seconds of a step, over as many as fit the time, at least one."""
-            steps, started = 0, time.perf_counter()
-            while not steps or time.perf_counter() - started < seconds:
-                work.step()
-                synchronise(chosen)
-                steps += 1
-            return (time.perf_counter() - started) / steps
-
-        serve(connection, train)
+        serve(connection, lambda seconds: wall_seconds(work.step, seconds, chosen))

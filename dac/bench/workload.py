@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -13,6 +14,7 @@ from dac.agent.graph import updater
 from dac.agent.networks import noise_predictor, q_values
 from dac.agent.policy import sample_actions
 from dac.agent.precision import without_gradient
+from dac.agent.streams import BLOCK_STEPS
 from dac.study.params import TrainingSettings
 
 TRANSITIONS = 100_000
@@ -45,7 +47,7 @@ class Workload:
         self.episodes, self.action_samples = episodes, action_samples
         seeds = list(range(runs))
         self.agent = Agent(config, seeds, *sizes, device)
-        self.update = updater(self.agent, recorded=True)
+        self.update = updater(self.agent, captured=True)
         self.noise = UpdateNoise(seeds, config, self.batch_size, sizes[1], device, next_actions=not terminal)
         self.scan = ShuffledScan(seeds, TRANSITIONS, self.batch_size, device)
         self.acting = ActingNoise(seeds, "bench", 0, config, episodes, action_samples, sizes[1], device=device)
@@ -80,35 +82,36 @@ class Workload:
             actions, values = agent.next_action_values(states, prior, draws.critic_z)
             targets = td_targets(config, batch, values)
 
-        actor = without_gradient(agent._actor.target.named, config.precision)
-        critics = without_gradient(agent._critic.target.named, config.precision)
+        actor = without_gradient(agent.actor.target.named, config.precision)
+        critics = without_gradient(agent.critic.target.named, config.precision)
+
+        blocks = itertools.count(1)  # another at each call: the noise keeps the last
+        zero = torch.zeros((), device=self.device, dtype=torch.float64)
 
         @torch.no_grad()
         def sample() -> None:
             predictor = noise_predictor(actor, states, config.diffusion_steps, prior.shape[-1])
-            sample_actions(config, agent._schedule, predictor, prior, draws.critic_z)
+            sample_actions(config, agent.schedule, predictor, prior, draws.critic_z)
 
         @torch.no_grad()
         def evaluate() -> None:
             q_values(critics, states, actions)
 
         def critic() -> None:
-            loss, _ = critic_loss(agent._critic.online.named, batch, targets)
-            agent._critic.descend(
-                loss, agent.active, agent._count, torch.zeros_like(agent._count), config.gradient_clip
-            )
+            loss, _ = critic_loss(agent.critic.online.named, batch, targets)
+            agent.critic.descend(loss, agent.active, zero, zero, config.gradient_clip)
 
         def follow() -> None:
-            agent._critic.follow(0.0, agent.active)
-            agent._actor.follow(0.0, agent.active)
+            agent.critic.follow(0.0, agent.active)
+            agent.actor.follow(0.0, agent.active)
 
         return {
-            "draws": lambda: self.noise._draw(0),
+            "draws": lambda: self.noise.draws(next(blocks) * BLOCK_STEPS),
             "batch": self.batch,
             "target_sampling": sample,
             "target_q": evaluate,
             "critic": critic,
-            "actor": lambda: agent._update_actor(batch, draws),
+            "actor": lambda: agent.update_actor(batch, draws),
             "ema": follow,
         }
 
@@ -117,4 +120,4 @@ class Workload:
         draws = self.acting.draws(self._acted)
         self._acted += 1
         states = self.data.observations[: self.episodes].expand(len(self.agent.eta), -1, -1)
-        self.agent.act(states, self.action_samples, draws.prior, draws.z, gumbel=draws.gumbel).cpu()
+        self.agent.policy.act(states, self.action_samples, draws.prior, draws.z, gumbel=draws.gumbel).cpu()

@@ -7,14 +7,16 @@ for each pass through one has a cost of its own.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
+from dac.agent.components import GUIDANCES
+from dac.agent.config import AgentSettings
 from dac.cost.shapes import acting_shape, collection_shape, dimensions, environment_shape, gradient_shape
 from dac.cost.speeds import Calibration
 from dac.study.identity import Evaluation, Group
 from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train
-from dac.study.params import Params
+from dac.study.params import Params, SacSettings, Settings, TrainingSettings
 
 TIME_FEATURES = 32
 # Longest episodes where the environment was not asked; most end earlier. A bandit's have one step.
@@ -37,49 +39,46 @@ REPORT_SECONDS = 8.0
 WORKFLOW_SECONDS = 5.0
 
 
-def _mlp_flops(inputs: int, hidden: list[int], outputs: int) -> int:
+def _mlp_flops(inputs: int, hidden: tuple[int, ...], outputs: int) -> int:
     sizes = [inputs, *hidden, outputs]
     return 2 * sum(a * b for a, b in pairwise(sizes))
 
 
-def _networks(values: dict[str, Any], observation: int, action: int) -> tuple[int, int]:
+def _networks(settings: AgentSettings, observation: int, action: int) -> tuple[int, int]:
     """Operations of the noise predictor and of one critic, forward, for one row."""
-    hidden = values["hidden_sizes"]
+    hidden = settings.hidden_sizes
     actor = _mlp_flops(observation + action + TIME_FEATURES, hidden, action)
     return actor, _mlp_flops(observation + action, hidden, 1)
 
 
-def _sampler_steps(values: dict[str, Any]) -> int:
+def _sampler_steps(settings: AgentSettings) -> int:
     """Steps of the reverse process that draws actions."""
-    return int(values.get("sampler_steps") or values["diffusion_steps"])
+    return settings.sampler_steps or settings.diffusion_steps
 
 
-def step_flops(values: dict[str, Any], observation: int, action: int) -> float:
+def step_flops(settings: Settings, observation: int, action: int) -> float:
     """Floating-point operations of one gradient step of one run (matrix products; a backward pass counts twice)."""
-    batch, members = values["batch_size"], values["ensemble_size"]
-    actor, critic = _networks(values, observation, action)
-    samples, steps = values["next_action_samples"], values["diffusion_steps"]
-    target = batch * samples * (_sampler_steps(values) * actor + members * critic)
+    batch, members = settings.batch_size, settings.ensemble_size
+    actor, critic = _networks(settings, observation, action)
+    samples, steps = settings.next_action_samples, settings.diffusion_steps
+    target = batch * samples * (_sampler_steps(settings) * actor + members * critic)
     critic_update = 3 * batch * members * critic
-    guidance = {
-        "soft": 3 * batch * members * critic,
-        "hard": 3 * batch * members * critic,
-        "denoised": batch * (3 * steps * actor + 3 * members * critic),
-        "none": 0,
-    }[values["guidance"]]
+    asked = GUIDANCES[settings.guidance]
+    guidance = batch * (asked.chain_passes * steps * actor + asked.critic_passes * members * critic)
     return float(target + critic_update + 3 * batch * actor + guidance)
 
 
-def _step_passes(values: dict[str, Any]) -> int:
+def _step_passes(settings: AgentSettings) -> int:
     """Passes through a network in one gradient step, whatever their size; a backward pass counts twice."""
-    target = _sampler_steps(values) + 1 if values["next_action_samples"] else 0
-    guidance = {"soft": 3, "hard": 3, "denoised": 3 * values["diffusion_steps"] + 3, "none": 0}[values["guidance"]]
+    target = _sampler_steps(settings) + 1 if settings.next_action_samples else 0
+    asked = GUIDANCES[settings.guidance]
+    guidance = asked.chain_passes * settings.diffusion_steps + asked.critic_passes
     return int(target + 3 + 3 + guidance + UPDATE_PASSES)
 
 
-def _values(group: Group) -> dict[str, Any]:
-    # All of a bandit's transitions end their episodes: no next actions are sampled.
-    return {**group.values, **({"next_action_samples": 0} if group.dataset.source == "bandit" else {})}
+def _settings(group: Group) -> Settings:
+    # Where all transitions end their episodes no next actions are sampled.
+    return replace(group.settings, next_action_samples=0) if group.dataset.kind.one_step else group.settings
 
 
 # Steps
@@ -90,9 +89,9 @@ def gradient_seconds(group: Group, runs: int, speed: Calibration) -> float:
     measured = speed.measured.get(gradient_shape(group, runs))
     if measured:
         return measured["seconds"]
-    values = _values(group)
-    arithmetic = runs * step_flops(values, *dimensions(group.env)) / speed.step_flops(values["precision"])
-    return _step_passes(values) * PASS_SECONDS + arithmetic
+    settings = _settings(group)
+    arithmetic = runs * step_flops(settings, *dimensions(group.env)) / speed.step_flops(settings.precision)
+    return _step_passes(settings) * PASS_SECONDS + arithmetic
 
 
 def acting_seconds(group: Group, runs: int, episodes: int, samples: int, speed: Calibration) -> float:
@@ -100,18 +99,17 @@ def acting_seconds(group: Group, runs: int, episodes: int, samples: int, speed: 
     measured = speed.measured.get(acting_shape(group, runs, episodes, samples))
     if measured:
         return measured["seconds"]
-    values = group.values
-    actor, critic = _networks(values, *dimensions(group.env))
-    steps = _sampler_steps(values)
-    candidate = steps * actor + values["ensemble_size"] * critic
+    settings = group.settings
+    actor, critic = _networks(settings, *dimensions(group.env))
+    steps = _sampler_steps(settings)
+    candidate = steps * actor + settings.ensemble_size * critic
     arithmetic = float(runs * episodes * samples * candidate) / speed.flops
     return (steps + 2) * PASS_SECONDS + arithmetic
 
 
 def environment(group: Group, speed: Calibration) -> dict[str, float]:
     """Seconds to `make` and reset an environment and of a `step` of it, and steps until the `limit` of an episode."""
-    bandit = group.dataset.source == "bandit"
-    return environment_named(group.env, speed) | ({"limit": 1.0} if bandit else {})
+    return environment_named(group.env, speed) | ({"limit": 1.0} if group.dataset.kind.one_step else {})
 
 
 def environment_named(env: str, speed: Calibration) -> dict[str, float]:
@@ -123,9 +121,9 @@ def environment_named(env: str, speed: Calibration) -> dict[str, float]:
 # Jobs
 
 
-def evaluations(values: dict[str, Any]) -> int:
+def evaluations(settings: TrainingSettings) -> int:
     """Number of evaluations during a training: at step 0, at every interval and at the end."""
-    return int(1 + -(-values["steps"] // values["eval_interval"]))
+    return 1 + -(-settings.steps // settings.eval_interval)
 
 
 def _rollout_seconds(group: Group, runs: int, episodes: int, samples: int, speed: Calibration) -> float:
@@ -137,16 +135,16 @@ def _rollout_seconds(group: Group, runs: int, episodes: int, samples: int, speed
 
 def training_seconds(group: Group, runs: int, speed: Calibration) -> float:
     """Seconds to train a pack of a group, evaluations during training included, without the job's start."""
-    values = group.values
-    gradient: float = values["steps"] * gradient_seconds(group, runs, speed)
-    episodes, samples = values["eval_episodes"], values["eval_action_samples"]
-    rollouts: float = evaluations(values) * _rollout_seconds(group, runs, episodes, samples, speed)
+    settings = group.settings
+    gradient: float = settings.steps * gradient_seconds(group, runs, speed)
+    episodes, samples = settings.eval_episodes, settings.eval_action_samples
+    rollouts: float = evaluations(settings) * _rollout_seconds(group, runs, episodes, samples, speed)
     return gradient + rollouts + float(runs * episodes) * environment(group, speed)["make"]
 
 
 def evaluation_seconds(group: Group, runs: int, wanted: tuple[Evaluation, ...], speed: Calibration) -> float:
     """Seconds to evaluate a pack's kept policies after training, without the job's start."""
-    kept = int(min(group.values["kept_policies"], evaluations(group.values)))
+    kept = min(group.settings.kept_policies, evaluations(group.settings))
     make = environment(group, speed)["make"]
     return sum(
         kept * _rollout_seconds(group, runs, item.episodes, item.action_samples, speed) + runs * item.episodes * make
@@ -161,7 +159,7 @@ def collection_seconds(job: Collect, params: Params, speed: Calibration) -> floa
     levels = [recipe.levels[name] for name in job.levels]  # type: ignore[index]
     if sac is None:
         return sum((level.transitions or 0) * (RECORDED_POLICY_SECONDS + env["step"]) for level in levels)
-    cost = _sac_step(job.env, sac.model_dump(mode="json"), env["step"], speed)
+    cost = _sac_step(job.env, sac, env["step"], speed)
     steps = max(sac.steps if level.at_step is None else level.at_step for level in levels)
     learning = max(0, steps - sac.learning_starts)
     seconds = learning * cost["step"] + (steps - learning) * env["step"]
@@ -170,18 +168,16 @@ def collection_seconds(job: Collect, params: Params, speed: Calibration) -> floa
     return seconds + sum((level.transitions or 0) * (cost["act"] + env["step"]) for level in levels)
 
 
-def _sac_step(env: str, sac: dict[str, Any], environment_step: float, speed: Calibration) -> dict[str, float]:
+def _sac_step(env: str, sac: SacSettings, environment_step: float, speed: Calibration) -> dict[str, float]:
     """Seconds of a SAC step that learns, and to act once."""
     measured = speed.measured.get(collection_shape(env, sac))
     if measured:
         return dict(measured)
     observation, action = dimensions(env)
-    network = _mlp_flops(observation + action, sac["hidden_sizes"], 2 * action)
+    network = _mlp_flops(observation + action, sac.hidden_sizes, 2 * action)
     # Two critics and the actor learn (3 each), their Q-values and the next actions' are asked: about 16 forward ones.
     learn = (
-        sac["gradient_steps"]
-        / sac["train_freq"]
-        * (SAC_PASSES * PASS_SECONDS + 16 * sac["batch_size"] * network / speed.flops)
+        sac.gradient_steps / sac.train_freq * (SAC_PASSES * PASS_SECONDS + 16 * sac.batch_size * network / speed.flops)
     )
     act = PASS_SECONDS + network / speed.flops
     return {"step": learn + act + environment_step, "act": act}
@@ -206,32 +202,32 @@ def job_seconds(job: Job, params: Params, speed: Calibration) -> float:
 
 def _parameters(group: Group) -> tuple[float, float]:
     """Weights of the noise predictor and of the ensemble of critics."""
-    actor, critic = _networks(group.values, *dimensions(group.env))
-    return actor / 2, group.values["ensemble_size"] * critic / 2
+    actor, critic = _networks(group.settings, *dimensions(group.env))
+    return actor / 2, group.settings.ensemble_size * critic / 2
 
 
 def run_bytes(group: Group) -> float:
     """Bytes of one published run: the kept policies, and the curve."""
-    values = group.values
-    policies = 4 * values["kept_policies"] * sum(_parameters(group))
-    return float(policies + 40 * evaluations(values) * values["eval_episodes"])
+    settings = group.settings
+    policies = 4 * settings.kept_policies * sum(_parameters(group))
+    return float(policies + 40 * evaluations(settings) * settings.eval_episodes)
 
 
 def pack_bytes(group: Group, runs: int, params: Params) -> float:
     """Bytes of memory (of the GPU, or RAM) that training a pack takes, PyTorch itself (about 0.5 GB) aside.
 
-    4 bytes x (4 runs P + D (2 O + A + 2) + runs B (2 N H W + 2 (H + 1) L + [denoised] 2 T L)):
+    4 bytes x (4 runs P + D (2 O + A + 2) + runs B (2 N H W + 2 (H + 1) L + [a guidance through the chain] 2 T L)):
     P parameters, each there as online, as target and in two moments; D transitions of the dataset with observations of
     O and actions of A numbers, shared by the runs; activations of B transitions, N next actions and H critics: the
     target's, of which two layers of the widest W are there at once, and those kept for backward passes, L in all layers
     of a network, values and derivatives.
     """
-    values = _values(group)
+    settings = _settings(group)
     observation, action = dimensions(group.env)
-    hidden, batch, members = values["hidden_sizes"], values["batch_size"], values["ensemble_size"]
-    target = 2 * values["next_action_samples"] * members * max(hidden)
+    hidden, batch, members = settings.hidden_sizes, settings.batch_size, settings.ensemble_size
+    target = 2 * settings.next_action_samples * members * max(hidden)
     kept = 2 * (members + 1) * sum(hidden)
-    chain = 2 * values["diffusion_steps"] * sum(hidden) if values["guidance"] == "denoised" else 0
+    chain = 2 * settings.diffusion_steps * sum(hidden) if GUIDANCES[settings.guidance].chain_passes else 0
     parameters = 4 * runs * sum(_parameters(group))
     data = _transitions(group, params) * (2 * observation + action + 2)
     activations = float(runs * batch * (target + kept + chain))
@@ -240,12 +236,4 @@ def pack_bytes(group: Group, runs: int, params: Params) -> float:
 
 def _transitions(group: Group, params: Params) -> int:
     """Rows of a group's dataset; a guess of their number where nothing says it before the data are here."""
-    dataset = group.dataset
-    if dataset.source == "bandit":
-        return 1000
-    if dataset.source != "collect":
-        return TRANSITIONS
-    env, _, name = dataset.name.rpartition("/")
-    level = params.collect[env].levels[name]  # type: ignore[index]
-    sac = params.collect[env].sac
-    return level.transitions or level.at_step or (sac.steps if sac else TRANSITIONS)
+    return group.dataset.kind.rows(group.dataset.name, params.collect) or TRANSITIONS

@@ -5,12 +5,11 @@ Each is a text, a key of the record of what was measured on a machine (`dac.cost
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from dac.study.identity import Group, canonical
 from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train
-from dac.study.params import Params
+from dac.study.params import Params, SacSettings
 
 # Observation and action sizes by the environment's name without its version.
 DIMENSIONS = {
@@ -21,6 +20,7 @@ DIMENSIONS = {
     "AntMaze_UMaze": (29, 8),
     "AntMaze_Medium": (29, 8),
     "AntMaze_Large": (29, 8),
+    "PointMaze_": (6, 2),
     "InvertedPendulum": (4, 1),
     "InvertedDoublePendulum": (9, 1),
     "Reacher": (10, 2),
@@ -34,6 +34,16 @@ DIMENSIONS = {
     "FrankaKitchen": (59, 9),
     "Kitchen_": (60, 9),
     "Bandit2D": (1, 2),
+    # Recovered from one of Minari's.
+    "minari:mujoco/hopper": (11, 3),
+    "minari:mujoco/ant": (105, 8),
+    "minari:D4RL/antmaze": (29, 8),
+    "minari:D4RL/pointmaze": (6, 2),
+    "minari:D4RL/pen": (45, 24),
+    "minari:D4RL/door": (39, 28),
+    "minari:D4RL/hammer": (46, 26),
+    "minari:D4RL/relocate": (39, 30),
+    "minari:D4RL/kitchen": (59, 9),
 }
 # Observation and action sizes together are rounded up to a multiple of this in a shape: among the layers of one network
 # they make no difference, and hopper, walker2d and halfcheetah are measured once.
@@ -49,13 +59,15 @@ def dimensions(env: str) -> tuple[int, int]:
 
 def gradient_shape(group: Group, runs: int) -> str:
     """What decides the time of one gradient step of a pack. Its entry: `seconds` per step of the pack."""
-    values, bandit = group.values, group.dataset.source == "bandit"
+    settings = group.settings
     return "gradient " + canonical(
         {
             **_networks(group),
-            **{key: values[key] for key in ("guidance", "batch_size", "precision")},
-            # All of a bandit's transitions end their episodes: no next actions are sampled.
-            "next_action_samples": 0 if bandit else values["next_action_samples"],
+            "guidance": settings.guidance,
+            "batch_size": settings.batch_size,
+            "precision": settings.precision,
+            # Where all transitions end their episodes no next actions are sampled.
+            "next_action_samples": 0 if group.dataset.kind.one_step else settings.next_action_samples,
             "runs": runs,
         }
     )
@@ -71,18 +83,26 @@ def environment_shape(env: str) -> str:
     return f"environment {env}"
 
 
-def collection_shape(env: str, sac: Mapping[str, Any]) -> str:
+def collection_shape(env: str, sac: SacSettings) -> str:
     """A SAC training. Its entry: seconds per `step` that learns, and to `act` once without learning."""
-    keys = ("batch_size", "hidden_sizes", "train_freq", "gradient_steps")
-    return f"collection {env} " + canonical({key: sac[key] for key in keys})
+    return f"collection {env} " + canonical(
+        {
+            "batch_size": sac.batch_size,
+            "hidden_sizes": sac.hidden_sizes,
+            "train_freq": sac.train_freq,
+            "gradient_steps": sac.gradient_steps,
+        }
+    )
 
 
 def _networks(group: Group) -> dict[str, Any]:
-    values = group.values
-    ddim = values["sampler"] == "ddim"
+    settings = group.settings
     return {
-        **{key: values[key] for key in ("hidden_sizes", "ensemble_size", "diffusion_steps", "sampler")},
-        "sampler_steps": values["sampler_steps"] if ddim else None,
+        "hidden_sizes": settings.hidden_sizes,
+        "ensemble_size": settings.ensemble_size,
+        "diffusion_steps": settings.diffusion_steps,
+        "sampler": settings.sampler,
+        "sampler_steps": settings.sampler_steps if settings.sampler == "ddim" else None,
         "inputs": -(-sum(dimensions(group.env)) // INPUTS_STEP) * INPUTS_STEP,
     }
 
@@ -91,8 +111,8 @@ def job_shapes(job: Job, params: Params) -> list[str]:
     """Keys of the shapes that a job's time depends on."""
     match job:
         case Train():
-            values = job.group.values
-            acting = acting_shape(job.group, job.runs, values["eval_episodes"], values["eval_action_samples"])
+            settings = job.group.settings
+            acting = acting_shape(job.group, job.runs, settings.eval_episodes, settings.eval_action_samples)
             return [gradient_shape(job.group, job.runs), acting, environment_shape(job.group.env)]
         case Evaluate():
             acting_shapes = [
@@ -101,7 +121,7 @@ def job_shapes(job: Job, params: Params) -> list[str]:
             return [*acting_shapes, environment_shape(job.group.env)]
         case Collect():
             sac = params.collect[job.env].sac
-            trained = [collection_shape(job.env, sac.model_dump(mode="json"))] if sac else []
+            trained = [collection_shape(job.env, sac)] if sac else []
             return [environment_shape(job.env), *trained]
         case Fetch():
             return []

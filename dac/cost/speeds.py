@@ -16,9 +16,7 @@ from typing import Any
 from dac.study.params import ComputeSettings
 from dac.system import files, provenance
 from dac.system.errors import UserError
-
-BENCHMARKS = Path("benchmarks/results")
-CALIBRATION = Path("work/calibration.json")
+from dac.system.paths import BENCHMARK_RESULTS, CALIBRATION
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,8 @@ def recorded(device: str, threads: int) -> dict[str, Any] | None:
         _ = record["date"], float(record["startup_seconds"]), float(record["beside"]), dict(record["measured"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{CALIBRATION}: found something else than a calibration ({error!r}). Delete it, or measure anew with "
-            "`dac plan STUDY --calibrate` after that."
+            f"{CALIBRATION}: it is not a calibration ({error!r}). Delete it; `dac plan STUDY --calibrate` makes "
+            "another."
         ) from None
     return record if found == (provenance.machine(), device, threads) else None
 
@@ -130,7 +128,7 @@ def benchmark(device: str, threads: int) -> Calibration:
     float32; and the newest in each other precision of that machine and device. Their FLOP/s are of as many threads as
     they had; a job here with fewer has its share.
     """
-    found = [json.loads(path.read_text()) for path in sorted(BENCHMARKS.glob("calibration-*.json"))]
+    found = [json.loads(path.read_text()) for path in sorted(BENCHMARK_RESULTS.glob("calibration-*.json"))]
     records = [record for record in found if record.get("precision", "fp32") == "fp32"]
     if not records:
         # Before the first `dac bench`: a laptop's order of magnitude.

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tabulate import tabulate  # type: ignore[import-untyped]
+
 from dac.cost import estimate, speeds
 from dac.cost.shapes import job_shapes
-from dac.cost.wall_clock import Task, wall_clock
+from dac.cost.wall_clock import Activity, wall_clock
 from dac.study import store
 from dac.study.identity import Run
-from dac.study.jobs import Evaluate, Job, Train, jobs
+from dac.study.jobs import Evaluate, Job, Train, jobs, packs
 from dac.study.params import Params
-from dac.study.pending import packs
 from dac.study.plan import StudyPlan, study_plan
+from dac.system.paths import RUNS
 
 HEADER = ("experiment", "runs", "own", "packs", "missing", "steps", "evaluations", "disk", "memory", "time")
 
 
-def describe(params: Params, study: str) -> str:
+def text(params: Params, study: str) -> str:
     """Runs, packs, gradient steps, bytes and time per experiment of a study; runs that experiments share count once."""
     plan = study_plan(params, study)
     speed = speeds.calibration(params.compute)
@@ -34,10 +36,10 @@ def describe(params: Params, study: str) -> str:
         rows.append(_row(name, runs, own, work, plan, speed))
     everything = plan.runs()
     rows.append(_row("total", everything, everything, jobs(plan, everything, missing=False), plan, speed))
-    lines = [f"study {study}: {params.studies[study].description.strip()}", "", *_table([HEADER, *rows]), ""]
+    lines = [f"study {study}: {params.studies[study].description.strip()}", "", _table(rows), ""]
     lines += [_wall_clock_line(plan, speed), ""]
     lines.append(
-        f"own: not already counted in a line above; the columns right of it count those. missing: not in {store.RUNS}."
+        f"own: not already counted in a line above; the columns right of it count those. missing: not in {RUNS}."
     )
     lines.append("memory: of the largest pack, PyTorch's own (about 0.5 GB) aside.")
     lines.append(f"time: {_unit(speed)}, one job at a time, {_basis(plan, speed)}")
@@ -57,7 +59,7 @@ def _basis(plan: StudyPlan, speed: speeds.Calibration) -> str:
     bound = "an upper bound where episodes end early"
     wanted = _shapes(plan)
     known = sum(key in speed.measured for key in wanted)
-    precisions = {run.group.values["precision"] for run in plan.runs()}
+    precisions = {run.group.settings.precision for run in plan.runs()}
     rates = " or ".join(f"{speed.step_flops(item) / 1e9:.0f} GFLOP/s ({item})" for item in sorted(precisions))
     arithmetic = f"{rates} and {speed.environment_steps:.0f} environment steps/s"
     if known == len(wanted):
@@ -81,18 +83,18 @@ def _shapes(plan: StudyPlan) -> set[str]:
 def _wall_clock_line(plan: StudyPlan, speed: speeds.Calibration) -> str:
     work = jobs(plan, plan.runs(), missing=True)
     if not work:
-        return "wall clock of what is missing: every run and evaluation is there; the page, if that, takes seconds"
+        return "wall clock of what is missing: nothing, except perhaps the page, which takes seconds"
     # Not speed.device: where no GPU's speed is recorded, that is a CPU's.
     on_gpu = speeds.device_kind(plan.params.compute.device) == "cuda"
     cores, gpus = speeds.cores(), speeds.gpus() if on_gpu else 0
     slots = max(1, min(gpus, cores) if gpus else cores // plan.params.compute.threads_per_job)
-    seconds = wall_clock(tasks(work, plan.params, speed, slots, gpus), cores, gpus)
+    seconds = wall_clock(activities(work, plan.params, speed, slots, gpus), cores, gpus)
     seconds += estimate.WORKFLOW_SECONDS + estimate.REPORT_SECONDS
     place = _count(gpus, "GPU") if gpus else _count(cores, "core")
     return f"wall clock of what is missing: about {_duration(seconds)} on {place} ({_count(slots, 'job')} side by side)"
 
 
-def tasks(work: Iterable[Job], params: Params, speed: speeds.Calibration, slots: int, gpus: int) -> list[Task]:
+def activities(work: Iterable[Job], params: Params, speed: speeds.Calibration, slots: int, gpus: int) -> list[Activity]:
     """Jobs to schedule; with others beside them on the same cores, each takes longer."""
     longer = speed.beside if slots > 1 else 1.0
     found = []
@@ -101,7 +103,7 @@ def tasks(work: Iterable[Job], params: Params, speed: speeds.Calibration, slots:
         cores = params.compute.threads_per_job if computes else 1
         after = job.after if isinstance(job, Train | Evaluate) else ()
         seconds = estimate.job_seconds(job, params, speed) * longer
-        found.append(Task(job.name, seconds, cores, int(computes and gpus > 0), after))
+        found.append(Activity(job.name, seconds, cores, int(computes and gpus > 0), after))
     return found
 
 
@@ -125,7 +127,7 @@ def _row(
         f"{len(own):,}",
         f"{sum(len(list(packs(runs, params.compute.pack_size))) for runs in by_group.values()):,}",
         f"{sum(store.run_problem(run) is not None for run in own):,}",
-        f"{sum(group.values['steps'] * count for group, count in seeds.items()):,}",
+        f"{sum(group.settings.steps * count for group, count in seeds.items()):,}",
         f"{sum(len(evaluations[group]) * count for group, count in seeds.items()):,}",
         _bytes(sum(estimate.run_bytes(group) * count for group, count in seeds.items())),
         _bytes(max(memory, default=0.0)),
@@ -133,16 +135,10 @@ def _row(
     )
 
 
-def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    rows = list(rows)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+def _table(rows: list[tuple[str, ...]]) -> str:
+    aligned = ("left", *["right"] * (len(HEADER) - 1))
+    # The header is a row: tabulate widens the columns of its own by two.
+    return str(tabulate([HEADER, *rows], tablefmt="plain", colalign=aligned, disable_numparse=True))
 
 
 def _bytes(count: float) -> str:

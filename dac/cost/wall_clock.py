@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Task:
+class Activity:
     """A job to schedule.
 
     Attributes:
         seconds: that it takes. cores: that it holds. gpus: that it holds, 0 or 1.
-        after: names of the tasks that must have ended; names that are not scheduled are there already.
+        after: names of the activities that must have ended; names that are not scheduled are there already.
     """
 
     name: str
@@ -23,32 +23,32 @@ class Task:
     after: tuple[str, ...] = ()
 
 
-def wall_clock(tasks: Sequence[Task], cores: int, gpus: int = 0) -> float:
-    """Seconds until the last task ends, where each starts as soon as it can, the first in the list before others.
+def wall_clock(activities: Sequence[Activity], cores: int, gpus: int = 0) -> float:
+    """Seconds until the last activity ends, where each starts as soon as it can, the first in the list before others.
 
-    A task that asks for more than the machine has gets all of it, as Snakemake has it.
+    An activity that asks for more than the machine has gets all of it, as Snakemake has it.
 
     Raises:
-        ValueError: tasks wait for each other.
+        ValueError: activities wait for each other.
     """
-    names = {task.name for task in tasks}
-    waiting, ended = list(tasks), set[str]()
-    running: list[tuple[float, int, Task]] = []
+    names = {activity.name for activity in activities}
+    waiting, ended = list(activities), set[str]()
+    running: list[tuple[float, int, Activity]] = []
     free_cores, free_gpus, now = cores, gpus, 0.0
     while waiting or running:
-        for task in list(waiting):
-            wanted = min(task.cores, cores), min(task.gpus, gpus)
+        for activity in list(waiting):
+            wanted = min(activity.cores, cores), min(activity.gpus, gpus)
             if (
                 wanted[0] <= free_cores
                 and wanted[1] <= free_gpus
-                and all(name in ended or name not in names for name in task.after)
+                and all(name in ended or name not in names for name in activity.after)
             ):
-                waiting.remove(task)
+                waiting.remove(activity)
                 free_cores, free_gpus = free_cores - wanted[0], free_gpus - wanted[1]
-                heapq.heappush(running, (now + task.seconds, len(waiting), task))
+                heapq.heappush(running, (now + activity.seconds, len(waiting), activity))
         if not running:
-            raise ValueError(f"tasks wait for each other: {', '.join(task.name for task in waiting)}")
-        now, _, task = heapq.heappop(running)
-        ended.add(task.name)
-        free_cores, free_gpus = free_cores + min(task.cores, cores), free_gpus + min(task.gpus, gpus)
+            raise ValueError(f"activities wait for each other: {', '.join(activity.name for activity in waiting)}")
+        now, _, activity = heapq.heappop(running)
+        ended.add(activity.name)
+        free_cores, free_gpus = free_cores + min(activity.cores, cores), free_gpus + min(activity.gpus, gpus)
     return now

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ from dac import envs
 from dac.datasets import folder, minari
 from dac.rows import checks, layout
 from dac.rows.raw import FloatArray, RawDataset, episode_slices
-from dac.study import datasets_lock
-from dac.study.catalog import d4rl_file, environment_of, known_returns
+from dac.study import datasets_lock, store
 from dac.study.identity import Dataset
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
@@ -25,7 +25,36 @@ from dac.system.hashing import sha256_of
 LOG = logging.getLogger(__name__)
 
 
-def convert(dataset: Dataset, path: Path) -> None:
+@dataclass(frozen=True)
+class Origin:
+    """What is known of a file's data.
+
+    Attributes:
+        env_id: the environment that they were recorded in.
+        reference: returns that are scores 0 and 100.
+        url: where the file is from.
+    """
+
+    env_id: str | None
+    reference: tuple[float, float] | None
+    url: str | None = None
+
+
+def convert_once(dataset: Dataset, path: Path, origin: Callable[[], Origin]) -> None:
+    """Make the folder of a dataset that is a file, unless it is there; one process at a time.
+
+    Raises:
+        UserError: it is not the file of the dataset's identity, or its contents are not usable.
+    """
+    with folder.lock(dataset.path):
+        if store.folder_problem(dataset):
+            check_source(dataset, path)
+            convert(dataset, path, origin())
+        elif path.is_file() and source_changed(dataset, path):
+            check_source(dataset, path)
+
+
+def convert(dataset: Dataset, path: Path, origin: Origin) -> None:
     """Write a dataset's folder from its HDF5 file.
 
     An episode ends at a terminal state or at a time-out; a last one without either is cut off where the file ends.
@@ -35,13 +64,10 @@ def convert(dataset: Dataset, path: Path) -> None:
     Raises:
         UserError: its contents are not usable. That it is the file of the dataset's identity, `check_source` says.
     """
-    raw, clipped = checks.read(dataset.source, path)
+    raw, clipped = checks.read(path, published=dataset.kind.published)
     last, recorded = layout.last_observations(path, raw)
-    is_d4rl = dataset.source == "d4rl"
-    env_id = environment_of(dataset.name) if is_d4rl else layout.env_id(path)
-    spaces, spec = _environment(dataset, raw, env_id)
-    reference = known_returns(dataset.name if is_d4rl else env_id)
-    url = d4rl_file(dataset.name).url if is_d4rl else None
+    spaces, spec = _environment(dataset, raw, origin.env_id)
+    reference, url = origin.reference, origin.url
     facts = {
         "description": f"{dataset.id}, converted from HDF5; {folder.DESCRIPTION_FILE} says more.",
         "source_sha256": dataset.file_sha256,
@@ -51,7 +77,7 @@ def convert(dataset: Dataset, path: Path) -> None:
     status = path.stat()
     description = {
         "dataset": dataset.id,
-        "env_id": env_id,
+        "env_id": origin.env_id,
         "reference_returns": reference,
         "last_observations": "recorded" if recorded else "repeated",
         "rows_with_clipped_actions": clipped,

@@ -9,13 +9,14 @@ from tabulate import tabulate  # type: ignore[import-untyped]
 
 from dac.datasets import convert, folder
 from dac.datasets.load import load
-from dac.datasets.simulator import replay
+from dac.datasets.simulator import resimulate
 from dac.envs import normalised_score
 from dac.rows.checks import misplaced_ends
 from dac.rows.raw import RawDataset, episode_returns, statistics
 from dac.study import store
 from dac.study.identity import Dataset
 from dac.study.params import Params
+from dac.study.sources import source_of
 from dac.study.task_data import dataset_of, environment, references
 from dac.system.errors import UserError
 
@@ -30,7 +31,8 @@ def listing(params: Params) -> str:
             tasks.setdefault(dataset_of(params, name), []).append(name)
         except UserError as error:
             place = f"params.yaml: tasks.{name}.dataset: "
-            if task.dataset.startswith("file:") and Path(task.dataset.removeprefix("file:")).is_file():
+            source, data = source_of(task.dataset)
+            if source.made == "given" and source.file and source.file(data).is_file():
                 wrong.setdefault(f"{task.dataset}\n{str(error).removeprefix(place)}", []).append(name)
             else:
                 problems.append(str(error))
@@ -43,11 +45,12 @@ def listing(params: Params) -> str:
 
 
 def _local(dataset: Dataset) -> str:
-    if dataset.source == "bandit":
+    made = dataset.kind.made
+    if made == "drawn":
         return "drawn when needed"
     problem = store.dataset_problem(dataset)
     if problem:
-        return {"collect": "to be collected", "file": problem}.get(dataset.source, "to be fetched")
+        return problem if made == "given" else f"to be {made}"
     if store.folder_problem(dataset) and dataset.file is not None:
         return f"{dataset.file.stat().st_size / 1e6:.1f} MB, to be converted"
     files = [dataset.path / name for name in folder.describe(dataset.path)["files"]]
@@ -56,7 +59,7 @@ def _local(dataset: Dataset) -> str:
 
 def _verified(dataset: Dataset) -> str:
     """Of a file its sha256 against the catalog's or the lock's; of what is converted its arrays against their note."""
-    if dataset.source == "bandit" or store.dataset_problem(dataset):
+    if dataset.kind.made == "drawn" or store.dataset_problem(dataset):
         return "-"
     try:
         if dataset.file is not None and dataset.file.is_file():
@@ -77,9 +80,9 @@ def describe(params: Params, task: str, figure: Path) -> str:
     dataset = dataset_of(params, task)
     if problem := store.dataset_problem(dataset):
         how = {
-            "collect": "`snakemake <study>_datasets` collects it for a study that lacks runs on it",
-            "file": "put the file there or correct params.yaml",
-        }.get(dataset.source, f"`dac fetch {task}` downloads it")
+            "collected": "`snakemake <study>_datasets` collects it for a study that lacks runs on it",
+            "given": "put the file there or correct params.yaml",
+        }.get(dataset.kind.made, f"`dac fetch {task}` downloads it")
         raise UserError(f"{dataset.id}: {problem} ({dataset.file or dataset.path}); {how}.")
     raw, digest = load(dataset)
     found, reference = statistics(raw), references(params.tasks[task], task)
@@ -115,7 +118,7 @@ def _ends(raw: RawDataset) -> str:
 
 
 def _simulator(raw: RawDataset, env_id: str) -> str:
-    found = replay(raw, env_id)
+    found = resimulate(raw, env_id)
     if found is None:
         return f"{env_id} was not compared: its observation is not its whole state"
     return (

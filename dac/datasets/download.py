@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dac.rows import hdf5
-from dac.system import locks
+from dac.system import locks, paths
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
 from dac.system.progress import Bar
@@ -73,7 +73,7 @@ def download(
     """
     wanted = _Wanted(size, sha256, check)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with locks.lock(Path("work/locks") / f"download-{destination.name}", LOG.info):
+    with locks.lock(paths.LOCKS / f"download-{destination.name}", LOG.info):
         if destination.is_file():
             try:
                 digest, problem = _check(destination, wanted)
@@ -109,7 +109,7 @@ def _from_address(address: str, destination: Path, name: str, wanted: _Wanted) -
     _receive_all(address, partial, name, wanted.size)
     digest, problem = _check(partial, wanted)
     if problem and resumed:
-        LOG.info("%s: what was resumed is wrong (%s); from the beginning", name, problem)
+        LOG.info("%s: the resumed download is wrong (%s); it starts from the beginning", name, problem)
         partial.unlink()
         _receive_all(address, partial, name, wanted.size)
         digest, problem = _check(partial, wanted)

@@ -68,11 +68,14 @@ class Layout:
     Attributes:
         keys: of dictionary observations that make the vector, none for vectors; see `envs.vector_keys`.
         observations, actions: the spaces.
+        ends_at_goal: whether an episode that was cut off with a reward of 1 ended there: at the goal of a PointMaze,
+            which gives no other. A row that was cut off has no successor and is not trained on.
     """
 
     keys: tuple[str, ...]
     observations: gym.Space[Any]
     actions: gym.spaces.Box
+    ends_at_goal: bool = False
 
     def episode(self, where: str, arrays: Mapping[str, Any]) -> Episode | None:
         """An episode from its arrays; None where it has no steps.
@@ -102,7 +105,7 @@ class Layout:
             observations=flatten(parts if observed is None else observed, self.keys),
             actions=_to_unit(arrays["actions"][()].astype(np.float32), self.actions),
             rewards=arrays["rewards"][()].astype(np.float32),
-            terminated=bool(ends["terminations"][-1]),
+            terminated=bool(ends["terminations"][-1]) or (self.ends_at_goal and bool(arrays["rewards"][-1] == 1.0)),
         )
 
     def _length(self, where: str, arrays: Mapping[str, Any]) -> int:

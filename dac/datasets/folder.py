@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from dac.datasets import minari
 from dac.rows.raw import RawDataset, content_hash, episode_returns, statistics
+from dac.system import locks, paths
 from dac.system.errors import UserError
 from dac.system.files import file_entry
 
+LOG = logging.getLogger(__name__)
+
 DESCRIPTION_FILE = "dataset.json"
 _EPISODE_BYTES = 16_000  # what an episode of Minari's takes on the disk besides its arrays, measured on recordings
+
+
+def lock(directory: Path) -> AbstractContextManager[None]:
+    """Held while the folder is made: by one process at a time."""
+    return locks.lock(paths.LOCKS / f"dataset-{directory.name}", LOG.info)
 
 
 def publish(

@@ -19,8 +19,8 @@ from minari.dataset.minari_storage import MinariStorage
 from minari.serialization import deserialize_space
 
 from dac.datasets.episodes import STEPS, Layout, to_raw
-from dac.envs import vector_keys
-from dac.envs.minari_spec import AGAIN, DATA_FOLDER, metadata
+from dac.envs import is_point_maze, vector_keys
+from dac.envs.minari_spec import AGAIN, DATA_FOLDER, metadata, recorded_env
 from dac.rows import hdf5
 from dac.rows.raw import RawDataset, check_finite
 from dac.system.errors import UserError
@@ -42,7 +42,7 @@ def read(directory: Path) -> RawDataset:
     layout = _layout(directory, facts)
     count = facts.get("total_episodes")
     if not isinstance(count, int):
-        raise UserError(f"{data}/metadata.json: total_episodes is {count!r}, no number. {AGAIN}")
+        raise UserError(f"{data}/metadata.json: total_episodes is {count!r}, which is not a number. {AGAIN}")
     recorded = (
         _hdf5_episodes(data, count) if facts.get("data_format", "hdf5") == "hdf5" else _other(data, facts, layout)
     )
@@ -70,7 +70,8 @@ def _layout(directory: Path, facts: Mapping[str, Any]) -> Layout:
             f"{directory}: metadata.json has no readable observation_space and action_space ({type(error).__name__}: "
             f"{error}). {AGAIN}"
         ) from error
-    keys = vector_keys(observation)
+    env_id = recorded_env(directory / DATA_FOLDER)
+    keys = vector_keys(observation, env_id)
     if keys is None:
         raise UserError(
             f"{directory}: the observation space is {observation}; only vectors (Box with one axis) and "
@@ -78,7 +79,7 @@ def _layout(directory: Path, facts: Mapping[str, Any]) -> Layout:
         )
     if not isinstance(action, gym.spaces.Box) or len(action.shape) != 1:
         raise UserError(f"{directory}: the action space is {action}; only vectors (Box with one axis) can be used.")
-    return Layout(keys, observation, action)
+    return Layout(keys, observation, action, ends_at_goal=is_point_maze(env_id))
 
 
 def _hdf5_episodes(data: Path, count: int) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -17,7 +17,7 @@ VELOCITY_LIMIT = 10.0  # Hopper and Walker2d show velocities clipped to this
 
 
 @dataclass(frozen=True)
-class Replay:
+class Resimulation:
     """Deviation of a simulated step from the recorded one, as a part of the recorded change of the observation.
 
     Attributes:
@@ -30,7 +30,7 @@ class Replay:
     upper: float
 
 
-def replay(raw: RawDataset, env_id: str) -> Replay | None:
+def resimulate(raw: RawDataset, env_id: str) -> Resimulation | None:
     """Compare single steps; None where an observation is not the simulator's whole state.
 
     It is in HalfCheetah, Hopper and Walker2d, but for the position along the track, on which nothing depends, and in
@@ -73,7 +73,9 @@ def _shows_its_state(simulator: Any, hidden: int) -> bool:
     )
 
 
-def _compare(raw: RawDataset, rows: NDArray[np.int64], env: envs.Environment, simulator: Any, hidden: int) -> Replay:
+def _compare(
+    raw: RawDataset, rows: NDArray[np.int64], env: envs.Environment, simulator: Any, hidden: int
+) -> Resimulation:
     positions = simulator.model.nq - hidden
     deviations = []
     for row in rows:
@@ -83,4 +85,4 @@ def _compare(raw: RawDataset, rows: NDArray[np.int64], env: envs.Environment, si
         found = env.step(raw.actions[row])[0]
         change = np.linalg.norm(after - before)
         deviations.append(np.linalg.norm(found - after) / max(float(change), 1e-6))
-    return Replay(len(rows), float(np.median(deviations)), float(np.quantile(deviations, 0.95)))
+    return Resimulation(len(rows), float(np.median(deviations)), float(np.quantile(deviations, 0.95)))

@@ -3,7 +3,7 @@
 from dac.envs.episodes import Episodes, EpisodeVector, OneEpisode, episode_vector, normalised_score, rollout
 from dac.envs.making import make
 from dac.envs.registry import registered
-from dac.envs.spaces import Environment, FlatObservation, UnitAction, flatten, vector_keys
+from dac.envs.spaces import Environment, FlatObservation, UnitAction, flatten, is_point_maze, vector_keys
 
 __all__ = [
     "Environment",
@@ -14,6 +14,7 @@ __all__ = [
     "UnitAction",
     "episode_vector",
     "flatten",
+    "is_point_maze",
     "make",
     "normalised_score",
     "registered",

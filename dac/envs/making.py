@@ -15,7 +15,7 @@ from dac.envs import minari_spec
 from dac.envs.registry import register_others, suggestions
 from dac.envs.spaces import Environment, FlatObservation, rescale_actions
 from dac.study import datasets_lock
-from dac.study.identity import minari_dataset
+from dac.study.identity import Dataset, recovered_from
 from dac.system.errors import UserError
 
 
@@ -26,14 +26,13 @@ def make(env_id: str) -> Environment:
 
     Args:
         env_id: Gymnasium's, `<module>:<id>` for one that importing a module registers (a user's own word: no data may
-            say so, see `registered`), or `minari:<dataset>` for the one that a dataset of Minari's is to be evaluated
-            in.
+            say so, see `registered`), or a dataset's, such as `minari:<id>`, for the one that it is to be evaluated in.
 
     Raises:
         UserError: unknown id, a missing package, or spaces that are not vectors with finite action bounds.
     """
-    if env_id.startswith("minari:"):
-        return FlatObservation(rescale_actions(_recovered(env_id)))
+    if dataset := recovered_from(env_id):
+        return FlatObservation(rescale_actions(_recovered(dataset)))
     if env_id not in gym.registry:
         register_others()
     try:
@@ -51,9 +50,9 @@ def _make(what: str | EnvSpec) -> Environment:
         return gym.make(what, disable_env_checker=True)
 
 
-def _recovered(env_id: str) -> Environment:
-    """The environment that a Minari dataset names, from what this machine's packages register under that name."""
-    data = minari_dataset(env_id.removeprefix("minari:")).path / "data"
+def _recovered(dataset: Dataset) -> Environment:
+    """The environment that a dataset names, from what this machine's packages register under that name."""
+    env_id, data = dataset.id, dataset.path / "data"
     spec = minari_spec.evaluation_spec(data)
     known = datasets_lock.entry(env_id).get("evaluation_env")
     if known is not None and known != minari_spec.evaluation_digest(data):

@@ -26,7 +26,7 @@ DATA_FOLDER = "data"
 
 # A user's own recording may be the only copy: nothing here advises to delete it.
 AGAIN = (
-    "Restore it from a copy, or record it again; one that was downloaded or made here can be had again with its folder "
+    "Restore it from a copy, or record it again; one that was downloaded or made here is made again once its folder is "
     "moved away (`dac fetch <task>`, or snakemake)."
 )
 
@@ -69,7 +69,7 @@ def metadata(data: Path) -> dict[str, Any]:
 def evaluation_spec(data: Path) -> EnvSpec:
     """The specification of the environment to evaluate in: the dataset's own for that purpose, else the recorded one.
 
-    A maze's episodes end at the goal, as the paper counts them, also where the data were recorded without an end.
+    Episodes end, and count, as the paper's do, also where the data were recorded without an end.
 
     Args:
         data: the dataset's `data` folder.
@@ -133,14 +133,24 @@ def _from_registry(where: str, content: Mapping[str, Any] | None) -> EnvSpec:
             f"{where}: {content['id']} cannot be made as it was recorded, inside of {', '.join(sorted(changed))}: code "
             f"that data name is not run. {_GIVE_ENV}."
         )
-    arguments = {key: value for key, value in kwargs.items() if key != "render_mode"}
-    if "Maze" in known.id:
-        arguments["continuing_task"] = False
+    recorded = {key: value for key, value in kwargs.items() if key != "render_mode"}
+    arguments = {**copy.deepcopy(known.kwargs), **recorded}
     return dataclasses.replace(
         copy.deepcopy(known),
-        kwargs={**copy.deepcopy(known.kwargs), **arguments},
+        kwargs={**arguments, **_as_scored(known.id, arguments)},
         max_episode_steps=known.max_episode_steps if limit is None else limit,
     )
+
+
+def _as_scored(env_id: str, arguments: Mapping[str, Any]) -> dict[str, bool]:
+    """Arguments that the returns which are scores 0 and 100 are of, whatever the data were recorded with.
+
+    A maze's episode ends at the goal. Not so with dense rewards: they add up until the step limit, and whoever is late
+    would have the most. A kitchen's object counts once, not in every step after.
+    """
+    if "Maze" in env_id and arguments.get("reward_type") != "dense":
+        return {"continuing_task": False}
+    return {"remove_task_when_completed": True} if env_id.startswith("FrankaKitchen-") else {}
 
 
 def _wrappers(content: Mapping[str, Any]) -> set[str]:

@@ -17,8 +17,9 @@ class FlatObservation(gym.ObservationWrapper[NDArray[np.float32], Any, Any], gym
     """Observations as a float32 vector.
 
     A goal-conditioned dictionary becomes [achieved_goal, observation], the order of D4RL's AntMaze files
-    (position first); the desired goal is left out, as it is there. Where the goals are dictionaries themselves
-    (FrankaKitchen), what is achieved is part of the observation, which is taken alone.
+    (position first); the desired goal is left out, as it is there. A PointMaze becomes [observation, desired_goal]: its
+    observation has the position, and its data have another goal in every episode. Where the goals are dictionaries
+    themselves (FrankaKitchen), what is achieved is part of the observation, which is taken alone.
     """
 
     __module__ = "dac.envs"  # as the metadata of recorded data name it, wherever it is defined
@@ -26,7 +27,7 @@ class FlatObservation(gym.ObservationWrapper[NDArray[np.float32], Any, Any], gym
     def __init__(self, env: Environment) -> None:
         gym.utils.RecordConstructorArgs.__init__(self)
         gym.ObservationWrapper.__init__(self, env)
-        keys = vector_keys(env.observation_space)
+        keys = vector_keys(env.observation_space, env.spec.id if env.spec else None)
         if keys is None:
             raise UserError(
                 f"Environment {_name(env)}: its observations are {env.observation_space}; allowed are vectors (Box "
@@ -45,13 +46,24 @@ class FlatObservation(gym.ObservationWrapper[NDArray[np.float32], Any, Any], gym
         return flatten(observation, self._keys)
 
 
-def vector_keys(space: gym.Space[Any]) -> tuple[str, ...] | None:
-    """The keys to concatenate for a dictionary space, none for a vector space; None where neither is one."""
+def vector_keys(space: gym.Space[Any], env_id: str | None) -> tuple[str, ...] | None:
+    """The keys to concatenate for a dictionary space, none for a vector space; None where neither is one.
+
+    Args:
+        env_id: of the environment whose observations they are, as far as it is known.
+    """
     if _is_vector(space):
         return ()
     if not isinstance(space, gym.spaces.Dict) or not _is_vector(space.spaces.get("observation")):
         return None
+    if is_point_maze(env_id) and _is_vector(space.spaces.get("desired_goal")):
+        return ("observation", "desired_goal")
     return ("achieved_goal", "observation") if _is_vector(space.spaces.get("achieved_goal")) else ("observation",)
+
+
+def is_point_maze(env_id: str | None) -> bool:
+    """Whether an environment is one of Gymnasium-Robotics' PointMazes."""
+    return (env_id or "").rpartition(":")[2].startswith("PointMaze_")
 
 
 def flatten(observation: Any, keys: tuple[str, ...]) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from dac.envs.bandit import behaviour
 from dac.report import published
 from dac.report.bandit import level_grid
 from dac.report.comparable import cell_differences, differences
-from dac.report.data import COLUMNS, BanditTask, Candidate, Experiment, ReportData, ReportSettings
+from dac.report.data import COLUMNS, BanditTask, Candidate, Experiment, PageSettings, ReportData
 from dac.report.render import render
 from dac.report.statistics import mean_over_episodes
 from dac.study import pages, store
@@ -56,7 +56,7 @@ def report_data(plan: StudyPlan) -> ReportData:
         study=plan.name,
         description=study.description,
         experiments=tuple(_experiment(plan, name) for name in study.experiments),
-        settings=ReportSettings(**plan.params.report.model_dump()),
+        settings=PageSettings(**plan.params.report.model_dump()),
         curves=_frame("curves", (_curve(cell, run, curves[run]) for cell, run in _cells(plan))),
         evaluations=_frame("evaluations", _evaluations(plan, read)),
         runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in _cells(plan)]),
@@ -80,7 +80,7 @@ def _candidates(plan: StudyPlan) -> Iterator[Candidate]:
     for task in dict.fromkeys(cell.task for cell in plan.cells):
         cells = [cell for cell in plan.cells if cell.task == task]
         dataset = cells[0].group.dataset
-        if dataset.source == "d4rl" and published.score(dataset.name, "DAC") is not None:
+        if dataset.kind.published and published.score(dataset.name, "DAC") is not None:
             found = {cell: cell_differences(plan, cell) for cell in cells}
             nearest = min(cells, key=lambda cell: len(found[cell]))
             yield Candidate(task, dataset.name, nearest.experiment, nearest.variant, found[nearest])
@@ -133,16 +133,16 @@ def _evaluations(plan: StudyPlan, read: ReadEvaluation) -> Iterator[pd.DataFrame
 
 
 def _read_curve(run: Run) -> pd.DataFrame:
-    path, values = store.verified_file(run, "curve.csv"), run.group.values
+    path, settings = store.verified_file(run, "curve.csv"), run.group.settings
     frame = pd.read_csv(path)
-    _check_episodes(path, frame, evaluation_steps(values["steps"], values["eval_interval"]), values["eval_episodes"])
+    _check_episodes(path, frame, evaluation_steps(settings.steps, settings.eval_interval), settings.eval_episodes)
     return frame
 
 
 def _read_evaluation(run: Run, evaluation: Evaluation) -> pd.DataFrame:
     path = store.verified_evaluation(run, evaluation)
     frame = pd.read_parquet(path)
-    _check_episodes(path, frame, kept_steps(run.group.values), evaluation.episodes)
+    _check_episodes(path, frame, kept_steps(run.group.settings), evaluation.episodes)
     if set(frame["seed"]) != {run.seed} or set(frame["action_samples"]) != {evaluation.action_samples}:
         raise UserError(
             f"{path}: its rows are of another run or another N_a. Delete the file and start snakemake again."
@@ -180,7 +180,7 @@ def _actions(plan: StudyPlan, read: ReadEvaluation) -> Iterator[pd.DataFrame]:
         evaluation = next(evaluation for evaluation in cell.evaluations if evaluation.draws_one)
         for seed in plan.seeds:
             frame = read(Run(cell.group, seed), evaluation)
-            frame = frame[frame["step"] == cell.group.values["steps"]]
+            frame = frame[frame["step"] == cell.group.settings.steps]
             frame = frame.assign(experiment=cell.experiment, variant=cell.variant)
             x, y = np.stack(frame["action"].to_list()).astype(np.float64).T
             yield frame.assign(x=x, y=y)
@@ -196,7 +196,7 @@ def _bandit(cell: Cell, seed: int) -> BanditTask:
     grid = level_grid()
     second, first = np.meshgrid(grid, grid, indexing="ij")
     actions = torch.as_tensor(np.column_stack([first.ravel(), second.ravel()]), dtype=torch.float32)
-    policy = load_policies(cell.group, [Run(cell.group, seed)], cell.group.values["steps"], torch.device("cpu"))
+    policy = load_policies(cell.group, [Run(cell.group, seed)], cell.group.settings.steps, torch.device("cpu"))
     q = q_values(policy.critic, torch.zeros(1, 1, 1), actions.unsqueeze(0)).mean(1)
     name = cell.group.dataset.name
     return BanditTask(name, behaviour(name), seed, grid, q.view(len(grid), len(grid)).numpy())
@@ -252,5 +252,5 @@ def _tasks(plan: StudyPlan, contents: dict[Run, dict[str, Any]]) -> Iterator[dic
             "data_score_max": score_max,
             "reference_min": reference[0],
             "reference_max": reference[1],
-            "published_id": group.dataset.name if group.dataset.source == "d4rl" else None,
+            "published_id": group.dataset.name if group.dataset.kind.published else None,
         }

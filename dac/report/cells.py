@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from dac.report.statistics import Cell, Estimate, Summary
+from dac.report.statistics import Estimate, MeanScore, Summary
 from dac.report.table import NONE, mean_std, number
 
 MEAN_STD = "Mean ± sample standard deviation (ddof = 1) over seeds; – where there is none (one seed)."
@@ -28,12 +28,12 @@ def best_of(means: Sequence[float]) -> list[bool]:
     return [text == number(max(finite)) for text in shown]
 
 
-def score_text(cell: Cell) -> str:
+def score_text(cell: MeanScore) -> str:
     """Mean ± sample standard deviation over seeds, with the mark of diverged runs."""
     return mean_std(cell.mean, cell.std) + diverged_mark(cell)
 
 
-def diverged_mark(cell: Cell) -> str:
+def diverged_mark(cell: MeanScore) -> str:
     """† with the number of a cell's runs that diverged; empty where none did."""
     return f" †{cell.diverged}" if cell.diverged else ""
 
@@ -45,7 +45,7 @@ def interval_text(estimate: Estimate) -> str:
     return f"{number(estimate.point)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
-def seeds_text(cells: Iterable[Cell]) -> str:
+def seeds_text(cells: Iterable[MeanScore]) -> str:
     """The number of seeds of some cells, or its range."""
     counts = sorted({cell.seeds for cell in cells})
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"

@@ -22,7 +22,6 @@ from dac.study.params import Claim, ClaimSide
 Array = npt.NDArray[np.float64]
 
 HOLDS, FAILS, UNDECIDED = "holds", "FAILS", "undecided"
-_UNITS = {"score": "score", "inside": "% inside the support", "reward": "mean reward"}
 _DIGITS = {"score": 1, "inside": 1, "reward": 3}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from dac.report.published import REFERENCE
 from dac.study.catalog import environment_of
 from dac.study.plan import Cell, StudyPlan
+from dac.study.sources import source_of
 from dac.study.task_data import environment
 
 # The paper's scale and evaluation protocol (arXiv 2405.20555, section 5 and appendix): every run's.
@@ -50,7 +51,7 @@ def differences(plan: StudyPlan, experiment: str, task: str) -> tuple[str, ...]:
 
     An experiment's variants may differ from the paper's agent, as long as one has the paper's value of each setting.
     """
-    runs = [cell.group.values for cell in plan.cells if (cell.experiment, cell.task) == (experiment, task)]
+    runs = [cell.group.settings.as_json() for cell in plan.cells if (cell.experiment, cell.task) == (experiment, task)]
     found = _differences(plan, task, runs)
     if len(plan.seeds) < PAPER_SEEDS:
         found.append(f"{len(plan.seeds)} seeds, not {PAPER_SEEDS}")
@@ -59,7 +60,7 @@ def differences(plan: StudyPlan, experiment: str, task: str) -> tuple[str, ...]:
 
 def cell_differences(plan: StudyPlan, cell: Cell) -> tuple[str, ...]:
     """In what a cell's runs differ from the paper's of its task, the number of seeds aside; empty where in nothing."""
-    return tuple(_differences(plan, cell.task, [cell.group.values]))
+    return tuple(_differences(plan, cell.task, [cell.group.settings.as_json()]))
 
 
 def _differences(plan: StudyPlan, task: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -94,8 +95,8 @@ def paper_value(setting: str, dataset: str) -> str | None:
 
 def _data_and_environment(plan: StudyPlan, name: str) -> Iterator[str]:
     task = plan.params.tasks[name]
-    source, _, dataset = task.dataset.partition(":")
-    if source != "d4rl":
+    source, dataset = source_of(task.dataset)
+    if not source.published:
         yield "other data than D4RL's"
         return
     if task.reference_returns is not None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
 from dac.envs.bandit import Behaviour
-from dac.study.params import Claim
+from dac.study.params import Claim, ReportSettings, Show
 from dac.system.errors import UserError
 
-SHOW = ("scores", "curves", "comparison", "sweep", "action_samples", "bandit")
+SHOW: tuple[str, ...] = get_args(Show)
 
 _KEY = ("experiment", "task", "variant", "seed")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -63,24 +63,11 @@ class Experiment:
         return set(self.show) != {"bandit"}
 
 
-@dataclass(frozen=True)
-class ReportSettings:
-    """How raw episodes become numbers and pictures; none of it changes a run.
+class PageSettings(ReportSettings):
+    """How raw episodes become numbers and pictures, `report` of params.yaml, and how pictures are saved."""
 
-    `window` is the number of last evaluations that make a run's score, `confidence` the level of every
-    interval, and `curve_band` what surrounds a mean curve: the standard deviation over seeds or a confidence
-    interval. `reproduction_seeds` and `reproduction_margin` are of the verdicts, see `report.reproduction.rule`.
-    """
-
-    confidence: float = 0.95
-    bootstrap_samples: int = 2000
-    bootstrap_seed: int = 0
-    window: int = 5
-    curve_band: Literal["sd", "ci"] = "sd"
     figure_formats: tuple[str, ...] = ("png", "pdf")
     dpi: int = 150
-    reproduction_seeds: int = 8
-    reproduction_margin: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +117,7 @@ class ReportData:
     study: str
     description: str
     experiments: tuple[Experiment, ...]
-    settings: ReportSettings
+    settings: PageSettings
     curves: pd.DataFrame
     evaluations: pd.DataFrame
     runs: pd.DataFrame

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dac.report import bandit, published
 from dac.report.comparable import paper_value
-from dac.report.data import Experiment, ReportData, ReportSettings
+from dac.report.data import Experiment, PageSettings, ReportData
 from dac.report.panels import (
     COLUMN_WIDTH,
     TEXT_WIDTH,
@@ -67,12 +66,12 @@ def write_figures(data: ReportData, summary: Summary, directory: Path) -> list[P
         with style():
             paths += _save(draw(kind, data, summary, TEXT_WIDTH), directory, name, data.settings)
             if "pdf" in data.settings.figure_formats:
-                narrow = replace(data.settings, figure_formats=("pdf",))
+                narrow = data.settings.model_copy(update={"figure_formats": ("pdf",)})
                 paths += _save(draw(kind, data, summary, COLUMN_WIDTH), directory, f"{name}-column", narrow)
     return paths
 
 
-def _save(figure: Figure, directory: Path, name: str, settings: ReportSettings) -> list[Path]:
+def _save(figure: Figure, directory: Path, name: str, settings: PageSettings) -> list[Path]:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # it stays as laid out: once, not once more for every format
     paths = [directory / f"{name}.{suffix}" for suffix in settings.figure_formats]

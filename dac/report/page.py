@@ -91,8 +91,8 @@ def figure_caption(data: ReportData, summary: Summary, kind: str) -> str:
     experiment = summary.experiment
     comparable = any(data.published_id(experiment.name, task) for task in experiment.tasks)
     quoted = (
-        f" Thin black: the published curve of DAC, mean of {data.settings.window} evaluations, with its standard deviation "
-        "over seeds."
+        f" Thin black: the published curve of DAC, mean of {data.settings.window} evaluations, with its standard "
+        "deviation over seeds."
         if comparable
         else ""
     )
@@ -237,11 +237,11 @@ def _mixed_simulators(runs: pd.DataFrame) -> str:
     lines = []
     for task, group in runs.groupby("task", sort=False):
         packages: dict[str, set[str]] = {}
-        for named in "; ".join(group["simulator"]).replace("; ", ", ").split(", "):
-            package, _, version = named.rpartition(" ")
+        for found in "; ".join(group["simulator"]).replace("; ", ", ").split(", "):
+            package, _, version = found.rpartition(" ")
             packages.setdefault(package, set()).add(version)
         # Of what is not recorded nothing is known.
-        mixed = [f"{name} {' and '.join(sorted(found))}" for name, found in packages.items() if len(found) > 1]
+        mixed = [f"{name} {' and '.join(sorted(seen))}" for name, seen in packages.items() if len(seen) > 1]
         lines += [f"- {task}: {', '.join(mixed)}"] if mixed else []
     if not lines:
         return ""

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from dac.report import published
-from dac.report.data import Candidate, ReportData, ReportSettings
+from dac.report.data import Candidate, PageSettings, ReportData
 from dac.report.statistics import Summary, evaluation_means
 from dac.report.table import NONE, Table, Text, mean_std, number
 
@@ -44,7 +44,7 @@ class Outcome:
     low: float
     high: float
 
-    def verdict(self, settings: ReportSettings) -> str:
+    def verdict(self, settings: PageSettings) -> str:
         """By the rule that `rule` states."""
         if self.candidate.differences:
             return INCOMPARABLE
@@ -54,7 +54,7 @@ class Outcome:
         return HIGHER if self.low > margin else LOWER if self.high < -margin else REPRODUCED
 
 
-def rule(settings: ReportSettings) -> str:
+def rule(settings: PageSettings) -> str:
     """The rule of the verdicts, in a sentence."""
     return (
         f"A task is {REPRODUCED} if the {100 * settings.confidence:g} % interval of the difference, ours minus "
@@ -94,7 +94,7 @@ def welch(ours: Array, theirs: published.PublishedScore, confidence: float) -> t
     return difference - half, difference + half
 
 
-def counted(found: Sequence[Outcome], settings: ReportSettings) -> str:
+def counted(found: Sequence[Outcome], settings: PageSettings) -> str:
     """The answer in a line, such as `8 of 9 tasks reproduced (1 lower); 6 not comparable`."""
     verdicts = [item.verdict(settings) for item in found]
     apart = verdicts.count(INCOMPARABLE)
@@ -106,7 +106,7 @@ def counted(found: Sequence[Outcome], settings: ReportSettings) -> str:
     return line + (f"; {apart} not comparable" if apart else "")
 
 
-def reproduction_table(found: Sequence[Outcome], settings: ReportSettings) -> Table:
+def reproduction_table(found: Sequence[Outcome], settings: PageSettings) -> Table:
     """Ours, published, difference and verdict by task."""
     reasons = list(dict.fromkeys(reason for item in found for reason in item.candidate.differences))
     letters = {reason: _letter(index) for index, reason in enumerate(reasons)}
@@ -131,7 +131,7 @@ def reproduction_table(found: Sequence[Outcome], settings: ReportSettings) -> Ta
     )
 
 
-def _row(item: Outcome, settings: ReportSettings, letters: Mapping[str, str]) -> tuple[Text, ...]:
+def _row(item: Outcome, settings: PageSettings, letters: Mapping[str, str]) -> tuple[Text, ...]:
     verdict = item.verdict(settings)
     marks = ", ".join(letters[reason] for reason in item.candidate.differences)
     return (
@@ -152,7 +152,7 @@ def _difference(item: Outcome) -> str:
     return f"{item.difference:+.1f} [{item.low:.1f}, {item.high:.1f}]"
 
 
-def _frame(found: Sequence[Outcome], settings: ReportSettings) -> pd.DataFrame:
+def _frame(found: Sequence[Outcome], settings: PageSettings) -> pd.DataFrame:
     rows = []
     for item in found:
         candidate, verdict = item.candidate, item.verdict(settings)

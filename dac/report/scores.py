@@ -16,6 +16,7 @@ from dac.report.table import NONE, Table, Text, mean_std, number, slug
 
 _SUITES = (
     (r"antmaze", "AntMaze"),
+    (r"pointmaze", "PointMaze"),
     (r"kitchen", "Kitchen"),
     (r"halfcheetah|hopper|walker2d", "Locomotion"),
     (r"adroit|\b(pen|door|hammer|relocate)\b", "Adroit"),

@@ -15,7 +15,8 @@ import pandas as pd
 from rliable import metrics
 from scipy import stats
 
-from dac.report.data import Experiment, ReportData, ReportSettings, select
+from dac.report.data import Experiment, ReportData, select
+from dac.study.params import ReportSettings
 
 Array = npt.NDArray[np.float64]
 RUN = ["task", "variant", "seed"]
@@ -32,7 +33,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Cell:
+class MeanScore:
     """Mean, sample standard deviation (NaN for one seed), seeds, and how many of the runs diverged."""
 
     mean: float
@@ -45,7 +46,7 @@ class Cell:
 class Summary:
     """Everything the tables and figures of one experiment show.
 
-    run_scores: task, variant, seed, score. cells: (task, variant) → Cell. robust: (task or ALL_TASKS,
+    run_scores: task, variant, seed, score. cells: (task, variant) → MeanScore. robust: (task or ALL_TASKS,
     variant) → Estimate. curves: task, variant, step, mean, std, low, high (the band). action_samples: task,
     variant, action_samples, seeds, mean, std, low, high. window: how many evaluations a score is the mean of,
     smallest and largest.
@@ -53,7 +54,7 @@ class Summary:
 
     experiment: Experiment
     run_scores: pd.DataFrame
-    cells: dict[tuple[str, str], Cell]
+    cells: dict[tuple[str, str], MeanScore]
     robust: dict[tuple[str, str], Estimate]
     curves: pd.DataFrame
     action_samples: pd.DataFrame
@@ -185,7 +186,7 @@ def summarise(data: ReportData, experiment: Experiment) -> Summary:
     )
 
 
-def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> dict[tuple[str, str], Cell]:
+def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> dict[tuple[str, str], MeanScore]:
     groups = {key: group["score"] for key, group in scores.groupby(["task", "variant"])}
     cells = {}
     for task in experiment.tasks:
@@ -194,7 +195,7 @@ def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> di
                 raise ValueError(f"experiment {experiment.name!r}: no evaluations of {task!r}, variant {variant!r}")
             values = groups[task, variant]
             diverged = data.diverged(experiment.name, task, variant)
-            cells[task, variant] = Cell(float(values.mean()), float(values.std(ddof=1)), len(values), diverged)
+            cells[task, variant] = MeanScore(float(values.mean()), float(values.std(ddof=1)), len(values), diverged)
     return cells
 
 

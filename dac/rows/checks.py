@@ -34,11 +34,11 @@ OUTSTANDING = 2.0
 ORDINARY = 1.0
 
 
-def read(source: str, path: Path) -> tuple[RawDataset, int]:
+def read(path: Path, *, published: bool = False) -> tuple[RawDataset, int]:
     """Read a file in D4RL's layout and refuse contents that cannot be meant.
 
     Args:
-        source: `d4rl`, whose published files are what they are, or `file`.
+        published: by others: it is what it is, and what is doubtful in it is logged. One's own can be mended.
 
     Returns:
         its rows, and how many of them have actions outside of [-1, 1], to be clipped.
@@ -55,8 +55,8 @@ def read(source: str, path: Path) -> tuple[RawDataset, int]:
             f"{path}: no episode ends: terminals and timeouts are false in all {len(raw)} rows. Mark the last row of "
             "every episode, as a terminal state or as a time-out."
         )
-    rows = clipped_rows(str(path), raw, most_share=0.0 if source == "file" else 1.0)
-    _check_successors(source, path, raw)
+    rows = clipped_rows(str(path), raw, most_share=1.0 if published else 0.0)
+    _check_successors(path, raw, published)
     if misplaced := misplaced_ends(raw):
         LOG.warning("%s: %s", path, misplaced)
     return raw, rows
@@ -88,7 +88,7 @@ def clipped_rows(where: str, raw: RawDataset, most_share: float = MOST_CLIPPED) 
     return rows
 
 
-def _check_successors(source: str, path: Path, raw: RawDataset) -> None:
+def _check_successors(path: Path, raw: RawDataset, published: bool) -> None:
     """Compare `next_observations`, where there are such, with the row after, which training takes for the successor."""
     following = layout.next_observations(path)
     if following is None:
@@ -107,12 +107,12 @@ def _check_successors(source: str, path: Path, raw: RawDataset) -> None:
             f"episodes, the first is row {wrong[0]}: {_likely(wrong, inside, ends)}"
         )
         few = len(wrong) <= JOINTS * len(ends)
-    if few or source == "d4rl":
+    if few or published:
         LOG.warning("%s: %s", path, problem)
         return
     raise UserError(
         f"{path}: {problem}. A row's successor is the row after it: write the rows in the order of recording, with the "
-        "last row of every episode marked; or leave next_observations out if it is next_observations that is wrong."
+        "last row of every episode marked; or leave next_observations out, if that is what is wrong."
     )
 
 

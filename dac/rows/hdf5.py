@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from dac.system.errors import UserError
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEAD_BYTES = 512
 
 # How files of other kinds begin, at which byte, and what to do about it. The order counts.
@@ -106,7 +105,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise UserError(f"{path}: {_explained(error)}") from error
     except (RuntimeError, KeyError) as error:  # h5py's, of an object that is damaged
         text = " ".join(str(error).split())
-        raise UserError(f"{path}: it is damaged ({text}). Restore it from a copy, or from where it was had.") from error
+        raise UserError(f"{path}: it is damaged ({text}). Restore it from a copy, or from where you got it.") from error
     except _Elsewhere as error:
         raise UserError(
             f"{path}: {error}. Its sha256 would not cover that: all contents must be in the file. Copy them into one "
@@ -123,7 +122,7 @@ def _explained(error: OSError) -> str:
             "HDF5_USE_FILE_LOCKING=FALSE and run it again."
         )
     said = (advice for sign, advice in _CAUSES if sign in text)
-    return next(said, f"not readable as HDF5 ({text}). Restore the file from a copy, or from where it was had.")
+    return next(said, f"not readable as HDF5 ({text}). Restore the file from a copy, or from where you got it.")
 
 
 def find(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset | None:

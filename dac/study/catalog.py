@@ -50,7 +50,8 @@ _D4RL_ENVIRONMENTS = {
     "kitchen-mixed-": "D4RL/Kitchen_MicrowaveKettleBottomBurnerLight-v0",
 }
 
-# What follows D4RL/ or mujoco/ in a Minari dataset's id, and a D4RL dataset id with its reference returns.
+# What follows D4RL/ or mujoco/ in a Minari dataset's id, its name without version or the family, and a D4RL dataset id
+# with its reference returns. A PointMaze with sparse rewards is evaluated as an AntMaze is: 1 at the goal.
 _MINARI_FAMILIES = {
     "halfcheetah": "halfcheetah-medium-v2",
     "hopper": "hopper-medium-v2",
@@ -62,6 +63,11 @@ _MINARI_FAMILIES = {
     "hammer": "hammer-human-v1",
     "relocate": "relocate-human-v1",
     "kitchen": "kitchen-complete-v0",
+    "pointmaze": "antmaze-umaze-v0",
+    "pointmaze/open-dense": "maze2d-open-dense-v0",
+    "pointmaze/umaze-dense": "maze2d-umaze-dense-v1",
+    "pointmaze/medium-dense": "maze2d-medium-dense-v1",
+    "pointmaze/large-dense": "maze2d-large-dense-v1",
 }
 
 
@@ -130,8 +136,10 @@ def reference_returns(dataset_or_environment: str) -> tuple[float, float]:
 def minari_returns(dataset_id: str) -> tuple[float, float] | None:
     """As `reference_returns`, for an id of Minari's such as `D4RL/door/human-v2`; None where none are known."""
     namespace, _, rest = dataset_id.partition("/")
-    family = _MINARI_FAMILIES.get(rest.partition("/")[0]) if namespace in ("D4RL", "mujoco") else None
-    return _returns()[family] if family else None
+    if namespace not in ("D4RL", "mujoco"):
+        return None
+    alike = _MINARI_FAMILIES.get(rest.rpartition("-v")[0]) or _MINARI_FAMILIES.get(rest.partition("/")[0])
+    return _returns()[alike] if alike else None
 
 
 def known_returns(dataset_or_environment: str | None) -> tuple[float, float] | None:

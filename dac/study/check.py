@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,18 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from dac.study.catalog import BANDIT_ENV, BANDIT_SETS, recorded_policies
-from dac.study.params import CollectRecipe, Experiment, Overrides, Params, PolicySettings, SacSettings, Study, Task
+from dac.study.catalog import recorded_policies
+from dac.study.params import (
+    CollectRecipe,
+    ExperimentSettings,
+    Overrides,
+    Params,
+    PolicySettings,
+    SacSettings,
+    Study,
+    Task,
+)
+from dac.study.sources import SOURCES
 from dac.system.errors import UserError, closest
 
 PARAMS_FILE = Path("params.yaml")
@@ -40,7 +49,11 @@ def load(path: Path = PARAMS_FILE) -> Params:
         UserError: the file is missing, is not YAML, or holds a wrong key, type, range or name.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file in {Path.cwd()}. Run this from the project's root folder.")
+        raise UserError(
+            f"{path}: no such file in {Path.cwd()}. Run this from the project's root folder, or another one that has "
+            "it. An installed dac has the commands alone: the checkout has params.yaml and the workflow (Snakefile, "
+            "workflow/, dvc.yaml)."
+        )
     try:
         content = parse(path.read_text())
     except (YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
@@ -115,7 +128,7 @@ def _explain_one(detail: ErrorDetails) -> str:
     location = tuple(part for part in detail["loc"] if part != "[key]")
     where = ".".join(str(part) for part in location) or "the file"
     found = detail["input"]
-    if detail["type"] == "extra_forbidden":
+    if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):  # of a section; of a data class
         return f"{where}: unknown key; {closest(str(location[-1]), _section_at(location))}"
     if detail["type"] == "missing":
         hint = f"; write `{where}: {{}}` where there is none" if where in ("collect", "presets") else ""
@@ -226,24 +239,13 @@ def _check_task(where: str, task: Task, params: Params) -> Any:
     source, _, name = task.dataset.partition(":")
     if task.reference_returns and task.reference_returns[0] >= task.reference_returns[1]:
         yield f"{where}.reference_returns: found {list(task.reference_returns)}; the first must be the smaller"
-    if source == "bandit":
-        if name not in BANDIT_SETS:
-            yield f"{where}.dataset: no behaviour set {name!r}; {closest(name, list(BANDIT_SETS))}"
-        if task.env not in (None, BANDIT_ENV):
-            yield f"{where}.env: found {task.env!r}; a bandit's behaviour sets are evaluated in {BANDIT_ENV}"
-    if source == "minari" and not re.fullmatch(r"[^:]+-v\d+", name):
-        yield f"{where}.dataset: found {task.dataset!r}; give the version too, such as minari:D4RL/door/human-v2"
-    if source == "collect":
-        env, _, level = name.rpartition("/")
-        if env not in params.collect:
-            yield f"{where}.dataset: no recipe collect.{env}; {closest(env, list(params.collect))}"
-        elif level not in params.collect[env].levels:
-            yield f"{where}.dataset: no level {level!r} there; {closest(level, list(params.collect[env].levels))}"
-        elif task.env not in (None, env):
-            yield f"{where}.env: found {task.env!r}; data collected in {env} are evaluated there"
+    if source not in SOURCES:
+        yield f"{where}.dataset: no source {source!r}; {closest(source, list(SOURCES))}"
+    else:
+        yield from (f"{where}.{problem}" for problem in SOURCES[source].problems(name, task, params))
 
 
-def _check_experiment(where: str, experiment: Experiment, params: Params) -> Any:
+def _check_experiment(where: str, experiment: ExperimentSettings, params: Params) -> Any:
     for index, task in enumerate(experiment.tasks):
         if task not in params.tasks:
             yield f"{where}.tasks[{index}]: unknown task {task!r}; {closest(task, list(params.tasks))}"
@@ -269,7 +271,7 @@ def _published_methods() -> list[str]:
         return sorted({row["method"] for row in csv.DictReader(stream)})
 
 
-def _check_claims(where: str, experiment: Experiment) -> Any:
+def _check_claims(where: str, experiment: ExperimentSettings) -> Any:
     """The tasks and variants of a claim must be the experiment's, and what it measures must be shown."""
     variants = list(experiment.variant_names)
     for index, claim in enumerate(experiment.claims):

@@ -19,6 +19,7 @@ from typing import Any
 from dac.system.errors import UserError
 from dac.system.hashing import KnownHashes
 from dac.system.locks import lock
+from dac.system.paths import LOCKS
 
 LOCK_FILE = Path("datasets.lock")
 
@@ -28,7 +29,7 @@ def entry(dataset: str) -> dict[str, Any]:
     return _read().get(dataset, {})
 
 
-def locked_file(dataset: str, path: Path | None = None) -> dict[str, Any]:
+def locked_file(dataset: str, path: Path | None = None, *, published: bool = False) -> dict[str, Any]:
     """What is recorded of a dataset that is a file; on first sight it is read off `path` and recorded.
 
     Recorded is only what was read to its end and can be trained on: whatever is wrong with a file or its reading leaves
@@ -36,6 +37,7 @@ def locked_file(dataset: str, path: Path | None = None) -> dict[str, Any]:
 
     Args:
         path: where the file is if it is on this machine; it is then compared with what is recorded.
+        published: whether it is taken as it is (`checks.read`).
 
     Raises:
         UserError: it is not recorded, and there is no file to read it off or it is not usable; it is another file than
@@ -49,7 +51,7 @@ def locked_file(dataset: str, path: Path | None = None) -> dict[str, Any]:
             compare(dataset, path, _known_sha256(path), found["sha256"])
         return found
     if path is not None and here:
-        return record(dataset, _facts(dataset, path))
+        return record(dataset, _facts(path, published))
     if path is None:
         where, how = "no checksum is published for it", f"`dac fetch {dataset.partition(':')[2]}` gets it"
     else:
@@ -78,10 +80,10 @@ def compare(dataset: str, path: Path, found: str, expected: str) -> None:
 
     kind = hdf5.foreign(path)
     start = f"{path}: {f'it is {kind}; ' if kind else ''}its sha256 is {found[:12]}…, but {dataset} is {expected[:12]}…"
-    if dataset.startswith("d4rl:") and not entry(dataset):
+    if not entry(dataset):
         raise UserError(
             f"{start} (the catalog's): it is not the published file, on which runs are trained. Move it away; "
-            f"`dac fetch {dataset.removeprefix('d4rl:')}` gets the right one."
+            f"`dac fetch {dataset.partition(':')[2]}` gets the right one."
         )
     raise UserError(
         f"{start} ({LOCK_FILE}'s): it is not the file that runs on it were trained on, or planned with. Put the old "
@@ -112,12 +114,12 @@ def _known_sha256(path: Path) -> str:
     return digest
 
 
-def _facts(dataset: str, path: Path) -> dict[str, Any]:
+def _facts(path: Path, published: bool) -> dict[str, Any]:
     """What is recorded of a file, once its contents are known to be usable."""
     from dac.rows import checks, layout  # HDF5: only where a file is read
 
     before = path.stat()
-    checks.read(dataset.partition(":")[0], path)
+    checks.read(path, published=published)
     env = layout.env_id(path)
     digest, after = _known_sha256(path), path.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
@@ -131,7 +133,7 @@ def record(dataset: str, facts: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: the disk does not take it; the file is as it was.
     """
-    with lock(Path("work/locks/datasets.lock"), waiting=lambda _: None):
+    with lock(LOCKS / "datasets.lock", waiting=lambda _: None):
         _write({**_read(), dataset: facts})
     return facts
 

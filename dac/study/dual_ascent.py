@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from dac.agent.components import GUIDANCES
+from dac.agent.config import AgentSettings
 from dac.study import store
 from dac.study.identity import Group, Run
 from dac.study.params import Params
 from dac.study.plan import Cell, StudyPlan, setting_place
 
 # Usual trainings have so many times eta / eta_lr steps, in which the ascent can move eta by its first value. The
-# paper's have 200 times as many (the bandit) and 2,000; what becomes of fewer, docs/tasks.md says.
+# paper's have 200 times as many (the bandit) and 2,000; what becomes of fewer, docs/data.md says.
 USUAL = 100
 MOST = 1e15  # where eta_lr is next to nothing
 
 
-def usual_steps(values: Mapping[str, Any]) -> int:
-    """The fewest steps that are usual with the dual ascent, USUAL · eta / eta_lr; 0 where nothing moves eta.
-
-    Args:
-        values: the resolved settings of a group.
-    """
-    if values["eta_lr"] == 0 or values["guidance"] == "none":
+def usual_steps(settings: AgentSettings) -> int:
+    """The fewest steps that are usual with the dual ascent, USUAL · eta / eta_lr; 0 where nothing moves eta."""
+    if settings.eta_lr == 0 or not GUIDANCES[settings.guidance].moves_eta:
         return 0
-    return int(min(USUAL * values["eta"] / values["eta_lr"], MOST))
+    return int(min(USUAL * settings.eta / settings.eta_lr, MOST))
 
 
 def notices(plan: StudyPlan) -> list[str]:
@@ -34,26 +29,26 @@ def notices(plan: StudyPlan) -> list[str]:
     """
     short: dict[Group, Cell] = {}
     for cell in plan.cells:
-        if cell.group.values["steps"] < _usual(cell) and _is_missing(plan, cell.group):
+        if cell.group.settings.steps < _usual(cell) and _is_missing(plan, cell.group):
             short.setdefault(cell.group, cell)
     if not short:
         return []
-    shortest = min(short.values(), key=lambda cell: cell.group.values["steps"] / _usual(cell))
+    shortest = min(short.values(), key=lambda cell: cell.group.settings.steps / _usual(cell))
     return [_sentence(plan, shortest, others=len(short) - 1)]
 
 
 def _sentence(plan: StudyPlan, cell: Cell, others: int) -> str:
-    values, more = cell.group.values, f", and {others} more" if others else ""
+    settings, more = cell.group.settings, f", and {others} more" if others else ""
     return (
-        f"params.yaml: {setting_place(plan.params, plan.name, cell, 'steps')}: found {values['steps']} with eta "
-        f"{values['eta']:g} and eta_lr {values['eta_lr']:g} ({cell.variant} on {cell.task}{more}); usual are "
+        f"params.yaml: {setting_place(plan.params, plan.name, cell, 'steps')}: found {settings.steps} with eta "
+        f"{settings.eta:g} and eta_lr {settings.eta_lr:g} ({cell.variant} on {cell.task}{more}); usual are "
         f"{_usual(cell)} ({USUAL} · eta / eta_lr) and more. In fewer, eta, the weight of the data against Q, may not "
-        f"find its level in time (docs/tasks.md, Settings). Fix eta: {_advice(plan.params)}."
+        f"find its level in time (docs/data.md, Settings for small data). Fix eta: {_advice(plan.params)}."
     )
 
 
 def _usual(cell: Cell) -> int:
-    return usual_steps(cell.group.values)
+    return usual_steps(cell.group.settings)
 
 
 def _is_missing(plan: StudyPlan, group: Group) -> bool:

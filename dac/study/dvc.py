@@ -21,7 +21,7 @@ from dac.study.check import load
 from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train, jobs
 from dac.study.params import Params
 from dac.study.plan import study_plan
-from dac.system import locks
+from dac.system import locks, paths
 from dac.system.errors import UserError
 from dac.system.files import read_json
 from dac.system.hashing import KnownHashes
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc_data.hashfile.tree import Tree
 
-LOCK = Path("work/locks/dvc-record")
-FOLDERS = {"datasets": store.DATASETS, "runs": store.RUNS}
+LOCK = paths.LOCKS / "dvc-record"
+FOLDERS = {"datasets": paths.COLLECTED, "runs": paths.RUNS}
 SHOWN = 3  # of a list in a message
 
 
@@ -134,7 +134,7 @@ def _damaged(name: str) -> tuple[Path, ...]:
 
 def damaged_runs(known: KnownHashes) -> Iterator[Path]:
     """Files of the store whose contents differ from the sha256 in their run.json, and records that say nothing."""
-    for path in sorted(store.RUNS.glob("*/*/seed-*/run.json")):
+    for path in sorted(paths.RUNS.glob("*/*/seed-*/run.json")):
         made = path.parent / "provenance.json"
         if made.exists() and read_json(made) is None:
             yield made
@@ -143,7 +143,7 @@ def damaged_runs(known: KnownHashes) -> Iterator[Path]:
 
 def damaged_data(known: KnownHashes) -> Iterator[Path]:
     """Files of collected data whose contents differ from the sha256 in their dataset.json."""
-    for path in sorted(store.DATASETS.glob("*/dataset.json")):
+    for path in sorted(paths.COLLECTED.glob("*/dataset.json")):
         files = (read_json(path) or {}).get("files")
         # Data of before files had a sha256 are compared by `dac datasets` and by the trainer, by contents.
         without = isinstance(files, dict) and all("sha256" not in entry for entry in files.values())
@@ -266,7 +266,7 @@ def _explained(name: str, stage: Stage, study: str) -> Iterator[str]:
     if stage.damaged:
         yield (
             f"dvc.lock: not recorded: the contents of {_some([str(path) for path in stage.damaged])} are not what "
-            f"{'run.json' if name == 'runs' else 'dataset.json'} records, or that says nothing. `dvc checkout --force "
+            f"{'run.json' if name == 'runs' else 'dataset.json'} records, or it records nothing. `dvc checkout --force "
             "<file>` brings back what was recorded before, if it was; else delete the file: snakemake makes it again."
         )
     if stage.lacking:

@@ -8,12 +8,22 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dac.agent.components import GUIDANCES, Q_TARGETS
 from dac.study import versions
+from dac.study.params import Settings
+from dac.study.sources import SOURCES, Source, minari_id, source_of
+
+if TYPE_CHECKING:
+    from dac.study.sources import Recipes
 
 FINGERPRINT_DIGITS = 12
-D4RL_FOLDER = Path("data/d4rl")
+# What `Group.name` looks like.
+GROUP_NAME = (
+    f"(?:{'|'.join(map(re.escape, GUIDANCES))})-H[0-9]+-(?:{'|'.join(map(re.escape, Q_TARGETS))})[0-9.e+-]*"
+    f"-[0-9a-f]{{{FINGERPRINT_DIGITS}}}"
+)
 
 
 def canonical(value: Any) -> str:
@@ -31,7 +41,7 @@ class Dataset:
     """A dataset of transitions, named by what determines its contents.
 
     Attributes:
-        source: `d4rl`, `minari`, `file`, `collect` or `bandit`.
+        source: name of its source's record in `sources.SOURCES`.
         name: the rest of its id in params.yaml: D4RL's id, Minari's, a path, `<env>/<level>`, or a behaviour set.
         identity: canonical JSON of what determines the contents: a file's sha256, Minari's id with its version, the
             recipe of a collection, or a set's name.
@@ -50,26 +60,24 @@ class Dataset:
         return f"{self.source}:{self.name}"
 
     @property
+    def kind(self) -> Source:
+        """What holds for all datasets of its source."""
+        return SOURCES[self.source]
+
+    @property
     def path(self) -> Path:
-        """Its folder, a Minari dataset with a description (`datasets.folder`); nothing lies there for `bandit`."""
-        if self.source == "collect":
-            return Path("results/datasets") / f"{self.name.replace('/', '-')}-{self.fingerprint}"
-        return Path("data/datasets") / f"{self.minari_id.replace('/', '-')}-{self.fingerprint}"
+        """Its folder, a Minari dataset with a description (`datasets.folder`); nothing lies there if it is drawn."""
+        return self.kind.folder / f"{self.minari_id.replace('/', '-')}-{self.fingerprint}"
 
     @property
     def minari_id(self) -> str:
-        """Its name for Minari, made of the characters that are allowed there."""
-        if self.source == "minari":
-            return self.name
-        name = Path(self.name).stem if self.source == "file" else self.name
-        return f"{self.source}/{re.sub(r'[^A-Za-z0-9_.]+', '-', name).strip('-')}-v0"
+        """Its name for Minari."""
+        return self.kind.title(self.name) if self.kind.title else minari_id(self.source, self.name)
 
     @property
     def file(self) -> Path | None:
-        """The HDF5 file that it is converted from, for `d4rl` and `file`."""
-        if self.source == "d4rl":
-            return D4RL_FOLDER / f"{self.name}.hdf5"
-        return Path(self.name) if self.source == "file" else None
+        """The HDF5 file that it is converted from, of a source of such files."""
+        return self.kind.file(self.name) if self.kind.file else None
 
     @property
     def file_sha256(self) -> str:
@@ -89,8 +97,8 @@ class Group:
 
     Attributes:
         task: name of the task in params.yaml.
-        settings: canonical JSON of the resolved agent and training settings, all of them. Groups that differ in a
-            setting that is switched off, and so is not in their identity, are equal: they are the same runs.
+        settings: the agent's and the training's, all of them. Groups that differ in one that is switched off, and so
+            is not in their identity, are equal: they are the same runs.
         identity: canonical JSON of what can change the runs' numbers, the seed aside.
     """
 
@@ -98,7 +106,7 @@ class Group:
     env: str
     dataset: Dataset
     reward_scaling: str
-    settings: str = field(compare=False)
+    settings: Settings = field(compare=False)
     identity: str
 
     @cached_property
@@ -108,20 +116,14 @@ class Group:
     @cached_property
     def label(self) -> str:
         """A short name for people, made of settings alone so that renaming a variant moves no run."""
-        values = json.loads(self.settings)
-        target = f"{values['q_target']}{values['lcb_coefficient']:g}" if values["q_target"] != "min" else "min"
-        return f"{values['guidance']}-H{values['ensemble_size']}-{target}"
+        settings = self.settings
+        coefficient = f"{settings.lcb_coefficient:g}" if Q_TARGETS[settings.q_target].has_coefficient else ""
+        return f"{settings.guidance}-H{settings.ensemble_size}-{settings.q_target}{coefficient}"
 
     @property
     def name(self) -> str:
         """Name of the group's folder: `<label>-<fingerprint>`."""
         return f"{self.label}-{self.fingerprint}"
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The resolved agent and training settings."""
-        result: dict[str, Any] = json.loads(self.settings)
-        return result
 
 
 @dataclass(frozen=True)
@@ -172,8 +174,33 @@ class Evaluation:
         return self.action_samples == 1
 
 
-def minari_dataset(dataset_id: str) -> Dataset:
-    """One of Minari's datasets; its id, which has the version, is its identity."""
-    return Dataset(
-        "minari", dataset_id, canonical({"source": "minari", "version": versions.DATASET["minari"], "id": dataset_id})
-    )
+def guidance_version(name: str) -> int:
+    """Numerics version of a guidance."""
+    return versions.GUIDANCE.get(name, versions.FIRST)
+
+
+def q_target_version(name: str) -> int:
+    """Numerics version of a Q-target."""
+    return versions.Q_TARGET.get(name, versions.FIRST)
+
+
+def dataset_named(dataset_id: str, recipes: Recipes) -> Dataset:
+    """The dataset of an id as a task has it, `<source>:<name>`.
+
+    Args:
+        recipes: `collect` of params.yaml, for sources that have some.
+
+    Raises:
+        UserError: an unknown D4RL id, a file that is neither present nor in datasets.lock, or one that is present and
+            not the one of its identity.
+    """
+    kind, name = source_of(dataset_id)
+    source = dataset_id.partition(":")[0]
+    version = versions.DATASET.get(source, versions.FIRST)
+    return Dataset(source, name, canonical({"source": source, "version": version, **kind.identity(name, recipes)}))
+
+
+def recovered_from(env_id: str) -> Dataset | None:
+    """The dataset that an environment is recovered from, `<source>:<name>`; None if it is named in another way."""
+    source = SOURCES.get(env_id.partition(":")[0])
+    return dataset_named(env_id, {}) if source and source.recovers else None

@@ -11,13 +11,14 @@ from pathlib import Path
 from dac.study import store
 from dac.study.identity import Evaluation, Run, canonical
 from dac.study.plan import StudyPlan
+from dac.system import paths
 from dac.system.files import atomic_path, file_entry, has_size, read_json, write_json
 from dac.system.hashing import sha256_of
 
 
 def folder_of(study: str) -> Path:
     """Folder of a study's tables, figures and page."""
-    return Path("results") / study
+    return paths.RESULTS / study
 
 
 def _inputs(plan: StudyPlan) -> dict[str, str]:

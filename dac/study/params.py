@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, create_model
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, create_model
 from pydantic_core import PydanticCustomError
+
+from dac.agent.config import AgentSettings, Precision
 
 # A name becomes a folder (task, study), the beginning of file names (experiment) and a Snakemake rule (study).
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
@@ -16,6 +19,8 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Temperature = Annotated[float, Field(ge=0, le=1000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+# The tables and figures that dac.report has.
+Show = Literal["scores", "curves", "comparison", "sweep", "action_samples", "bandit"]
 
 
 def _evaluation_workers(value: Any) -> int | str:
@@ -34,39 +39,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class AgentSettings(Section):
-    """Settings of the agent (arXiv 2405.20555, section 4 and appendix); the defaults are the paper's."""
-
-    guidance: Literal["soft", "hard", "denoised", "none"] = "soft"
-    q_target: Literal["lcb", "min", "convex"] = "lcb"
-    lcb_coefficient: Annotated[float, Field(ge=0, le=100)] = 1.0
-    ensemble_size: Annotated[int, Field(ge=1, le=1024)] = 10
-    next_action_samples: Annotated[int, Field(ge=1, le=1024)] = 10
-    max_backup: bool = False
-    diffusion_steps: Annotated[int, Field(ge=1, le=1000)] = 5
-    beta_schedule: Literal["vp", "linear", "cosine"] = "vp"
-    sampler: Literal["ddpm", "ddim"] = "ddpm"
-    sampler_steps: PositiveInt | None = None
-    clip_denoised: bool = True
-    hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (256, 256, 256)
-    discount: Annotated[float, Field(ge=0, le=1)] = 0.99
-    actor_lr: PositiveFloat = 3e-4
-    critic_lr: PositiveFloat = 3e-4
-    gradient_clip: PositiveFloat = 1.0
-    target_rate: Annotated[float, Field(gt=0, le=1)] = 0.005
-    actor_ema_start: Annotated[int, Field(ge=0)] = 1000
-    actor_ema_interval: PositiveInt = 5
-    eta: PositiveFloat = 1.0
-    eta_lr: Annotated[float, Field(ge=0)] = 1e-3
-    eta_min: PositiveFloat = 1e-3
-    eta_max: PositiveFloat = 100.0
-    bc_threshold: Annotated[float, Field(ge=0)] = 1.0
-
-
-Precision = Literal["fp32", "tf32", "bf16"]  # of a gradient step's matrix products, see dac.agent.precision
-
-
-class TrainingSettings(Section):
+@dataclass(frozen=True)
+class TrainingSettings:
     """Settings of the training loop and of the evaluations during training (the learning curve)."""
 
     steps: PositiveInt = 2_000_000
@@ -78,6 +52,21 @@ class TrainingSettings(Section):
     eval_action_samples: PositiveInt = 10
     eval_temperature: Temperature = 0.0
     kept_policies: PositiveInt = 5
+
+
+@dataclass(frozen=True)
+class Settings(TrainingSettings, AgentSettings):
+    """Every setting of a group of runs, the agent's and the training's, once its layers are resolved."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = Section.model_config
+
+    def as_json(self) -> dict[str, Any]:
+        """By name, as params.yaml has them."""
+        return {**vars(self), "hidden_sizes": list(self.hidden_sizes)}
+
+
+SETTINGS = TypeAdapter(Settings)
+"""Checks settings and makes them of one spelling: 2 of a setting that is a float becomes 2.0."""
 
 
 class EvaluationSettings(Section):
@@ -160,14 +149,9 @@ class CollectRecipe(Section):
     levels: dict[Literal["medium", "medium-replay", "expert", "mixed"], CollectLevel]
 
 
+_TYPES = get_type_hints(Settings, include_extras=True)
 Preset: type[Section] = create_model(  # type: ignore[call-overload]
-    "Preset",
-    __base__=Section,
-    **{
-        name: (field.rebuild_annotation(), None)
-        for section in (AgentSettings, TrainingSettings)
-        for name, field in section.model_fields.items()
-    },
+    "Preset", __base__=Section, **{field.name: (_TYPES[field.name], None) for field in fields(Settings)}
 )
 """Any subset of the agent's and the training's settings."""
 
@@ -178,7 +162,7 @@ Overrides: type[Section] = create_model("Overrides", __base__=Preset, preset=(Ex
 class Task(Section):
     """A dataset with the environment to evaluate in."""
 
-    dataset: Annotated[str, Field(pattern=r"^(d4rl|minari|file|collect|bandit):.+$")]
+    dataset: Annotated[str, Field(pattern=r"^[^:]+:.+$")]  # <source>:<name>, a source of dac.study.sources
     env: str | None = None  # left out: the one that the data name
     reward_scaling: Literal["locomotion", "antmaze-shift", "none"] = "locomotion"
     reference_returns: tuple[float, float] | None = None
@@ -218,7 +202,7 @@ class Claim(Section):
     )
 
 
-class Experiment(Section):
+class ExperimentSettings(Section):
     """Tasks × variants, with the tables and figures they feed. Variants are named (`variants`) or swept (`vary`)."""
 
     title: str
@@ -228,10 +212,7 @@ class Experiment(Section):
     vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] | None = None
     settings: Overrides = Overrides()
     evaluation: PartialEvaluation = PartialEvaluation()
-    show: tuple[Literal["scores", "curves", "comparison", "sweep", "action_samples", "bandit"], ...] = (
-        "scores",
-        "curves",
-    )
+    show: tuple[Show, ...] = ("scores", "curves")
     published: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
 
@@ -266,5 +247,5 @@ class Params(Section):
     collect: dict[str, CollectRecipe]
     presets: dict[ExperimentName, Preset]
     tasks: dict[TaskName, Task]
-    experiments: dict[ExperimentName, Experiment]
+    experiments: dict[ExperimentName, ExperimentSettings]
     studies: dict[StudyName, Study]

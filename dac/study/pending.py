@@ -4,52 +4,21 @@ Snakemake is asked only for what the store lacks. While its DAG is built, the fu
 store and return the markers of the missing work; a marker is an empty file `work/todo/<step>/...` that the job
 touches at its end. Nothing asks for work that is there, so no time stamp, trigger or metadata is ever consulted.
 
-One `Pending` per process: it remembers which pack each missing run went to, so that studies asked for together
+One `Pending` per process: its `Jobs` remember which pack each missing run went to, so that studies asked for together
 train a shared run once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterable
 
 from dac.study import pages, store
-from dac.study.identity import Dataset, Evaluation, Group, Run
+from dac.study.identity import Group, Run
+from dac.study.jobs import Job, Jobs
 from dac.study.params import Params
 from dac.study.plan import StudyPlan, study_plan
 from dac.system.errors import UserError
-
-TODO = Path("work/todo")
-
-# A marker's path carries the evaluations' fingerprints and the pack's seeds: as many as fit a file name, whose limit is
-# 255 characters with the suffixes of logs.
-EVALUATIONS_PER_JOB = 12
-SEEDS_NAME_LENGTH = 200
-
-Item = TypeVar("Item")
-
-
-def chunks(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
-    """Consecutive tuples of at most `size` items."""
-    items = tuple(items)
-    return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def packs(runs: Iterable[Run], size: int) -> Iterator[tuple[Run, ...]]:
-    """Consecutive tuples of at most `size` runs; fewer where the seeds would not fit a file name."""
-    pack: list[Run] = []
-    for run in runs:
-        if len(pack) == size or (pack and len(_seeds_name([*pack, run])) > SEEDS_NAME_LENGTH):
-            yield tuple(pack)
-            pack = []
-        pack.append(run)
-    if pack:
-        yield tuple(pack)
-
-
-def _seeds_name(runs: Iterable[Run]) -> str:
-    return "-".join(str(run.seed) for run in runs)
+from dac.system.paths import TODO
 
 
 class Pending:
@@ -58,15 +27,14 @@ class Pending:
     def __init__(self, params: Params) -> None:
         self.params = params
         self._plans: dict[str, StudyPlan] = {}
-        self._train: dict[Run, str] = {}
-        self._evaluate: dict[tuple[Run, Evaluation], str] = {}
-        self._datasets: dict[Dataset, str] = {}
+        self._jobs = Jobs(params.compute.pack_size, missing=True)
         self._fresh: set[str] = set()
 
     def plan(self, study: str) -> StudyPlan:
         """The plan of a study, resolved once."""
         if study not in self._plans:
-            self._plans[study] = study_plan(self.params, study)
+            self._plans[study] = plan = study_plan(self.params, study)
+            self._jobs.expect(cell.group.dataset for cell in plan.cells)
         return self._plans[study]
 
     def report(self, study: str) -> list[str]:
@@ -79,10 +47,12 @@ class Pending:
     def runs(self, study: str) -> list[str]:
         """Markers of the trainings and evaluations that a study lacks."""
         plan = self.plan(study)
-        found = list(self._trainings(plan))
-        for group, evaluations in plan.evaluations().items():
-            found += self._evaluations(group, evaluations, plan.seeds)
-        return sorted(set(found))
+        wanted = plan.evaluations()
+        runs = {group: [Run(group, seed) for seed in plan.seeds] for group in wanted}
+        found: list[Job] = [job for group in wanted for job in self._jobs.trainings(runs[group])]
+        for group, evaluations in wanted.items():
+            found += self._jobs.evaluations(runs[group], evaluations)
+        return self._markers(found)
 
     def datasets(self, study: str) -> list[str]:
         """Markers of the datasets that the study's missing trainings need and that are not there."""
@@ -92,79 +62,23 @@ class Pending:
     def dataset(self, group: Group) -> list[str]:
         """Marker of a group's dataset, if it is not there: the input of a training job."""
         dataset = group.dataset
-        if store.dataset_problem(dataset) is None:
-            return []
-        if dataset.source == "file":
+        if dataset.kind.made == "given" and store.dataset_problem(dataset) is not None:
             raise UserError(
                 f"params.yaml: tasks.{group.task}.dataset: there is no file {dataset.file}. "
                 "Put it there or correct the path."
             )
-        if dataset not in self._datasets:
-            if dataset.source == "collect":
-                self._form_collection(dataset)
-            else:
-                self._datasets[dataset] = self._marker(f"fetch/{group.task}/{dataset.fingerprint}")
-        return [self._datasets[dataset]]
-
-    def _form_collection(self, dataset: Dataset) -> None:
-        """One job for all missing datasets that the plans in hand take from one SAC training."""
-        groups = {cell.group for plan in self._plans.values() for cell in plan.cells}
-        alike = [
-            other
-            for other in {dataset, *(group.dataset for group in groups)}
-            if other.source == "collect" and other.collection == dataset.collection and store.dataset_problem(other)
-        ]
-        names = "-".join(sorted(other.fingerprint for other in alike))
-        env = dataset.name.rpartition("/")[0]
-        marker = self._marker(f"collect/{env}/{names}")
-        self._datasets.update(dict.fromkeys(alike, marker))
+        job = self._jobs.data(group)
+        return self._markers([job]) if job else []
 
     def trainings(self, group: Group, seeds: Iterable[int]) -> list[str]:
         """Input of an evaluation job: markers of the packs that train the missing ones among a group's seeds."""
         # An environment that is recovered from a dataset needs it also where nothing is left to train.
         recovered = self.dataset(group) if group.env == group.dataset.id else []
-        return sorted({*self._packs_of(group, seeds), *recovered})
+        packs = self._jobs.trainings(Run(group, seed) for seed in seeds)
+        return sorted({*self._markers(packs), *recovered})
 
-    def _packs_of(self, group: Group, seeds: Iterable[int]) -> set[str]:
-        runs = [Run(group, seed) for seed in seeds]
-        self._form_packs(runs)
-        return {self._train[run] for run in runs if run in self._train}
-
-    def _trainings(self, plan: StudyPlan) -> Iterator[str]:
-        for group in dict.fromkeys(cell.group for cell in plan.cells):
-            yield from sorted(self._packs_of(group, plan.seeds))
-
-    def _form_packs(self, runs: list[Run]) -> None:
-        missing = [run for run in runs if run not in self._train and store.run_problem(run)]
-        for pack in packs(missing, self.params.compute.pack_size):
-            group = pack[0].group
-            marker = self._marker(f"train/{group.task}/{group.name}/{_seeds_name(pack)}")
-            self._train.update(dict.fromkeys(pack, marker))
-
-    def _evaluations(self, group: Group, evaluations: tuple[Evaluation, ...], seeds: tuple[int, ...]) -> list[str]:
-        """Markers of a group's missing evaluations: runs that lack the same ones share a job."""
-        alike: dict[tuple[Evaluation, ...], list[Run]] = {}
-        for seed in seeds:
-            run = Run(group, seed)
-            retrain = run in self._train
-            lacking = tuple(
-                evaluation
-                for evaluation in evaluations
-                if (run, evaluation) not in self._evaluate and (retrain or not store.has_evaluation(run, evaluation))
-            )
-            if lacking:
-                alike.setdefault(lacking, []).append(run)
-        for lacking, runs in alike.items():
-            for pack in packs(runs, self.params.compute.pack_size):
-                for part in chunks(lacking, EVALUATIONS_PER_JOB):
-                    self._form_evaluation(group, pack, part)
-        wanted = ((Run(group, seed), evaluation) for seed in seeds for evaluation in evaluations)
-        return [self._evaluate[key] for key in wanted if key in self._evaluate]
-
-    def _form_evaluation(self, group: Group, pack: tuple[Run, ...], part: tuple[Evaluation, ...]) -> None:
-        names = "-".join(evaluation.fingerprint for evaluation in part)
-        marker = self._marker(f"evaluate/{group.task}/{group.name}/{_seeds_name(pack)}/{names}")
-        self._evaluate.update({(run, evaluation): marker for run in pack for evaluation in part})
+    def _markers(self, jobs: Iterable[Job]) -> list[str]:
+        return sorted({self._marker(job.marker) for job in jobs})
 
     def _marker(self, job: str) -> str:
         """Path of a job's marker; one left by an earlier job of that name is removed, once, so that the job runs."""

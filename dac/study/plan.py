@@ -13,9 +13,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from dac.agent.components import GUIDANCES, Q_TARGETS
 from dac.study import versions
-from dac.study.identity import Dataset, Evaluation, Group, Run, canonical, fingerprint
-from dac.study.params import AgentSettings, EvaluationSettings, Experiment, Params, TrainingSettings
+from dac.study.identity import (
+    Dataset,
+    Evaluation,
+    Group,
+    Run,
+    canonical,
+    fingerprint,
+    guidance_version,
+    q_target_version,
+)
+from dac.study.params import SETTINGS, EvaluationSettings, ExperimentSettings, Params, Settings, TrainingSettings
+from dac.study.sources import SOURCES
 from dac.study.task_data import dataset_of, environment, references
 from dac.system.errors import UserError, closest
 
@@ -89,9 +100,9 @@ def evaluation_steps(steps: int, interval: int) -> list[int]:
     return sorted({*range(0, steps, interval), steps})
 
 
-def kept_steps(values: Mapping[str, Any]) -> list[int]:
-    """Steps whose policies are kept, the last evaluations', from the resolved settings of a group."""
-    return evaluation_steps(values["steps"], values["eval_interval"])[-values["kept_policies"] :]
+def kept_steps(settings: TrainingSettings) -> list[int]:
+    """Steps whose policies are kept: the last evaluations'."""
+    return evaluation_steps(settings.steps, settings.eval_interval)[-settings.kept_policies :]
 
 
 def study_plan(params: Params, name: str) -> StudyPlan:
@@ -118,14 +129,14 @@ def _check_window(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
     for cell in cells:
         if set(params.experiments[cell.experiment].show) == {"bandit"}:
             continue  # measured by drawn actions, not by the last evaluations
-        values = cell.group.values
-        evaluations = len(evaluation_steps(values["steps"], values["eval_interval"]))
-        asked = {"report.window": params.report.window, "kept_policies": values["kept_policies"]}
+        settings = cell.group.settings
+        evaluations = len(evaluation_steps(settings.steps, settings.eval_interval))
+        asked = {"report.window": params.report.window, "kept_policies": settings.kept_policies}
         more = " and ".join(f"{name} ({count})" for name, count in asked.items() if count > evaluations)
         if more:
             raise UserError(
-                f"params.yaml: studies.{study}: {cell.task} is evaluated {evaluations} times in {values['steps']} "
-                f"steps, fewer than {more}; lower eval_interval or that."
+                f"params.yaml: studies.{study}: {cell.task} is evaluated {evaluations} times in {settings.steps} "
+                f"steps, fewer than {more}; lower eval_interval, or that number."
             )
 
 
@@ -134,9 +145,10 @@ def _check_bandits(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
         if "bandit" not in params.experiments[cell.experiment].show:
             continue
         where = f"params.yaml: experiments.{cell.experiment} shows bandit"
-        if cell.group.dataset.source != "bandit":
+        if not cell.group.dataset.kind.behaviour_sets:
+            allowed = ", ".join(f"{name}:" for name, source in SOURCES.items() if source.behaviour_sets)
             raise UserError(
-                f"{where}, but its task {cell.task} has the dataset {cell.group.dataset.id}; allowed: bandit:"
+                f"{where}, but its task {cell.task} has the dataset {cell.group.dataset.id}; allowed: {allowed}"
             )
         if not any(evaluation.draws_one for evaluation in cell.evaluations):
             raise UserError(
@@ -171,7 +183,7 @@ def _cells(params: Params, study: str, name: str, tasks: Iterable[str]) -> Itera
             yield Cell(name, task_name, variant, group, evaluations)
 
 
-def _variants(experiment: Experiment) -> dict[str, dict[str, Any]]:
+def _variants(experiment: ExperimentSettings) -> dict[str, dict[str, Any]]:
     """Variants by display name, with the settings in which they differ from the task's."""
     if experiment.variants is not None:
         return {name: overrides.model_dump(exclude_unset=True) for name, overrides in experiment.variants.items()}
@@ -181,7 +193,7 @@ def _variants(experiment: Experiment) -> dict[str, dict[str, Any]]:
 
 
 def _evaluations(
-    params: Params, study: str, experiment: Experiment, reference: tuple[float, float]
+    params: Params, study: str, experiment: ExperimentSettings, reference: tuple[float, float]
 ) -> tuple[Evaluation, ...]:
     chosen = params.evaluation.model_dump()
     for layer in (params.studies[study].evaluation, experiment.evaluation):
@@ -196,37 +208,35 @@ def _group(
 ) -> Group:
     """A task at one variant: defaults, overridden by the task, by the study, by the experiment, by the variant."""
     task = params.tasks[task_name]
-    values: dict[str, Any] = {**params.agent.model_dump(mode="json"), **params.training.model_dump(mode="json")}
+    values = {**vars(params.agent), **vars(params.training)}
     for layer in layers(params, study, experiment, task_name).values():
         values.update(layer)
     values.update(_expanded(params, overrides))
-    agent = AgentSettings.model_validate_json(canonical(_subset(values, AgentSettings)))
-    training = TrainingSettings.model_validate_json(canonical(_subset(values, TrainingSettings)))
-    if agent.eta_min > agent.eta_max:
+    settings = SETTINGS.validate_json(canonical(values))
+    if settings.eta_min > settings.eta_max:
         raise UserError(
-            f"params.yaml: {task_name} in studies.{study}: eta_min is {agent.eta_min}, more than eta_max, "
-            f"{agent.eta_max}. Lower eta_min or raise eta_max where they are set."
+            f"params.yaml: {task_name} in studies.{study}: eta_min is {settings.eta_min}, more than eta_max, "
+            f"{settings.eta_max}. Lower eta_min or raise eta_max where they are set."
         )
-    if agent.sampler_steps is not None and agent.sampler_steps > agent.diffusion_steps:
+    if settings.sampler_steps is not None and settings.sampler_steps > settings.diffusion_steps:
         raise UserError(
-            f"params.yaml: {task_name} in studies.{study}: sampler_steps is {agent.sampler_steps}, more than "
-            f"diffusion_steps, {agent.diffusion_steps}. Lower it, or leave it out: the sampler then takes every step."
+            f"params.yaml: {task_name} in studies.{study}: sampler_steps is {settings.sampler_steps}, more than "
+            f"diffusion_steps, {settings.diffusion_steps}. Lower it, or leave it out: the sampler then takes every "
+            "step."
         )
-    # Through the models once more, so that 2 and 2.0 of a float setting are one spelling.
-    values = {**agent.model_dump(mode="json"), **training.model_dump(mode="json")}
     env = environment(task, task_name)
     identity = {
         "env": env,
         "dataset": json.loads(dataset.identity),
         "reward_scaling": task.reward_scaling,
-        "settings": _that_matter(values, dataset),
+        "settings": _that_matter(settings, dataset),
         "versions": {
             "common": versions.COMMON,
-            "guidance": versions.GUIDANCE[agent.guidance],
-            **({} if dataset.source == "bandit" else {"q_target": versions.Q_TARGET[agent.q_target]}),
+            "guidance": guidance_version(settings.guidance),
+            **({} if dataset.kind.one_step else {"q_target": q_target_version(settings.q_target)}),
         },
     }
-    return Group(task_name, env, dataset, task.reward_scaling, canonical(values), canonical(identity))
+    return Group(task_name, env, dataset, task.reward_scaling, settings, canonical(identity))
 
 
 def layers(params: Params, study: str, experiment: str, task: str) -> dict[str, dict[str, Any]]:
@@ -244,7 +254,7 @@ def layers(params: Params, study: str, experiment: str, task: str) -> dict[str, 
 
 def setting_place(params: Params, study: str, cell: Cell, key: str) -> str:
     """Where params.yaml sets what a cell has of a setting of the agent or the training."""
-    found = f"{'agent' if key in AgentSettings.model_fields else 'training'}.{key}"
+    found = f"{'agent' if hasattr(params.agent, key) else 'training'}.{key}"
     for place, settings in layers(params, study, cell.experiment, cell.task).items():
         found = f"{place}.{key}" if key in settings else found
     experiment = params.experiments[cell.experiment]
@@ -261,26 +271,22 @@ def _expanded(params: Params, overrides: Mapping[str, Any]) -> dict[str, Any]:
     return {**base, **{key: value for key, value in overrides.items() if key != "preset"}}
 
 
-def _subset(values: dict[str, Any], section: type[AgentSettings] | type[TrainingSettings]) -> dict[str, Any]:
-    return {key: values[key] for key in section.model_fields}
-
-
-def _that_matter(values: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
+def _that_matter(settings: Settings, dataset: Dataset) -> dict[str, Any]:
     """The settings that can change this run's numbers: one that its others, or its data, switch off is left out."""
     unused: set[str] = set()
-    if dataset.source == "bandit":
-        # Every transition ends its episode: a target is a reward, whatever comes next.
+    if dataset.kind.one_step:
         unused |= {"discount", "next_action_samples", "max_backup", "q_target", "lcb_coefficient"}
-    if values["q_target"] == "min":
+    if not Q_TARGETS[settings.q_target].has_coefficient:
         unused.add("lcb_coefficient")
-    if values["guidance"] == "none":
+    moves_eta = GUIDANCES[settings.guidance].moves_eta
+    if not moves_eta:
         unused |= {"eta_lr"}
-    if values["sampler"] == "ddpm":
+    if settings.sampler == "ddpm":
         unused.add("sampler_steps")
-    if values["eta_lr"] == 0 or values["guidance"] == "none":
+    if settings.eta_lr == 0 or not moves_eta:
         unused |= {"bc_threshold", "eta_min", "eta_max"}
-    neutral = {key for key, value in NEUTRAL_SETTINGS.items() if values.get(key) == value}
-    return {key: value for key, value in values.items() if key not in unused | neutral}
+    neutral = {key for key, value in NEUTRAL_SETTINGS.items() if getattr(settings, key) == value}
+    return {key: value for key, value in settings.as_json().items() if key not in unused | neutral}
 
 
 def find_group(params: Params, task: str, name: str) -> Group:

@@ -23,11 +23,7 @@ from dac.system import locks
 from dac.system.errors import UserError
 from dac.system.files import atomic_path, file_entry, has_size, read_json, write_json
 from dac.system.hashing import sha256_of
-
-RUNS = Path("results/runs")
-DATASETS = Path("results/datasets")
-WORK = Path("work")
-JOURNAL = WORK / "journal.jsonl"
+from dac.system.paths import JOURNAL, LOCKS, RUNS, WORK
 
 
 def group_directory(group: Group) -> Path:
@@ -225,7 +221,7 @@ def publish_evaluation(
     directory = run_directory(run)
     name, meant = f"evaluation-{evaluation.fingerprint}.parquet", sha256_of(source)
     # Two jobs may evaluate one run at different N_a at the same time.
-    with locks.lock(WORK / "locks" / f"{run.group.task}-{run.group.name}-{run.seed}", waiting=lambda _: None):
+    with locks.lock(LOCKS / f"{run.group.task}-{run.group.name}-{run.seed}", waiting=lambda _: None):
         content = read_run(run)
         if content["files"] != evaluated:
             raise UserError(f"{directory}: the run was made anew while it was evaluated. Start snakemake again.")
@@ -255,8 +251,8 @@ def dataset_problem(dataset: Dataset) -> str | None:
 
     An HDF5 file that is here is enough: what needs the dataset converts it.
     """
-    if dataset.source == "bandit":
-        return None  # drawn when it is needed
+    if dataset.kind.made == "drawn":
+        return None
     problem = folder_problem(dataset)
     return None if problem and dataset.file and dataset.file.is_file() else problem
 

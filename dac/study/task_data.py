@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
-from dac.study import versions
-from dac.study.catalog import (
-    BANDIT_ENV,
-    BANDIT_REFERENCE,
-    d4rl_file,
-    environment_of,
-    minari_returns,
-    policy_file,
-    reference_returns,
-)
-from dac.study.datasets_lock import compare_if_here, locked_file
-from dac.study.datasets_lock import entry as locked_entry
-from dac.study.identity import Dataset, canonical, minari_dataset
+from dac.study.catalog import reference_returns
+from dac.study.datasets_lock import compare_if_here
+from dac.study.identity import Dataset, dataset_named
 from dac.study.params import Params, Task
+from dac.study.sources import source_of
 from dac.system.errors import UserError
-from dac.system.hashing import sha256_of
 
 
 def references(task: Task, name: str) -> tuple[float, float]:
-    """Returns that are scores 0 and 100: the task's own, or D4RL's for its dataset or its environment."""
+    """Returns that are scores 0 and 100: the task's own, or those of its dataset or its environment."""
     if task.reference_returns is not None:
         return task.reference_returns
-    source, _, rest = task.dataset.partition(":")
-    if source == "bandit":
-        return BANDIT_REFERENCE
-    if source == "minari":
-        found = minari_returns(rest) or locked_entry(task.dataset).get("reference_returns")
-        if found is None:
-            raise UserError(
-                f"params.yaml: tasks.{name}: no reference returns are known for {task.dataset}. Set reference_returns: "
-                f"[min, max]; or run `dac fetch {name}`, which takes them from Minari's metadata if they are there."
-            )
-        return found[0], found[1]
+    source, data = source_of(task.dataset)
+    env = None if source.references else environment(task, name)
     try:
-        return reference_returns(rest if source == "d4rl" else environment(task, name))
+        return source.references(data) if source.references else reference_returns(str(env))
     except UserError as error:
         raise UserError(f"params.yaml: tasks.{name}: {error} Or set reference_returns: [min, max].") from None
 
@@ -51,27 +30,13 @@ def environment(task: Task, name: str) -> str:
     Raises:
         UserError: the data name none.
     """
-    source, _, rest = task.dataset.partition(":")
     if task.env is not None:
         return task.env
-    if source == "d4rl":
-        return environment_of(rest)
-    if source == "minari":
-        return task.dataset  # what that dataset recovers
-    if source == "collect":
-        return rest.rpartition("/")[0]
-    if source == "bandit":
-        return BANDIT_ENV
-    found = locked_file(task.dataset, Path(rest)).get("env")
-    if found is None:
-        raise UserError(f"params.yaml: tasks.{name}: {rest} has no metadata/env_id; give the task's env.")
-    if ":" in str(found):
-        raise UserError(
-            f"params.yaml: tasks.{name}: metadata/env_id of {rest} is {found!r}. Data may name an environment that "
-            "installed packages register, and no module to import. Give the task's env, if you trust that module: "
-            "`env: module:Id` imports it."
-        )
-    return str(found)
+    source, data = source_of(task.dataset)
+    try:
+        return source.environment(data)
+    except UserError as error:
+        raise UserError(f"params.yaml: tasks.{name}: {error}") from None
 
 
 def dataset_of(params: Params, task_name: str) -> Dataset:
@@ -82,10 +47,10 @@ def dataset_of(params: Params, task_name: str) -> Dataset:
             not the one of its identity.
     """
     try:
-        dataset = dataset_named(params, params.tasks[task_name].dataset)
-        if dataset.source == "d4rl" and dataset.file:
+        dataset = dataset_named(params.tasks[task_name].dataset, params.collect)
+        if dataset.file and dataset.kind.made == "fetched":  # a given one is compared where it gets its identity
             compare_if_here(dataset.id, dataset.file, dataset.file_sha256)
-        if dataset.source == "minari":
+        if dataset.kind.linked:
             _refuse_other_size(dataset)
     except UserError as error:
         raise UserError(f"params.yaml: tasks.{task_name}.dataset: {error}") from None
@@ -93,7 +58,7 @@ def dataset_of(params: Params, task_name: str) -> Dataset:
 
 
 def _refuse_other_size(dataset: Dataset) -> None:
-    """Stop where episodes were added to a Minari dataset, or taken away, since it was fetched.
+    """Stop where episodes were added to a dataset, or taken away, since it was fetched and linked to.
 
     Its rows are hashed by whoever reads them; here is a look at the sizes of files alone.
     """
@@ -112,42 +77,3 @@ def _refuse_other_size(dataset: Dataset) -> None:
                 f"{path.resolve()} has another size than when it was fetched, and runs were trained on that. "
                 f"`dac fetch {dataset.id}` compares it with datasets.lock and says how to go on."
             )
-
-
-def dataset_named(params: Params, dataset_id: str) -> Dataset:
-    """The dataset of an id as a task has it, `<source>:<name>`; errors as of `dataset_of`, but for D4RL's files."""
-    source, _, name = dataset_id.partition(":")
-    if source == "collect":
-        identity = _collected_identity(params, *name.rpartition("/")[::2])
-    elif source == "bandit":
-        identity = {"set": name}
-    elif source == "minari":
-        return minari_dataset(name)
-    elif source == "d4rl":
-        identity = {"sha256": d4rl_file(name).sha256 or locked_file(dataset_id)["sha256"]}
-    else:
-        identity = {"sha256": locked_file(dataset_id, Path(name))["sha256"]}
-    return Dataset(source, name, canonical({"source": source, "version": versions.DATASET[source], **identity}))
-
-
-def _collected_identity(params: Params, env: str, level: str) -> dict[str, Any]:
-    recipe = params.collect[env]
-    shared: dict[str, Any] = {"env": env, "seed": recipe.seed, "level": level}
-    taken = recipe.levels[level].model_dump(mode="json")  # type: ignore[index]
-    if recipe.policies is None:
-        assert recipe.sac is not None  # the schema lets one of the two be absent
-        return {**shared, "sac": recipe.sac.model_dump(mode="json"), "taken": taken}
-    hashes = [_policy_sha256(env, name) for name in recipe.policies.files]
-    policies = {**recipe.policies.model_dump(mode="json", exclude={"files"}), "sha256": hashes}
-    return {**shared, "policies": policies, "taken": {"transitions": taken["transitions"]}}
-
-
-def _policy_sha256(env: str, name: str) -> str:
-    path = policy_file(name)
-    try:
-        return sha256_of(path)
-    except OSError as error:
-        raise UserError(
-            f"collect.{env}.policies.files: {path} is not readable ({error.strerror}). Put it there or correct the "
-            "path, which counts from params.yaml's folder; `dac behaviours ENV` records such files."
-        ) from None

@@ -2,9 +2,11 @@
 
 Each constant is part of the fingerprint of every run (or evaluation, dataset, page) that uses the component, so a
 bump re-makes exactly those. Code that only reads better, or is only faster at the same numbers, needs no bump.
+A guidance or a Q-target that has no entry is at FIRST: it gets one with its first bump, which then stays.
 The file holds plain literals alone because DVC reads it as a parameter file, by value.
 """
 
+FIRST = 1  # never another
 COMMON = 1  # networks, critic, optimiser, random streams, batches, in-training evaluation
 GUIDANCE = {"soft": 1, "hard": 1, "denoised": 1, "none": 1}
 Q_TARGET = {"lcb": 1, "min": 1, "convex": 1}

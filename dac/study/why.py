@@ -10,7 +10,7 @@ from dac.study import pages, store
 from dac.study.identity import Evaluation, Group, Run
 from dac.study.params import Params
 from dac.study.plan import study_plan
-from dac.system import files
+from dac.system import files, paths
 
 
 def explain_study(params: Params, study: str) -> list[str]:
@@ -52,7 +52,7 @@ def explain_run(run: Run) -> str | None:
 def _relatives(group: Group, seed: int) -> list[dict[str, Any]]:
     """Identities of the runs of this task and seed at other settings."""
     found = []
-    for path in sorted((store.RUNS / group.task).glob(f"*/seed-{seed}/run.json")):
+    for path in sorted((paths.RUNS / group.task).glob(f"*/seed-{seed}/run.json")):
         content = files.read_json(path)
         if content and "identity" in content and path.parent.parent.name != group.name:
             found.append(content["identity"])
@@ -103,11 +103,11 @@ def list_runs(params: Params, verify: bool) -> list[dict[str, str]]:
             users.setdefault(store.run_directory(planned), []).append(study)
             runs[store.run_directory(planned)] = planned
     rows = []
-    for path in sorted(store.RUNS.glob("*/*/seed-*")):
+    for path in sorted(paths.RUNS.glob("*/*/seed-*")):
         content = files.read_json(path / "run.json") or {}
         rows.append(
             {
-                "run": str(path.relative_to(store.RUNS)),
+                "run": str(path.relative_to(paths.RUNS)),
                 "state": _state(path, runs.get(path), content, verify),
                 "evaluations": str(len(content.get("evaluations", {}))),
                 "MB": f"{sum(file.stat().st_size for file in path.iterdir()) / 1e6:.1f}",

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-MEMORY = Path("work/sha256.json")
+from dac.system.paths import HASHES
 
 # A file that was written this shortly before it was read may change again within one tick of its time stamp, unseen.
 _SETTLED_NS = 2_000_000_000
@@ -52,16 +52,16 @@ class KnownHashes:
         """Keep what was read since the last call; of two processes that save at once, one is forgotten."""
         if not self._new:
             return
-        MEMORY.parent.mkdir(parents=True, exist_ok=True)
-        temporary = MEMORY.with_name(f".{MEMORY.name}.{os.getpid()}.tmp")
+        HASHES.parent.mkdir(parents=True, exist_ok=True)
+        temporary = HASHES.with_name(f".{HASHES.name}.{os.getpid()}.tmp")
         temporary.write_text(json.dumps({**_read(), **self._new}, sort_keys=True) + "\n")
-        temporary.replace(MEMORY)
+        temporary.replace(HASHES)
         self._new = {}
 
 
 def _read() -> dict[str, dict[str, Any]]:
     try:
-        content = json.loads(MEMORY.read_bytes())
+        content = json.loads(HASHES.read_bytes())
     except (OSError, ValueError):
         return {}  # it is a memory: what it lacks is read again
     return content if isinstance(content, dict) else {}

@@ -18,7 +18,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-FOLDER = Path("work/progress")
+from dac.system.paths import PROGRESS
+
 SECONDS = 1.0  # between two writes; a rename a second costs no training anything, on a network disk neither
 
 
@@ -55,14 +56,14 @@ class Progress:
 
 def path_of(pid: int) -> Path:
     """The file of a process of this machine; other machines may share the folder."""
-    return FOLDER / f"{socket.gethostname()}.{pid}.json"
+    return PROGRESS / f"{socket.gethostname()}.{pid}.json"
 
 
 @contextlib.contextmanager
 def announced(name: str, reference: tuple[float, float] | None = None) -> Iterator[None]:
     """Within the block this process is a job that `dac watch` shows, see `Progress`."""
     with contextlib.suppress(OSError):  # a disk that takes nothing is told of by what the job itself writes there
-        FOLDER.mkdir(parents=True, exist_ok=True)
+        PROGRESS.mkdir(parents=True, exist_ok=True)
         _write(Progress(name, reference))
     try:
         yield
@@ -78,7 +79,7 @@ def running(project: Path, since: float = 0.0) -> list[Progress]:
         since: files that were last written before this time, in seconds since the epoch, are left out.
     """
     found = []
-    for path in (project / FOLDER).glob("*.json"):
+    for path in (project / PROGRESS).glob("*.json"):
         try:
             if _gone(path):
                 path.unlink(missing_ok=True)

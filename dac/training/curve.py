@@ -63,8 +63,8 @@ class Evaluator(abc.ABC):
     """Evaluates one snapshot of the policies at a time.
 
     Attributes:
-        pending: gradient step of the evaluation that is submitted and not collected; None when there is none.
-        waited: seconds spent in `submit` and `collect` so far.
+        pending: gradient step of the evaluation that was submitted and whose result was not taken; None: there is none.
+        waited: seconds spent in `submit` and `result` so far.
     """
 
     def __init__(self, task: CurveTask) -> None:
@@ -81,28 +81,28 @@ class Evaluator(abc.ABC):
 
         Raises:
             UserError: the evaluator's process has died.
-            torch.OutOfMemoryError: the device's memory does not suffice; it may come from `collect`, too.
+            torch.OutOfMemoryError: the device's memory does not suffice; it may come from `result`, too.
         """
         started = time.monotonic()
         self._submit(step, states)
         self.pending = step
         self.waited += time.monotonic() - started
 
-    def collect(self) -> pd.DataFrame:
+    def result(self) -> pd.DataFrame:
         """Wait for the pending evaluation; returns its R·E rows, see `Rollouts.evaluate`.
 
         Raises:
             UserError: the evaluator's process, or a worker, has died.
         """
         started = time.monotonic()
-        episodes = self._collect()
+        episodes = self._result()
         self.pending = None
         self.waited += time.monotonic() - started
         return episodes
 
     @abc.abstractmethod
     def ready(self) -> bool:
-        """Whether an evaluation is pending and `collect` would not wait."""
+        """Whether an evaluation is pending and `result` would not wait."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -112,7 +112,7 @@ class Evaluator(abc.ABC):
     def _submit(self, step: int, states: Sequence[PolicyState]) -> None: ...
 
     @abc.abstractmethod
-    def _collect(self) -> pd.DataFrame: ...
+    def _result(self) -> pd.DataFrame: ...
 
 
 class InProcess(Evaluator):
@@ -132,7 +132,7 @@ class InProcess(Evaluator):
     def _submit(self, step: int, states: Sequence[PolicyState]) -> None:
         self._episodes = self.task.evaluate(self._rollouts, step, states)
 
-    def _collect(self) -> pd.DataFrame:
+    def _result(self) -> pd.DataFrame:
         return self._episodes
 
 
@@ -162,7 +162,7 @@ class Overlapped(Evaluator):
         request: Request = (step, [{name: value.numpy() for name, value in state.items()} for state in states])
         self._child.send(request)
 
-    def _collect(self) -> pd.DataFrame:
+    def _result(self) -> pd.DataFrame:
         episodes: pd.DataFrame = self._child.receive()
         return episodes
 
@@ -171,7 +171,7 @@ def evaluator(task: CurveTask, workers: int) -> Evaluator:
     """The evaluator for a number of workers, see `rollouts.evaluation_workers`.
 
     Raises:
-        UserError: as `envs.make`; of an overlapped one it comes from `collect`.
+        UserError: as `envs.make`; of an overlapped one it comes from `result`.
     """
     return Overlapped(task, workers) if workers else InProcess(task)
 

@@ -59,7 +59,7 @@ def training_data(group: Group) -> TrainingData:
     data = TrainingData(to_transitions(raw, group.reward_scaling), sha256, statistics(raw))
     refuse_other_version(group)
     _check_spaces(group, data)
-    batch_size = group.values["batch_size"]
+    batch_size = group.settings.batch_size
     if len(data.transitions) < batch_size:
         raise UserError(
             f"{group.dataset.id}: {len(data.transitions)} transitions, fewer than batch_size ({batch_size}); lower "

@@ -39,7 +39,7 @@ def evaluate(
         UserError: a run is not complete, or one of its files is damaged.
     """
     torch.set_num_threads(threads)
-    policies = len(evaluations) * len(kept_steps(group.values))
+    policies = len(evaluations) * len(kept_steps(group.settings))
     with devices.claimed(compute.device) as device, Bar(total=policies, unit="policy", disable=None) as bar:
         for evaluation in evaluations:
             runs = [run for seed in seeds if not store.has_evaluation(run := Run(group, seed), evaluation)]
@@ -55,7 +55,7 @@ def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device, wor
     evaluated = {run: store.read_run(run)["files"] for run in runs}
     frames = []
     with contextlib.closing(Rollouts(group.env, len(runs), evaluation.episodes, device, workers)) as rollouts:
-        for step in kept_steps(group.values):
+        for step in kept_steps(group.settings):
             policy = load_policies(group, runs, step, device)
             episodes = rollouts.evaluate(
                 policy, seeds, "evaluate", step, evaluation.action_samples, evaluation.temperature

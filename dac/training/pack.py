@@ -54,7 +54,7 @@ class Pack:
         Raises:
             UserError: the disk does not take a kept policy; as `Evaluator.submit`.
         """
-        self.collect()
+        self.finish_evaluation()
         step = self.agent.step
         policies = [self.agent.policy_state(index) for index in range(len(self.states))]
         if step in kept:
@@ -63,14 +63,14 @@ class Pack:
                     checkpoint.keep_policy(state, step, policy)
         self.evaluator.submit(step, policies)
         if self.evaluator.ready():
-            self.collect()
+            self.finish_evaluation()
 
-    def collect(self) -> None:
+    def finish_evaluation(self) -> None:
         """Wait for the pending evaluation, if there is one, and add it to the curves and the logs."""
         step = self.evaluator.pending
         if step is None:
             return
-        episodes = self.evaluator.collect()
+        episodes = self.evaluator.result()
         for state, writer in zip(self.states, self.writers, strict=True):
             rows = episodes[episodes["seed"] == state.run.seed]
             if step not in set(state.curve["step"]):

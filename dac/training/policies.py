@@ -16,21 +16,28 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from dac.agent import AgentConfig, Policy, stream_generator
+from dac.agent.config import AgentSettings
 from dac.agent.networks import q_values
 from dac.agent.policy import state_dims
 from dac.study import store
 from dac.study.identity import Group, Run
+from dac.study.params import Settings
 from dac.system import files
 from dac.system.errors import UserError
 
 
-def agent_config(values: Mapping[str, Any]) -> AgentConfig:
-    """The agent's settings from the resolved settings of a group, `Group.values`, or from those in a run.json."""
-    known = {field.name for field in fields(AgentConfig)}
-    settings: dict[str, Any] = {key: value for key, value in values.items() if key in known}
-    settings["hidden_sizes"] = tuple(settings["hidden_sizes"])
-    settings["lr_decay_steps"] = values["steps"] if values["lr_decay"] == "cosine" else None
-    return AgentConfig(**settings)
+def agent_config(settings: Settings) -> AgentConfig:
+    """What the agent is told of a group's settings."""
+    own: dict[str, Any] = {field.name: getattr(settings, field.name) for field in fields(AgentSettings)}
+    decay = settings.steps if settings.lr_decay == "cosine" else None
+    return AgentConfig(**own, lr_decay_steps=decay, precision=settings.precision)
+
+
+def _recorded(values: Mapping[str, Any]) -> Settings:
+    """Settings from those in a run.json, which lacks some that change no number: of these the defaults do as well."""
+    known = {field.name for field in fields(Settings)}
+    found: dict[str, Any] = {key: value for key, value in values.items() if key in known}
+    return Settings(**{**found, "hidden_sizes": tuple(found["hidden_sizes"])})
 
 
 def policy_name(step: int) -> str:
@@ -59,7 +66,7 @@ def load_policies(group: Group, runs: list[Run], step: int, device: torch.device
         UserError: a run is not complete, or a file is damaged.
     """
     states = [load_file(store.verified_file(run, policy_name(step))) for run in runs]
-    return Policy.from_states(agent_config(group.values), states, device)
+    return Policy.from_states(agent_config(group.settings), states, device)
 
 
 class TrainedPolicy:
@@ -80,7 +87,9 @@ class TrainedPolicy:
         self.settings: dict[str, Any] = dict(content["identity"]["settings"])
         self.observation_dim, self.action_dim = state_dims(state)
         self._device = device
-        self._policy = Policy.from_states(agent_config(self.settings), [state], device)
+        recorded = _recorded(self.settings)
+        self._action_samples = recorded.eval_action_samples
+        self._policy = Policy.from_states(agent_config(recorded), [state], device)
         self._calls = 0
 
     def act(
@@ -104,7 +113,7 @@ class TrainedPolicy:
             ValueError: observations of another size, N_a < 1 or a negative temperature.
         """
         states, single = self._states(observations)
-        samples = self.settings["eval_action_samples"] if action_samples is None else action_samples
+        samples = self._action_samples if action_samples is None else action_samples
         if samples < 1 or temperature < 0:
             raise ValueError(f"action_samples: {samples}, temperature: {temperature}; allowed: >= 1 and >= 0")
         generator = stream_generator(seed, "act", self._calls, self._device)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import torch
 from dac import envs
 from dac.agent import ActingNoise, Policy
 from dac.envs.workers import WorkerVector
+from dac.rows.raw import FloatArray
 
 ENVIRONMENTS_PER_WORKER = 5  # with fewer, a worker waits for its turn more than it steps
 
@@ -89,34 +91,7 @@ class Rollouts:
         Returns:
             R·E rows: seed, step, episode, return, length, and action, the episode's last one (a list of A numbers).
         """
-        noise = ActingNoise(
-            seeds,
-            f"{purpose}/{action_samples}",
-            step,
-            policy.config,
-            self.episodes,
-            action_samples,
-            self.action_dim,
-            temperature=temperature,
-            device=self.device,
-        )
-        time = 0
-
-        def act(observations: np.ndarray) -> np.ndarray:
-            nonlocal time
-            states = torch.as_tensor(observations, device=self.device, dtype=torch.float32)
-            draws = noise.draws(time)
-            actions = policy.act(
-                states.view(self.runs, self.episodes, -1),
-                action_samples,
-                draws.prior,
-                draws.z,
-                temperature=temperature,
-                gumbel=draws.gumbel,
-            )
-            time += 1
-            return actions.flatten(0, 1).cpu().numpy().astype(np.float32)
-
+        act = self._acting(policy, seeds, f"{purpose}/{action_samples}", step, action_samples, temperature)
         episodes = [(seed, episode) for seed in seeds for episode in range(self.episodes)]
         env_seeds = [episode_seed(seed, purpose, step, episode) for seed, episode in episodes]
         done = envs.rollout(self._envs, act, env_seeds)
@@ -130,6 +105,38 @@ class Rollouts:
                 "action": list(done.last_actions),
             }
         )
+
+    def _acting(
+        self, policy: Policy, seeds: Sequence[int], purpose: str, step: int, action_samples: int, temperature: float
+    ) -> Callable[[FloatArray], FloatArray]:
+        """The policies as one function of the observations (R·E, O); every call is one time step further."""
+        noise = ActingNoise(
+            seeds,
+            purpose,
+            step,
+            policy.config,
+            self.episodes,
+            action_samples,
+            self.action_dim,
+            temperature=temperature,
+            device=self.device,
+        )
+        time = itertools.count()
+
+        def act(observations: FloatArray) -> FloatArray:
+            states = torch.as_tensor(observations, device=self.device, dtype=torch.float32)
+            draws = noise.draws(next(time))
+            actions = policy.act(
+                states.view(self.runs, self.episodes, -1),
+                action_samples,
+                draws.prior,
+                draws.z,
+                temperature=temperature,
+                gumbel=draws.gumbel,
+            )
+            return actions.flatten(0, 1).cpu().numpy().astype(np.float32)
+
+        return act
 
     def close(self) -> None:
         """Close the environments and end their processes."""

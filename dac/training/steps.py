@@ -19,7 +19,7 @@ class GradientSteps:
     Args:
         seeds: of its R runs.
         device: the agent's.
-        recorded: see `updater`.
+        captured: see `updater`.
     """
 
     def __init__(
@@ -30,10 +30,10 @@ class GradientSteps:
         batch_size: int,
         device: torch.device,
         *,
-        recorded: bool,
+        captured: bool,
     ) -> None:
         transitions = data.transitions
-        self._update = updater(agent, recorded=recorded)
+        self._update = updater(agent, captured=captured)
         self._noise = UpdateNoise(
             seeds, agent.config, batch_size, data.action_dim, device, next_actions=not transitions.dones.all()
         )

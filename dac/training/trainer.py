@@ -13,7 +13,6 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -24,7 +23,7 @@ from dac.study import store
 from dac.study.identity import Group, Run
 from dac.study.params import ComputeSettings
 from dac.study.plan import evaluation_steps, kept_steps
-from dac.system import devices, locks
+from dac.system import devices, locks, paths
 from dac.system.errors import UserError
 from dac.system.progress import Bar
 from dac.system.signals import Interrupted, StopRequest, stop_request
@@ -64,7 +63,7 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
             return
         device = held.enter_context(devices.claimed(compute.device))
         LOG.info("%s %s: %d runs on %s", group.task, group.name, len(runs), devices.name(device))
-        if group.values["precision"] == "bf16":
+        if group.settings.precision == "bf16":
             _say_what_is_known_of_bf16(device)
         _Trainer(group, compute, device, threads).train(runs)
 
@@ -87,7 +86,7 @@ def _disk_errors(group: Group) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         raise UserError(
-            f"{group.task}/{group.name}: {error}. Make room in {store.WORK}/, logs/ and results/, or allow to write "
+            f"{group.task}/{group.name}: {error}. Make room in {paths.WORK}/, logs/ and results/, or allow to write "
             "there, and start again: training goes on from the last saved state."
         ) from error
 
@@ -97,14 +96,14 @@ class _Trainer:
 
     def __init__(self, group: Group, compute: ComputeSettings, device: torch.device, threads: int) -> None:
         self.group = group
-        self.values = group.values
-        self.config = agent_config(self.values)
+        self.settings = group.settings
+        self.config = agent_config(self.settings)
         self.compute = compute
         self.device = device
         self.threads = threads
         self.data = training_data(group)
-        self.evaluated = evaluation_steps(self.values["steps"], self.values["eval_interval"])
-        self.kept = frozenset(kept_steps(self.values))
+        self.evaluated = evaluation_steps(self.settings.steps, self.settings.eval_interval)
+        self.kept = frozenset(kept_steps(self.settings))
         self.stop = StopRequest()
         self.together: int | None = None  # most runs that train at once; None: all
         self.checkpointed = time.monotonic()
@@ -139,11 +138,11 @@ class _Trainer:
 
     def _finish(self, states: list[RunState]) -> None:
         """Take all states to the last step."""
-        while (step := min(state.step for state in states)) < self.values["steps"]:
+        while (step := min(state.step for state in states)) < self.settings.steps:
             behind = [state for state in states if state.step == step]
             ahead = [state.step for state in states if state.step > step]
             try:
-                self._advance(behind[: self.together], min(ahead, default=self.values["steps"]))
+                self._advance(behind[: self.together], min(ahead, default=self.settings.steps))
             except torch.OutOfMemoryError:
                 self._train_fewer(len(behind[: self.together]))
             except ReplayError as error:
@@ -181,7 +180,7 @@ class _Trainer:
         agent = Agent.from_run_states(self.config, [state.agent for state in states], states[0].step, self.device)
         seeds = [state.run.seed for state in states]
         gradient_steps = GradientSteps(
-            agent, seeds, self.data, self.values["batch_size"], self.device, recorded=self.compute.cuda_graphs
+            agent, seeds, self.data, self.settings.batch_size, self.device, captured=self.compute.cuda_graphs
         )
         with contextlib.ExitStack() as held:
             evaluations = held.enter_context(self._evaluator(seeds))
@@ -194,8 +193,8 @@ class _Trainer:
 
     def _take_steps(self, pack: Pack, gradient_steps: GradientSteps, until: int) -> None:
         """Gradient steps, evaluations, logs and checkpoints of a pack up to the step `until`."""
-        agent, steps = pack.agent, self.values["steps"]
-        log_interval = max(1, min(1000, self.values["eval_interval"] // 2))
+        agent, steps = pack.agent, self.settings.steps
+        log_interval = max(1, min(1000, self.settings.eval_interval // 2))
         started, first = time.monotonic(), agent.step
         frozen = _all_diverged(agent)
         while True:
@@ -215,11 +214,11 @@ class _Trainer:
                 pack.log(step + 1, steps, metrics, (step + 1 - first) / (time.monotonic() - started))
                 frozen = _all_diverged(agent)
                 if pack.evaluator.ready():
-                    pack.collect()
+                    pack.finish_evaluation()
 
     def _progress(self, step: int) -> Bar:
         disable = not sys.stderr.isatty()
-        return Bar(total=self.values["steps"], initial=step, unit="step", disable=disable, dynamic_ncols=True)
+        return Bar(total=self.settings.steps, initial=step, unit="step", disable=disable, dynamic_ncols=True)
 
     def _checkpoint_if_due(self, pack: Pack) -> None:
         """Save when it is time to, or when a signal asks for it.
@@ -238,15 +237,15 @@ class _Trainer:
     @contextlib.contextmanager
     def _evaluator(self, seeds: list[int]) -> Iterator[Evaluator]:
         """The evaluator of a stretch; what training waited for it is logged at the end."""
-        episodes, started = self.values["eval_episodes"], time.monotonic()
+        episodes, started = self.settings.eval_episodes, time.monotonic()
         workers = evaluation_workers(self.compute.evaluation_workers, self.device, self.threads, len(seeds) * episodes)
         task = CurveTask(
             env_id=self.group.env,
             config=self.config,
             seeds=tuple(seeds),
             episodes=episodes,
-            action_samples=self.values["eval_action_samples"],
-            temperature=self.values["eval_temperature"],
+            action_samples=self.settings.eval_action_samples,
+            temperature=self.settings.eval_temperature,
             device=self.device,
             threads=self.threads,
         )
@@ -257,7 +256,7 @@ class _Trainer:
                 LOG.info("evaluation: waited %.1f s of %.1f s", evaluations.waited, time.monotonic() - started)
 
     def _writer(self, state: RunState) -> SummaryWriter:
-        folder = Path("logs/tensorboard") / self.group.task / self.group.name / f"seed-{state.run.seed}"
+        folder = paths.TENSORBOARD / self.group.task / self.group.name / f"seed-{state.run.seed}"
         return SummaryWriter(str(folder), purge_step=state.step)
 
     # Files
@@ -275,7 +274,7 @@ class _Trainer:
         Raises:
             UserError: the device has not made the steps that it was told to, or the disk does not take the states.
         """
-        pack.collect()
+        pack.finish_evaluation()
         step, counted = pack.agent.step, pack.agent.device_step()
         if counted != step:
             raise self._not_computed(

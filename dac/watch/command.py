@@ -21,9 +21,9 @@ from types import FrameType
 
 from dac.system import progress
 from dac.system.errors import UserError
+from dac.system.paths import WATCH_LOGS
 from dac.watch.snakemake_log import SnakemakeLog
 
-LOGS = Path("logs/watch")
 LOOK_SECONDS = 0.5
 PATIENCE = 3.0  # seconds without a display: a command may have nothing to do, or find an error, or plan for long
 
@@ -49,7 +49,7 @@ def watch(command: Sequence[str]) -> int:
     if not _on_terminal():
         os.execvp(command[0], list(command))
     folder = project_of(command)
-    log = folder / LOGS / f"{time.strftime('%Y-%m-%dT%H%M%S')}-{os.getpid()}.log"
+    log = folder / WATCH_LOGS / f"{time.strftime('%Y-%m-%dT%H%M%S')}-{os.getpid()}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)

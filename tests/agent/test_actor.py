@@ -82,7 +82,7 @@ def test_denoised_guidance_differentiates_through_the_whole_chain() -> None:
     assert (gradient * direction).sum().item() == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5)
     # The reverse chain is that of acting: one candidate from the same prior and noise.
     assert draws.actor_prior is not None
-    _, chosen_q = agent.candidates(batch.observations, 1, draws.actor_prior, draws.actor_z)
+    _, chosen_q = agent.policy.candidates(batch.observations, 1, draws.actor_prior, draws.actor_z)
     expected = -chosen_q.mean((1, 2)) / (metrics["q_norm"] + 1e-6)
     torch.testing.assert_close(metrics["guidance_loss"], expected)
 

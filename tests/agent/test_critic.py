@@ -5,6 +5,7 @@ import torch
 from small import batch_of
 
 from dac.agent import AgentConfig
+from dac.agent.components import Q_TARGETS
 from dac.agent.critic import (
     convex_combination,
     lower_confidence_bound,
@@ -31,7 +32,7 @@ def test_identities_of_the_combinations() -> None:
     torch.testing.assert_close(convex_combination(VALUES, 0.75), 0.75 * VALUES.amin(1) + 0.25 * VALUES.amax(1))
 
 
-@pytest.mark.parametrize("q_target", ["lcb", "min", "convex"])
+@pytest.mark.parametrize("q_target", Q_TARGETS)
 def test_max_backup(q_target: str) -> None:
     next_q = torch.randn(2, 3, 4, 6)
     backup = AgentConfig(q_target=q_target, max_backup=True)

@@ -9,7 +9,8 @@ import torch
 from small import ACTION_DIM, OBSERVATION_DIM, draws_of, pack_batch, small_config
 
 from dac.agent import Agent, Batch, Draws
-from dac.agent.graph import RecordedUpdate, updater
+from dac.agent.components import GUIDANCES
+from dac.agent.graph import CapturedUpdate, updater
 
 pytestmark = [
     pytest.mark.gpu,
@@ -24,7 +25,7 @@ def to_gpu(values: Batch | Draws) -> Batch | Draws:
     return type(values)(**{name: value if value is None else value.cuda() for name, value in tensors.items()})
 
 
-@pytest.mark.parametrize("guidance", ["soft", "hard", "denoised", "none"])
+@pytest.mark.parametrize("guidance", GUIDANCES)
 def test_gpu_and_cpu_agree(guidance: str) -> None:
     """Parameters after 50 steps in float64, where rounding leaves no room for chaos: within 1e-9."""
     config = small_config(guidance=guidance)
@@ -50,8 +51,8 @@ def test_a_graph_computes_what_launched_kernels_do(guidance: str, precision: str
     config = small_config(guidance=guidance, precision=precision)
     eager = Agent(config, SEEDS, OBSERVATION_DIM, ACTION_DIM, "cuda")
     recorded = Agent(config, SEEDS, OBSERVATION_DIM, ACTION_DIM, "cuda")
-    update = updater(recorded, recorded=True)
-    assert isinstance(update, RecordedUpdate)
+    update = updater(recorded, captured=True)
+    assert isinstance(update, CapturedUpdate)
     for step in range(20):
         batch, draws = to_gpu(pack_batch(SEEDS, step)), to_gpu(draws_of(config, SEEDS, step))
         assert isinstance(batch, Batch)

@@ -18,9 +18,9 @@ from small import small_config as config
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dac.agent import Agent, Batch, Draws, UpdateNoise
-from dac.agent.config import GUIDANCES
+from dac.agent.components import GUIDANCES
 from dac.agent.critic import Metrics
-from dac.agent.graph import WARM_UP, RecordedUpdate, ReplayError, record_cuda_graph, updater
+from dac.agent.graph import WARM_UP, CapturedUpdate, ReplayError, capture_cuda_graph, updater
 
 SEEDS = [0, 1]
 
@@ -48,7 +48,7 @@ def test_a_recorded_step_computes_what_a_launched_one_does(guidance: str) -> Non
     """To the bit, over the start of the target actor's average and the learning rate's decay; recorded once."""
     settings = config(guidance=guidance, lr_decay_steps=12)
     eager, recorded, recorder = make_agent(settings, SEEDS), make_agent(settings, SEEDS), Recorder()
-    update = RecordedUpdate(recorded, recorder)
+    update = CapturedUpdate(recorded, recorder)
     for step in range(10):
         batch, draws = pack_batch(SEEDS, step), draws_of(settings, SEEDS, step)
         expected, found = eager.update(batch, draws), update(batch, draws)
@@ -63,7 +63,7 @@ def test_a_recorded_step_computes_what_a_launched_one_does(guidance: str) -> Non
 def test_the_inputs_are_copied() -> None:
     """A replay reads its own tensors, so those of the caller may change or go."""
     agent, other = make_agent(config(), SEEDS), make_agent(config(), SEEDS)
-    update = RecordedUpdate(agent, Recorder())
+    update = CapturedUpdate(agent, Recorder())
     for step in range(6):
         batch, draws = pack_batch(SEEDS, step), draws_of(config(), SEEDS, step)
         update(batch, draws)
@@ -74,7 +74,7 @@ def test_the_inputs_are_copied() -> None:
 
 def test_on_a_cpu_steps_are_launched_as_they_are() -> None:
     agent = make_agent(config(), SEEDS)
-    assert updater(agent, recorded=True) == agent.update
+    assert updater(agent, captured=True) == agent.update
 
 
 def record_nothing(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
@@ -84,7 +84,7 @@ def record_nothing(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Met
 
 def test_a_replay_that_does_nothing_is_an_error() -> None:
     agent = make_agent(config(), SEEDS)
-    update = RecordedUpdate(agent, record_nothing)
+    update = CapturedUpdate(agent, record_nothing)
     for step in range(WARM_UP):
         update(pack_batch(SEEDS, step), draws_of(config(), SEEDS, step))
     with pytest.raises(ReplayError, match=r"^at step 3, .* left the device at step 3, .* left it at step 3, not 4$"):
@@ -103,7 +103,7 @@ def test_a_replay_that_makes_two_steps_is_an_error() -> None:
 
         return replay_twice, metrics
 
-    update = RecordedUpdate(agent, record_twice)
+    update = CapturedUpdate(agent, record_twice)
     with pytest.raises(ReplayError, match="which left it at step 5, not 4"):
         for step in range(WARM_UP + 1):
             update(pack_batch(SEEDS, step), draws_of(config(), SEEDS, step))
@@ -152,15 +152,15 @@ def test_a_step_is_recorded_on_the_agents_device(monkeypatch: pytest.MonkeyPatch
     for name in ("device", "Stream", "CUDAGraph", "graph"):
         monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
     agent = Elsewhere(make_agent(config(), SEEDS))
-    update = updater(agent, recorded=True)  # type: ignore[arg-type]
-    assert isinstance(update, RecordedUpdate)
+    update = updater(agent, captured=True)  # type: ignore[arg-type]
+    assert isinstance(update, CapturedUpdate)
     # Nothing here records: the step is made at once, as where CUDA records another device, and the replay is empty.
     with pytest.raises(ReplayError, match="left the device at step 4, and replayed, which left it at step 4, not 4"):
         for step in range(WARM_UP + 1):
             update(pack_batch(SEEDS, step), draws_of(config(), SEEDS, step))
     assert cuda.recorded_on == [(1, 1)]
     assert cuda.current == 0
-    assert record_cuda_graph(dict)[1] == {}
+    assert capture_cuda_graph(dict)[1] == {}
     assert cuda.recorded_on == [(1, 1), (0, 0)]
 
 
@@ -210,7 +210,7 @@ def test_a_step_stays_on_its_device(guidance: str, precision: str) -> None:
 
     batch, draws = Batch(**there(pack_batch(SEEDS, 0))), Draws(**there(draws_of(settings, SEEDS, 0)))
     metrics = agent.update(batch, draws)
-    changed = [agent.eta, agent.active, agent._count, *agent._critic.online.named.values()]
+    changed = [agent.eta, agent.active, agent._count, *agent.critic.online.named.values()]
     assert {value.device.type for value in [*metrics.values(), *changed]} == {"meta"}
     with pytest.raises((RuntimeError, NotImplementedError), match=r"(?i)device|meta"):
         agent.update(pack_batch(SEEDS, 0), draws)

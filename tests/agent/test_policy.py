@@ -23,8 +23,8 @@ def test_the_best_candidate_is_chosen() -> None:
     config = small_config()
     agent = trained(config)
     draws = ActingNoise(SEEDS, "test", 0, config, STATES, SAMPLES, 2).draws(0)
-    actions, values = agent.candidates(observations(), SAMPLES, draws.prior, draws.z)
-    chosen = agent.act(observations(), SAMPLES, draws.prior, draws.z)
+    actions, values = agent.policy.candidates(observations(), SAMPLES, draws.prior, draws.z)
+    chosen = agent.policy.act(observations(), SAMPLES, draws.prior, draws.z)
     assert actions.shape == (2, STATES, SAMPLES, 2)
     assert chosen.shape == (2, STATES, 2)
     for run in range(2):
@@ -38,9 +38,9 @@ def test_actions_are_clipped_where_the_chain_is_not() -> None:
     config = small_config(clip_denoised=False)
     agent = trained(config)
     draws = ActingNoise(SEEDS, "test", 0, config, STATES, SAMPLES, 2).draws(0)
-    candidates, _ = agent.candidates(observations(), SAMPLES, 5 * draws.prior, draws.z)
+    candidates, _ = agent.policy.candidates(observations(), SAMPLES, 5 * draws.prior, draws.z)
     assert candidates.abs().max() > 1
-    assert agent.act(observations(), SAMPLES, 5 * draws.prior, draws.z).abs().max() == 1
+    assert agent.policy.act(observations(), SAMPLES, 5 * draws.prior, draws.z).abs().max() == 1
 
 
 def test_temperature_draws_with_softmax_probabilities() -> None:
@@ -49,11 +49,11 @@ def test_temperature_draws_with_softmax_probabilities() -> None:
     repeats = 20_000
     noise = ActingNoise(SEEDS, "test", 0, config, 1, SAMPLES, 2).draws(0)
     states = observations()[:, :1]
-    actions, values = agent.candidates(states, SAMPLES, noise.prior, noise.z)
+    actions, values = agent.policy.candidates(states, SAMPLES, noise.prior, noise.z)
     # The same candidates in every state, so that only the Gumbel noise differs.
     many = ActingNoise(SEEDS, "test", 0, config, repeats, SAMPLES, 2).draws(0)
     assert noise.z is not None
-    chosen = agent.act(
+    chosen = agent.policy.act(
         states.expand(-1, repeats, -1),
         SAMPLES,
         noise.prior.repeat(1, repeats, 1),
@@ -65,10 +65,10 @@ def test_temperature_draws_with_softmax_probabilities() -> None:
     for run in range(2):
         frequencies = found[run].bincount(minlength=SAMPLES) / repeats
         torch.testing.assert_close(frequencies, probabilities[run], atol=0.02, rtol=0)
-    greedy = agent.act(states, SAMPLES, noise.prior, noise.z, temperature=0.0)
+    greedy = agent.policy.act(states, SAMPLES, noise.prior, noise.z, temperature=0.0)
     assert torch.equal(greedy[0, 0], actions[0, 0, values[0, 0].argmax()])
     with pytest.raises(ValueError, match="Gumbel"):
-        agent.act(states, SAMPLES, noise.prior, noise.z)
+        agent.policy.act(states, SAMPLES, noise.prior, noise.z)
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
@@ -76,7 +76,7 @@ def test_policies_from_states_act_like_the_agent(sampler: str) -> None:
     config = small_config(sampler=sampler, sampler_steps=3 if sampler == "ddim" else None)
     agent = trained(config)
     draws = ActingNoise(SEEDS, "test", 0, config, STATES, SAMPLES, 2).draws(0)
-    expected = agent.act(observations(), SAMPLES, draws.prior, draws.z)
+    expected = agent.policy.act(observations(), SAMPLES, draws.prior, draws.z)
     states = [agent.policy_state(run) for run in range(2)]
     assert {name.split("/")[0] for name in states[0]} == {"actor", "target_critic"}
     pack = Policy.from_states(config, states)
@@ -99,4 +99,4 @@ def test_states_of_other_networks_are_refused() -> None:
     with pytest.raises(ValueError, match="no parameters actor/time"):
         Policy.from_states(small_config(), [{}])
     with pytest.raises(ValueError, match="needs its noise z"):
-        agent.act(observations(), 1, torch.zeros(2, STATES, 2), None)
+        agent.policy.act(observations(), 1, torch.zeros(2, STATES, 2), None)

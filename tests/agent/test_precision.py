@@ -14,13 +14,13 @@ from dac.agent.precision import matrix_products, without_gradient
 
 def test_bf16_lowers_the_inner_layers_alone() -> None:
     agent = make_agent(config(hidden_sizes=(8, 8, 8)), [0])
-    for network, inner in ((agent._actor, {"noise/1", "noise/2"}), (agent._critic, {"1", "2"})):
+    for network, inner in ((agent.actor, {"noise/1", "noise/2"}), (agent.critic, {"1", "2"})):
         lowered = without_gradient(network.target.named, "bf16")
         found = {name.rpartition("/")[0] for name, value in lowered.items() if value.dtype == torch.bfloat16}
         assert found == inner
         assert without_gradient(network.target.named, "fp32") is network.target.named
     one_layer = make_agent(config(hidden_sizes=(8,)), [0])
-    assert {value.dtype for value in without_gradient(one_layer._critic.target.named, "bf16").values()} == {
+    assert {value.dtype for value in without_gradient(one_layer.critic.target.named, "bf16").values()} == {
         torch.float32
     }
 
@@ -39,7 +39,7 @@ def trained(offset: float) -> tuple[Agent, list[int]]:
     seeds = [0, 1]
     agent = make_agent(config(hidden_sizes=(64, 64, 64), ensemble_size=5), seeds)
     advance(agent, seeds, 10)
-    agent._critic.target.named["3/bias"].add_(offset)
+    agent.critic.target.named["3/bias"].add_(offset)
     return agent, seeds
 
 

@@ -12,6 +12,7 @@ from dac.bench import calibrate
 from dac.cli import main
 from dac.cost import shapes, speeds, table
 from dac.study.jobs import jobs
+from dac.system.paths import CALIBRATION
 
 SECONDS = 0.01
 
@@ -33,7 +34,7 @@ def test_a_shape_is_measured_once_and_a_changed_one_again(
     assert [key.partition(" ")[0] for key in sorted(first)] == [
         "acting", "acting", "acting", "collection", "environment", "gradient",
     ]  # fmt: skip
-    record = json.loads(speeds.CALIBRATION.read_text())
+    record = json.loads(CALIBRATION.read_text())
     assert set(record["measured"]) == set(first)
     assert all(value > 0 for entry in record["measured"].values() for value in entry.values())
     speed = speeds.calibration(params.compute)
@@ -44,7 +45,7 @@ def test_a_shape_is_measured_once_and_a_changed_one_again(
     (again,) = calibrate.calibrate(changed, project.plan(), SECONDS)
     assert again.startswith("gradient ")
     assert '"batch_size":8' in again
-    assert set(json.loads(speeds.CALIBRATION.read_text())["measured"]) == {*first, again}
+    assert set(json.loads(CALIBRATION.read_text())["measured"]) == {*first, again}
 
 
 def test_what_is_measured_is_what_a_plan_reads(project: Project) -> None:
@@ -69,7 +70,7 @@ def test_an_environment_that_cannot_be_made_is_left_to_the_estimate(project: Pro
     params = project.set("tasks.pendulum.env", "Nowhere-v0").load()
     found = calibrate.calibrate(params, project.plan(), SECONDS)
     assert not [key for key in found if key.startswith("environment")]
-    assert "measured here" in table.describe(params, "tiny")
+    assert "measured here" in table.text(params, "tiny")
 
 
 def test_a_bandit_trains_without_next_actions(project: Project, quiet: None) -> None:
@@ -84,7 +85,7 @@ def test_the_plan_says_where_its_times_come_from(
 ) -> None:
     monkeypatch.setattr(speeds, "cores", lambda: 3)
     params = project.load()
-    text = table.describe(params, "tiny")
+    text = table.text(params, "tiny")
     assert "wall clock of what is missing: about 1 min on 3 cores (3 jobs side by side)" in text
     assert "assumed" in text
     assert "`dac plan tiny --calibrate` measures here." in text
@@ -101,7 +102,7 @@ def test_an_unknown_study_is_refused_before_anything_is_measured(
     project.load()
     assert main(["plan", "tyni", "--calibrate"]) == 1
     assert "no study 'tyni'; allowed: tiny. Did you mean 'tiny'?" in capsys.readouterr().err
-    assert not speeds.CALIBRATION.exists()
+    assert not CALIBRATION.exists()
 
 
 def test_neighbours_and_start_up_are_measured(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

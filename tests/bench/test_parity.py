@@ -9,7 +9,7 @@ import pytest
 import torch
 from recording import Case, record
 
-from dac.bench.parity import replay, tolerance
+from dac.bench.parity import tolerance, worst_deviations
 from dac.system.errors import UserError
 
 RECORDINGS = sorted((Path(__file__).parents[1] / "data" / "parity").glob("*.npz"))
@@ -23,7 +23,7 @@ def test_all_seven_recordings_are_here() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("pack", [1, 3])
 def test_replay_agrees(path: Path, dtype: torch.dtype, pack: int) -> None:
-    deviations = replay(path, dtype, pack=pack)
+    deviations = worst_deviations(path, dtype, pack=pack)
     beyond = {name: value for name, value in deviations.items() if not value <= tolerance(name)}
     assert not beyond
     networks = {f"parameters/{name}" for name in ("actor", "target_actor", "critic", "target_critic")}
@@ -37,10 +37,10 @@ def test_replay_agrees(path: Path, dtype: torch.dtype, pack: int) -> None:
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_replay_agrees_in_other_precisions(path: Path, precision: str) -> None:
     """Within their wider tolerances; on a CPU, tf32 is float32 and stays within the narrow one."""
-    deviations = replay(path, precision=precision)
+    deviations = worst_deviations(path, precision=precision)
     assert not {name: value for name, value in deviations.items() if not value <= tolerance(name, precision)}
     if precision == "tf32":
-        assert deviations == replay(path)
+        assert deviations == worst_deviations(path)
     else:
         assert deviations["next_q"] > tolerance("next_q")
 
@@ -58,9 +58,9 @@ OTHERS = [
 @pytest.mark.parametrize("pack", [1, 2])
 def test_recordings_of_other_sizes_by_a_second_implementation(case: Case, pack: int, tmp_path: Path) -> None:
     record(tmp_path / "other.npz", case)
-    deviations = replay(tmp_path / "other.npz", torch.float64, pack=pack)
+    deviations = worst_deviations(tmp_path / "other.npz", torch.float64, pack=pack)
     assert max(deviations.values()) < 1e-7, deviations
-    single = replay(tmp_path / "other.npz", torch.float32, pack=pack)
+    single = worst_deviations(tmp_path / "other.npz", torch.float32, pack=pack)
     assert not {name: value for name, value in single.items() if not value <= tolerance(name)}
 
 
@@ -70,7 +70,7 @@ def test_a_changed_number_is_seen(tmp_path: Path) -> None:
     arrays["step1/eta_after"] = arrays["step1/eta_after"] * np.float32(1.001)
     arrays["step2/info/bc_loss"] = np.float32(np.nan)
     np.savez(tmp_path / "changed.npz", **arrays)
-    deviations = replay(tmp_path / "changed.npz")
+    deviations = worst_deviations(tmp_path / "changed.npz")
     assert deviations["eta_after"] == pytest.approx(1e-3, rel=0.01)
     assert np.isnan(deviations["info/bc_loss"])
     assert deviations["next_q"] <= tolerance("next_q")
@@ -79,6 +79,6 @@ def test_a_changed_number_is_seen(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", values=np.zeros(3))
     with pytest.raises(UserError, match=r"other\.npz: lacks the array config/"):
-        replay(tmp_path / "other.npz")
+        worst_deviations(tmp_path / "other.npz")
     with pytest.raises(UserError, match=r"missing\.npz"):
-        replay(tmp_path / "missing.npz")
+        worst_deviations(tmp_path / "missing.npz")

@@ -1,26 +1,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from tiny import COMPUTE, Project, publish, publish_study
+from tiny import COMPUTE, Project
 
 from dac.agent import AgentConfig, initial_run_state
 from dac.cost import estimate, shapes
 from dac.cost.speeds import Calibration
 from dac.study import store
-from dac.study.identity import Run
-from dac.study.jobs import Collect, Evaluate, Train, jobs
+from dac.study.identity import Dataset, Run
+from dac.study.jobs import Collect, Train, jobs
+from dac.study.params import Settings, TrainingSettings
 from dac.study.plan import evaluation_steps
 from dac.training.trainer import train
 
 SPEED = Calibration("box", "cpu", "2026-01-01", flops=1e6, environment_steps=1000.0, startup=2.0)
 PASS = estimate.PASS_SECONDS
-VALUES: dict[str, Any] = {
-    "guidance": "soft", "hidden_sizes": [8, 16], "batch_size": 10, "ensemble_size": 3, "next_action_samples": 4,
-    "diffusion_steps": 5,
-}  # fmt: skip
+SETTINGS = Settings(
+    guidance="soft", hidden_sizes=(8, 16), batch_size=10, ensemble_size=3, next_action_samples=4, diffusion_steps=5
+)  # fmt: skip
 # Multiplications and additions of one forward pass: observations of 4, actions of 1, 32 features of the diffusion time.
 ACTOR = 2 * (37 * 8 + 8 * 16 + 16 * 1)
 CRITIC = 2 * (5 * 8 + 8 * 16 + 16 * 1)
@@ -39,7 +38,7 @@ def test_operations_of_a_gradient_step(guidance: str, cost: int) -> None:
     target = 10 * 4 * (5 * ACTOR + 3 * CRITIC)
     behaviour_cloning = 3 * 10 * ACTOR
     critics = 3 * 10 * 3 * CRITIC
-    found = estimate.step_flops({**VALUES, "guidance": guidance}, 4, 1)
+    found = estimate.step_flops(replace(SETTINGS, guidance=guidance), 4, 1)
     assert found == target + behaviour_cloning + critics + cost
 
 
@@ -50,7 +49,7 @@ def test_seconds_of_a_training(project: Project) -> None:
     # The target's sampler and critic, both losses forward and backward, soft guidance, and the rest of an update.
     passes = (2 + 1) + 3 + 3 + 3 + estimate.UPDATE_PASSES
     for runs in (1, 3):
-        gradient = 40 * (passes * PASS + runs * estimate.step_flops(group.values, 4, 1) / 1e6)
+        gradient = 40 * (passes * PASS + runs * estimate.step_flops(group.settings, 4, 1) / 1e6)
         acting = (2 + 2) * PASS + runs * 2 * 2 * (2 * actor + 2 * critic) / 1e6
         rollouts = 5 * 1000 * (acting + runs * 2 / 1000) + runs * 2 * estimate.MAKE_SECONDS
         assert estimate.training_seconds(group, runs, SPEED) == pytest.approx(gradient + rollouts)
@@ -76,7 +75,7 @@ def test_what_was_measured_counts_as_measured(project: Project) -> None:
     speed = replace(SPEED, measured=measured)
     rollout = 10 * (0.25 + 2 * 2 * 0.125)
     assert estimate.training_seconds(group, 2, speed) == 40 * 0.5 + 5 * rollout + 2 * 2 * 3.0
-    train = Train("train", group, 2, ())
+    train = Train(group, (0, 1))
     assert estimate.job_seconds(train, project.load(), speed) == 2.0 + estimate.training_seconds(group, 2, speed)
     (two, *_) = project.plan().evaluations()[group]
     other = shapes.acting_shape(group, 2, two.episodes, two.action_samples)
@@ -88,16 +87,18 @@ def test_what_was_measured_counts_as_measured(project: Project) -> None:
 def test_seconds_of_a_collection(project: Project) -> None:
     params = project.load()
     env = "InvertedPendulum-v5"
-    sac = params.collect[env].sac.model_dump(mode="json")
+    sac = params.collect[env].sac
+    assert sac is not None
     measured = {
         shapes.collection_shape(env, sac): {"step": 0.5, "act": 0.25},
         shapes.environment_shape(env): {"step": 0.125, "make": 1.0, "limit": 10.0},
     }
     speed = replace(SPEED, measured=measured)
-    replay = Collect("a", env, ("medium-replay",))
+    levels = [Dataset("collect", f"{env}/{level}", "{}") for level in ("medium-replay", "expert")]
+    replay = Collect((levels[0],))
     assert estimate.collection_seconds(replay, params, speed) == 100 * 0.125 + 100 * 0.5
     # A level that waits for a return: to the end of SAC, with its evaluations, and 150 steps of a roll-out.
-    expert = Collect("b", env, ("medium-replay", "expert"))
+    expert = Collect(tuple(levels))
     evaluations = 200 / 1000 * 10 * (0.25 + 5 * 0.125)
     expected = 100 * 0.125 + 200 * 0.5 + evaluations + 150 * (0.25 + 0.125)
     assert estimate.collection_seconds(expert, params, speed) == pytest.approx(expected)
@@ -123,24 +124,6 @@ def test_seconds_of_recorded_policies(project: Project) -> None:
     assert shapes.job_shapes(collect, plan.params) == [shapes.environment_shape("Pendulum-v1")]
 
 
-def test_jobs_of_a_study(project: Project) -> None:
-    """Data before training before evaluation, in packs; and only what the store lacks."""
-    project.set("experiments.main.tasks", ["replay"]).set("compute.pack_size", 1)
-    plan = project.plan()
-    collect, first, second, *evaluations = jobs(plan, plan.runs(), missing=True)
-    assert isinstance(collect, Collect)
-    assert isinstance(first, Train)
-    assert (collect.levels, first.runs, first.after) == (("medium-replay",), 1, (collect.name,))
-    assert [type(job) for job in evaluations] == [Evaluate, Evaluate]
-    assert [job.after for job in evaluations if isinstance(job, Evaluate)] == [(first.name,), (second.name,)]
-    publish(plan.runs()[0])
-    left = jobs(plan, plan.runs(), missing=True)
-    assert [type(job) for job in left] == [Collect, Train, Evaluate, Evaluate]
-    assert jobs(plan, plan.runs(), missing=False) == [collect, first, second, *evaluations]
-    publish_study(plan)
-    assert jobs(plan, plan.runs(), missing=True) == []
-
-
 def test_memory_of_a_pack(project: Project) -> None:
     """As the docstring's formula: data once, the rest by run."""
     weights = (37 * 8 + 8 * 8 + 8) + 2 * (5 * 8 + 8 * 8 + 8)
@@ -152,7 +135,7 @@ def test_memory_of_a_pack(project: Project) -> None:
 
 @pytest.mark.parametrize(("steps", "interval"), [(40, 10), (45, 20), (5, 10), (2_000_000, 10_000)])
 def test_the_number_of_evaluations_is_the_trainers(steps: int, interval: int) -> None:
-    found = estimate.evaluations({"steps": steps, "eval_interval": interval})
+    found = estimate.evaluations(TrainingSettings(steps=steps, eval_interval=interval))
     assert found == len(evaluation_steps(steps, interval))
 
 
@@ -169,6 +152,6 @@ def test_parameters_are_counted_as_the_agent_has_them() -> None:
     state = initial_run_state(AgentConfig(ensemble_size=1), 0, 11, 3)
     weights = {name: sum(value.numel() for key, value in state.items() if key.startswith(f"{name}/"))
                for name in ("actor", "critic")}  # fmt: skip
-    values = {**VALUES, "hidden_sizes": [256, 256, 256], "batch_size": 1, "ensemble_size": 1, "guidance": "none"}
-    found = estimate.step_flops({**values, "next_action_samples": 1, "diffusion_steps": 1}, 11, 3)
+    one = Settings(guidance="none", batch_size=1, ensemble_size=1, next_action_samples=1, diffusion_steps=1)
+    found = estimate.step_flops(one, 11, 3)
     assert found == pytest.approx(4 * 2 * (weights["actor"] + weights["critic"]), rel=0.02)

@@ -13,6 +13,7 @@ from dac.cost import speeds
 from dac.cost.speeds import Calibration
 from dac.system import provenance
 from dac.system.errors import UserError
+from dac.system.paths import CALIBRATION
 
 
 def record(machine: str, device: str, date: str, suffix: str = "", **more: Any) -> None:
@@ -64,7 +65,7 @@ def test_the_machines_own_calibration_goes_over_the_benchmarks(project: Project)
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
 def test_a_damaged_calibration_is_named(project: Project, content: str) -> None:
-    speeds.CALIBRATION.parent.mkdir()
-    speeds.CALIBRATION.write_text(content)
+    CALIBRATION.parent.mkdir()
+    CALIBRATION.write_text(content)
     with pytest.raises(UserError, match=r"^work/calibration.json: .* Delete it"):
         speeds.calibration(COMPUTE)

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from dac.datasets import convert, folder
+from dac.datasets.sources import d4rl
+from dac.datasets.sources.file import origin
 from dac.datasets.transitions import Transitions, to_transitions
 from dac.rows import layout
 from dac.rows.raw import RawDataset, statistics
@@ -50,7 +52,7 @@ def assert_equal(one: Transitions, other: Transitions) -> None:
 def test_transitions_are_those_of_the_file(raw: RawDataset, scaling: str) -> None:
     """Also where an episode both terminates and times out, and where the last one has no end."""
     dataset = write(Path("a.hdf5"), raw)
-    convert.convert(dataset, Path("a.hdf5"))
+    convert.convert(dataset, Path("a.hdf5"), origin(Path("a.hdf5")))
     converted = folder.load(dataset.path)
     assert_equal(to_transitions(converted, scaling), to_transitions(raw, scaling))
     assert statistics(converted) == statistics(raw)
@@ -58,7 +60,7 @@ def test_transitions_are_those_of_the_file(raw: RawDataset, scaling: str) -> Non
 
 def test_minari_reads_episodes_and_their_ends(raw: RawDataset) -> None:
     dataset = write(Path("a.hdf5"), raw)
-    convert.convert(dataset, Path("a.hdf5"))
+    convert.convert(dataset, Path("a.hdf5"), origin(Path("a.hdf5")))
     episodes = list(minari.MinariDataset((dataset.path / "data").resolve()).iterate_episodes())
     assert [len(episode.rewards) for episode in episodes] == [3, 2, 2, 2]
     ends = [(bool(episode.terminations[-1]), bool(episode.truncations[-1])) for episode in episodes]
@@ -74,7 +76,7 @@ def test_recorded_next_observations_are_kept_at_the_ends(raw: RawDataset) -> Non
     ends = [2, 4, 6, 8]
     following[ends] += 100
     dataset = write(Path("a.hdf5"), raw, next_observations=following)
-    convert.convert(dataset, Path("a.hdf5"))
+    convert.convert(dataset, Path("a.hdf5"), origin(Path("a.hdf5")))
     episodes = list(minari.MinariDataset((dataset.path / "data").resolve()).iterate_episodes())
     assert [episode.observations[-1].tolist() for episode in episodes] == following[ends].tolist()
     assert folder.describe(dataset.path)["last_observations"] == "recorded"
@@ -85,7 +87,7 @@ def test_the_metadata_say_where_the_data_are_from(raw: RawDataset) -> None:
     actions = np.zeros((9, 3), np.float32)
     rows = RawDataset(observations, actions, raw.rewards, raw.terminals, raw.timeouts)
     dataset = write(Path("a.hdf5"), rows, "Hopper-v4")
-    convert.convert(dataset, Path("a.hdf5"))
+    convert.convert(dataset, Path("a.hdf5"), origin(Path("a.hdf5")))
     made = minari.MinariDataset((dataset.path / "data").resolve())
     assert made.id == "file/a-v0"
     assert made.env_spec is not None
@@ -108,7 +110,7 @@ def test_an_environment_that_does_not_fit_is_left_out(
 ) -> None:
     caplog.set_level("INFO")
     dataset = write(Path("a.hdf5"), raw, env_id)
-    convert.convert(dataset, Path("a.hdf5"))
+    convert.convert(dataset, Path("a.hdf5"), origin(Path("a.hdf5")))
     assert minari.MinariDataset((dataset.path / "data").resolve()).env_spec is None
     assert "recorded without an environment" in caplog.text
     assert env_id in caplog.text
@@ -117,7 +119,7 @@ def test_an_environment_that_does_not_fit_is_left_out(
 def test_a_file_of_d4rls_names_its_address(raw: RawDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     write(Path("a.hdf5"), raw)
     dataset = Dataset("d4rl", "door-human-v1", canonical({"sha256": sha256_of(Path("a.hdf5"))}))
-    convert.convert(dataset, Path("a.hdf5"))
+    convert.convert(dataset, Path("a.hdf5"), d4rl.origin(dataset.name))
     facts = minari.MinariDataset((dataset.path / "data").resolve()).storage.metadata
     assert facts["source_url"].endswith("/hand_dapg_v1/door-human-v1.hdf5")
     assert facts["ref_max_score"] == 2880.5693087298737
@@ -142,7 +144,7 @@ def test_what_a_killed_process_left_is_removed(raw: RawDataset) -> None:
     left = dataset.path.with_name(f".{dataset.path.name}.1234")
     left.mkdir(parents=True)
     (left / "half").write_bytes(b"half")
-    convert.convert(dataset, Path("a.hdf5"))
+    convert.convert(dataset, Path("a.hdf5"), origin(Path("a.hdf5")))
     assert [path.name for path in dataset.path.parent.iterdir()] == [dataset.path.name]
 
 
@@ -158,7 +160,7 @@ def test_a_full_disk_leaves_nothing(small_disk: Path) -> None:
     )
     dataset = write(Path("a.hdf5"), raw)
     with pytest.raises(UserError, match=r"a-v0-\w+: 4 MB are needed and 1 MB are free. Nothing was written"):
-        convert.convert(dataset, Path("a.hdf5"))
+        convert.convert(dataset, Path("a.hdf5"), origin(Path("a.hdf5")))
     assert list(small_disk.iterdir()) == []
 
 
@@ -173,7 +175,7 @@ def test_a_truncated_file_is_named(raw: RawDataset) -> None:
 def test_recorded_locomotion_data_are_unchanged(zoo: Path) -> None:
     path = zoo / "walker2d_medium_replay-zoo-v0.hdf5"
     dataset = Dataset("file", str(path), canonical({"sha256": sha256_of(path)}))
-    convert.convert(dataset, path)
+    convert.convert(dataset, path, origin(path))
     assert_equal(
         to_transitions(folder.load(dataset.path), "locomotion"), to_transitions(layout.read(path), "locomotion")
     )

@@ -20,7 +20,8 @@ from writing import writer
 from dac.datasets import folder, load, minari
 from dac.envs import minari_spec
 from dac.rows.raw import content_hash
-from dac.study import identity, task_data
+from dac.study import identity
+from dac.study.identity import dataset_named
 from dac.system.errors import UserError
 
 STEPS = 40
@@ -81,7 +82,7 @@ def data(project: Project, root: Path) -> Path:
 def fetch() -> identity.Dataset:
     project = Project()
     project.set("tasks.pendulum.dataset", f"minari:{ID}")
-    dataset = task_data.dataset_named(project.load(), f"minari:{ID}")
+    dataset = dataset_named(f"minari:{ID}", project.load().collect)
     load.fetch(dataset, ())
     return dataset
 
@@ -238,12 +239,12 @@ def test_an_episode_that_was_added_after_the_fetch(data: Path) -> None:
     (first,) = storage.get_episodes([0])
     storage.update_episodes([EpisodeBuffer(**{**first, "id": 6, "infos": {}})])
     with pytest.raises(
-        UserError, match=r"episodes were added or changed since. Put the copy of then back; or give the new data an id"
+        UserError, match=r"episodes were added or changed since. Put the earlier copy back; or give the new data an id"
     ) as error:
         fetch()
     assert "elete that copy" not in str(error.value)
     assert Path("datasets.lock").read_text() == lock
-    # Whoever plans says so, as often as it is asked, and no longer once the copy of then is back.
+    # Whoever plans says so, as often as it is asked, and no longer once the earlier copy is back.
     project = Project().set("tasks.pendulum.dataset", f"minari:{ID}")
     with pytest.raises(UserError, match=rf"main_data.hdf5 has another size .*`dac fetch minari:{ID}` compares it"):
         project.plan()

@@ -20,6 +20,7 @@ from writing import writer
 
 from dac.cli import main
 from dac.datasets import convert, d4rl, load
+from dac.datasets.sources import collect
 from dac.datasets.transitions import to_transitions
 from dac.rows.raw import content_hash
 from dac.study import store, task_data
@@ -283,7 +284,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(tmp_path_factory.mktemp("collected"))
         project = Project().set(f"collect.{ENV}", RECIPE)
         project.set("tasks.expert", {**project.settings["tasks"]["replay"], "dataset": f"collect:{ENV}/expert"})
-        load.collect(project.load(), ENV, [dataset.fingerprint for dataset in datasets(project)])
+        collect.collect(project.load(), ENV, [dataset.fingerprint for dataset in datasets(project)])
         assert len(store.JOURNAL.read_text().splitlines()) == 2
         return Path("results").resolve()
 
@@ -306,7 +307,7 @@ def test_collected_levels_are_there_and_load(both: Project) -> None:
 def test_what_is_there_is_not_collected_again(both: Project) -> None:
     replay, expert = datasets(both)
     before = (replay.path / "dataset.json").stat().st_mtime_ns
-    load.collect(both.load(), ENV, [replay.fingerprint, expert.fingerprint])
+    collect.collect(both.load(), ENV, [replay.fingerprint, expert.fingerprint])
     assert (replay.path / "dataset.json").stat().st_mtime_ns == before
     assert not store.JOURNAL.exists()
 
@@ -330,7 +331,7 @@ def test_a_recipe_that_changed_since_the_job_was_planned(recipe: Project) -> Non
     old = [dataset.fingerprint for dataset in datasets(recipe)]
     changed = recipe.set(f"collect.{ENV}.levels.expert.transitions", 31).load()
     with pytest.raises(UserError, match=f"its recipe for {ENV} no longer gives {old[1]}. Nothing was written"):
-        load.collect(changed, ENV, old)
+        collect.collect(changed, ENV, old)
     assert not Path("results").exists()
 
 

@@ -31,6 +31,7 @@ from dac.training.trainer import train
 HOPPER = "mujoco/hopper/tiny-v0"
 MAZE = "D4RL/antmaze/tiny-v1"
 KITCHEN = "D4RL/kitchen/tiny-v2"
+POINT = "D4RL/pointmaze/tiny-v2"
 MAP = [[1, 1, 1, 1], [1, "r", "g", 1], [1, 1, 1, 1]]
 
 
@@ -317,6 +318,56 @@ def test_a_maze_in_its_evaluation_environment(project: Project) -> None:
     )
 
 
+def point_maze(**arguments: Any) -> Any:
+    return gym.make("PointMaze_UMaze-v3", max_episode_steps=20, maze_map=MAP, continuing_task=True, **arguments)
+
+
+def test_a_point_maze_sees_its_goal_and_ends_there(project: Project, root: Path) -> None:
+    """As Minari's own: an episode is cut off where it reaches the goal, and the next one has another."""
+    record(point_maze(reset_target=True), POINT)
+    path = root / POINT / "data/main_data.hdf5"
+    with h5py.File(path, "r+") as file:
+        goal = file["episode_0/observations/desired_goal"][:20]
+        state = file["episode_0/observations/observation"][:20]
+        for number, last in enumerate((1.0, 0.0, 0.0)):
+            file[f"episode_{number}/rewards"][-1] = last
+    raw, _ = load.load(fetched(task(project, POINT)))
+    assert (raw.observations[:20] == np.concatenate([state, goal], axis=1).astype(np.float32)).all()
+    assert np.flatnonzero(raw.terminals).tolist() == [19]
+    assert np.flatnonzero(raw.timeouts).tolist() == [39, 59]
+    env = envs.make(f"minari:{POINT}")
+    inner: Any = env.unwrapped
+    first, _ = env.reset(seed=0)
+    assert first[4:] == pytest.approx(inner.goal)
+    inner.goal = inner.point_env.data.qpos[:2].copy()
+    _, reward, terminated, _, _ = env.step(np.zeros(2, np.float32))
+    assert (reward, terminated) == (1.0, True)
+
+
+def test_dense_rewards_of_a_maze_add_up_until_the_step_limit(project: Project) -> None:
+    record(point_maze(reward_type="dense"), POINT)
+    fetched(task(project, POINT))
+    env = envs.make(f"minari:{POINT}")
+    env.reset(seed=0)
+    inner: Any = env.unwrapped
+    inner.goal = inner.point_env.data.qpos[:2].copy()
+    _, reward, terminated, _, _ = env.step(np.zeros(2, np.float32))
+    assert reward == pytest.approx(1.0, abs=1e-3)
+    assert not terminated
+
+
+def test_a_kitchens_object_counts_once(project: Project) -> None:
+    kitchen = {"tasks_to_complete": ["kettle", "microwave"], "max_episode_steps": 20}
+    record(gym.make("FrankaKitchen-v1", remove_task_when_completed=False, **kitchen), KITCHEN, steps=20)
+    fetched(task(project, KITCHEN))
+    env = envs.make(f"minari:{KITCHEN}")
+    env.reset(seed=0)
+    inner: Any = env.unwrapped
+    inner.goal["kettle"] = inner.robot_env.data.qpos[23:30].copy()
+    rewards = [env.step(np.zeros(9, np.float32))[1] for _ in range(3)]
+    assert rewards == [1.0, 0.0, 0.0]
+
+
 def test_the_kitchens_observation_is_taken_alone(project: Project) -> None:
     record(gym.make("FrankaKitchen-v1", tasks_to_complete=["kettle"], max_episode_steps=20), KITCHEN, steps=20)
     raw, _ = load.load(fetched(task(project, KITCHEN)))
@@ -335,7 +386,9 @@ def test_actions_are_brought_to_the_unit_box(project: Project) -> None:
 def test_references_of_minaris_metadata_where_no_catalog_has_them(project: Project) -> None:
     record(gym.make("InvertedPendulum-v5"), "own/pendulum-v0", ref_min_score=5.0, ref_max_score=95.0)
     task(project, "own/pendulum-v0").set("tasks.pendulum.reference_returns", None)
-    with pytest.raises(UserError, match=r"no reference returns are known for minari:own/pendulum-v0. Set ref"):
+    with pytest.raises(
+        UserError, match=r"No reference returns are known for minari:own/pendulum-v0. .*Or set reference_returns"
+    ):
         project.plan()
     fetched(project)
     assert project.plan().cells[0].evaluations[0].reference == (5.0, 95.0)

@@ -4,13 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from signal import SIGTERM
 from typing import Any
 
 import numpy as np
 import pytest
+from interrupting import terminate_at
 
 from dac import envs
 from dac.datasets import behaviours, folder, mixture
@@ -155,9 +154,9 @@ def test_a_policy_of_another_environment(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_signal_ends_it(tmp_path: Path) -> None:
-    """Ten million steps would take minutes."""
-    threading.Timer(1.0, os.kill, (os.getpid(), SIGTERM)).start()
+def test_a_signal_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten million steps, at the 50th."""
+    terminate_at(50, monkeypatch)
     with pytest.raises(Interrupted, match="Pendulum-v1: stopped by a signal while mixed was collected"):
         collect(tmp_path / "mixed", transitions=10_000_000)
     assert list(tmp_path.iterdir()) == []

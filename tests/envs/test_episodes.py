@@ -5,14 +5,9 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
+from linear import linear_policy
 
 from dac import envs
-
-WEIGHTS = 0.3 * np.random.default_rng(1).standard_normal((11, 3))
-
-
-def linear_policy(observations: np.ndarray) -> np.ndarray:
-    return np.clip(observations @ WEIGHTS, -1, 1).astype(np.float32)
 
 
 def plain_episode(env: gym.Env, seed: int) -> tuple[float, int]:  # type: ignore[type-arg]

@@ -17,7 +17,7 @@ from tiny import COMPUTE, Project, write_rows
 
 from dac import envs
 from dac.cli import main
-from dac.datasets import convert, load
+from dac.datasets import load
 from dac.envs import minari_spec
 from dac.study import task_data
 from dac.system.errors import UserError
@@ -130,7 +130,7 @@ def test_a_conversion_imports_nothing(project: Project, planted: Path, caplog: p
     with h5py.File("own.hdf5", "r+") as file:
         file["metadata/env_id"] = "planted:Planted-v0"
     dataset = task_data.dataset_of(project.set("tasks.pendulum.dataset", "file:own.hdf5").load(), "pendulum")
-    convert.convert(dataset, Path("own.hdf5"))
+    load.fetch(dataset, ())
     assert "the data name the environment 'planted:Planted-v0', which no installed package registers" in caplog.text
     assert marks(planted) == []
 

@@ -6,17 +6,12 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from linear import linear_policy
 from processes import all_gone
 
 from dac import envs
 from dac.envs.workers import WorkerVector
 from dac.system.errors import UserError
-
-WEIGHTS = 0.3 * np.random.default_rng(1).standard_normal((11, 3))
-
-
-def linear_policy(observations: np.ndarray) -> np.ndarray:
-    return np.clip(observations @ WEIGHTS, -1, 1).astype(np.float32)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])

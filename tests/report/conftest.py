@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dac.report.data import Experiment, ReportData, ReportSettings
+from dac.report.data import Experiment, PageSettings, ReportData
 
 SHA = {"hopper-medium-v2": "a" * 64, "walker2d-medium-v2": "b" * 64, "own_hopper": "c" * 64}
 
@@ -38,7 +38,7 @@ def make_data(
     experiments: Sequence[Experiment] | None = None,
     seeds: int = 4,
     steps: Sequence[int] = (0, 1000, 2000, 3000),
-    settings: ReportSettings | None = None,
+    settings: PageSettings | None = None,
     diverged: Sequence[tuple[str, str, int]] = (),
     sha: dict[tuple[str, int], str] | None = None,
 ) -> ReportData:
@@ -71,7 +71,7 @@ def make_data(
         study="demo",
         description="A synthetic study.",
         experiments=experiments,
-        settings=settings or ReportSettings(window=2, bootstrap_samples=200, dpi=60),
+        settings=settings or PageSettings(window=2, bootstrap_samples=200, dpi=60),
         curves=pd.DataFrame(curves),
         evaluations=pd.DataFrame(kept),
         runs=pd.DataFrame(runs),

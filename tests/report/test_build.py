@@ -15,7 +15,7 @@ from dac.report.data import COLUMNS, ReportData
 from dac.report.render import render
 from dac.study import pages, store
 from dac.study.identity import Evaluation, Run
-from dac.study.params import AgentSettings, TrainingSettings
+from dac.study.params import Settings
 from dac.study.plan import StudyPlan
 from dac.system import files
 from dac.system.errors import UserError
@@ -167,14 +167,9 @@ def test_runs_that_are_missing_or_damaged(damage: Callable[[Path], Any], said: s
 
 # Comparability
 
-PAPER = {
-    key: value
-    for key, value in {
-        **AgentSettings().model_dump(mode="json"),
-        **TrainingSettings().model_dump(mode="json"),
-    }.items()
-    if key not in {"lcb_coefficient", "bc_threshold", "eta", "eta_lr", "critic_lr", "max_backup"}  # each task's own
-}
+# Each task has its own of these.
+OF_TASKS = ("lcb_coefficient", "bc_threshold", "eta", "eta_lr", "critic_lr", "max_backup")
+PAPER = {key: value for key, value in Settings().as_json().items() if key not in OF_TASKS}
 
 
 def hopper(project: Project) -> Project:

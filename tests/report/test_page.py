@@ -11,14 +11,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dac.report.data import Experiment, ReportData, ReportSettings
+from dac.report.data import Experiment, PageSettings, ReportData
 from dac.report.page import device_time
 from dac.report.render import render
 from dac.system.errors import UserError
 
 Build = Callable[..., ReportData]
 Make = Callable[..., Experiment]
-SMALL = ReportSettings(window=2, bootstrap_samples=50, dpi=40, figure_formats=("png", "pdf", "svg"))
+SMALL = PageSettings(window=2, bootstrap_samples=100, dpi=40, figure_formats=("png", "pdf", "svg"))
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_the_page_says_what_was_done(study: ReportData, tmp_path: Path) -> None:
     render(study, tmp_path)
     text = (tmp_path / "README.md").read_text()
     assert "mean of its last 2 evaluations during training, each the mean of 2 episodes" in text
-    assert "50 resamples of seeds within every task" in text
+    assert "100 resamples of seeds within every task" in text
     assert "1 of the 32 runs diverged" in text
     assert (
         "32 runs, 32.0 minutes of device time for training in all, each pack counted once. They finished between"
@@ -134,7 +134,7 @@ def test_no_published_number_reaches_the_page_of_other_tasks(build: Build, exper
 
 
 def test_without_png_the_page_still_links_its_figures(build: Build, tmp_path: Path) -> None:
-    render(build(settings=ReportSettings(window=2, bootstrap_samples=20, figure_formats=("pdf",))), tmp_path)
+    render(build(settings=PageSettings(window=2, bootstrap_samples=100, figure_formats=("pdf",))), tmp_path)
     text = (tmp_path / "README.md").read_text()
     assert "![" not in text
     assert "[pdf](figures/guidance-curves.pdf)" in text

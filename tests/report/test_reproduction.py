@@ -11,13 +11,13 @@ import pytest
 from scipy import stats
 
 from dac.report import published, reproduction
-from dac.report.data import Candidate, Experiment, ReportData, ReportSettings
+from dac.report.data import Candidate, Experiment, PageSettings, ReportData
 from dac.report.render import render
 from dac.report.statistics import summarise
 
 Build = Callable[..., ReportData]
 HOPPER = Candidate("hopper-medium-v2", "hopper-medium-v2", "guidance", "soft")
-SETTINGS = ReportSettings(reproduction_seeds=3, reproduction_margin=1.0)
+SETTINGS = PageSettings(reproduction_seeds=3, reproduction_margin=1.0)
 
 
 def outcome(scores: Sequence[float], candidate: Candidate = HOPPER, std: float | None = 2.0) -> reproduction.Outcome:
@@ -66,7 +66,7 @@ def test_the_answer_in_a_line() -> None:
 
 
 def test_the_page_opens_with_the_answer(build: Build, tmp_path: Path) -> None:
-    data = replace(build(), candidates=(HOPPER,), settings=ReportSettings(window=2, dpi=60, bootstrap_samples=100))
+    data = replace(build(), candidates=(HOPPER,), settings=PageSettings(window=2, dpi=60, bootstrap_samples=100))
     render(data, tmp_path)
     text = (tmp_path / "README.md").read_text()
     assert text.index("## Was it reproduced?") < text.index("## Protocol")

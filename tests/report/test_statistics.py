@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import trim_mean
 
-from dac.report.data import ReportData, ReportSettings
+from dac.report.data import PageSettings, ReportData
 from dac.report.statistics import (
     ALL_TASKS,
     band,
@@ -21,7 +21,7 @@ from dac.report.statistics import (
     summarise,
 )
 
-SETTINGS = ReportSettings(bootstrap_samples=500)
+SETTINGS = PageSettings(bootstrap_samples=500)
 SCORES = np.random.default_rng(7).normal(60, 15, size=(8, 9))
 
 
@@ -62,7 +62,7 @@ def test_one_seed_has_neither_deviation_nor_interval(build: Callable[..., Report
 
 
 def test_a_run_with_fewer_evaluations_than_the_window_uses_all(build: Callable[..., ReportData]) -> None:
-    data = build(settings=ReportSettings(window=9, bootstrap_samples=50))
+    data = build(settings=PageSettings(window=9, bootstrap_samples=100))
     assert summarise(data, data.experiments[0]).window == (4, 4)
 
 
@@ -86,8 +86,8 @@ def test_the_interval_repeats_contains_the_point_and_leaves_the_global_state_alo
 
 def test_the_bootstrap_seed_and_the_confidence_matter() -> None:
     base = iqm_interval(SCORES, SETTINGS)
-    other = iqm_interval(SCORES, ReportSettings(bootstrap_samples=500, bootstrap_seed=1))
-    narrow = iqm_interval(SCORES, ReportSettings(bootstrap_samples=500, confidence=0.5))
+    other = iqm_interval(SCORES, PageSettings(bootstrap_samples=500, bootstrap_seed=1))
+    narrow = iqm_interval(SCORES, PageSettings(bootstrap_samples=500, confidence=0.5))
     assert other.low != base.low
     assert base.low < narrow.low < narrow.high < base.high
 
@@ -108,17 +108,17 @@ def test_the_interval_agrees_with_rliable() -> None:
     _, theirs = library.get_interval_estimates(
         {"dac": SCORES}, lambda scores: np.array([metrics.aggregate_iqm(scores)]), reps=5000
     )
-    ours = iqm_interval(SCORES, ReportSettings(bootstrap_samples=5000))
+    ours = iqm_interval(SCORES, PageSettings(bootstrap_samples=5000))
     spread = ours.high - ours.low
     assert [ours.low, ours.high] == pytest.approx(theirs["dac"].ravel().tolist(), abs=0.05 * spread)
 
 
 def test_bands() -> None:
     values = np.array([[1.0, 10.0], [3.0, 10.0], [5.0, 10.0]])
-    low, high = band(values, ReportSettings(curve_band="sd"))
+    low, high = band(values, PageSettings(curve_band="sd"))
     assert low.tolist() == [1.0, 10.0]
     assert high.tolist() == [5.0, 10.0]
-    low, high = band(values, ReportSettings(curve_band="ci"))
+    low, high = band(values, PageSettings(curve_band="ci"))
     assert 1.0 <= low[0] < 3.0 < high[0] <= 5.0
     assert low[1] == high[1] == pytest.approx(10.0)
 

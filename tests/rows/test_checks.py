@@ -53,7 +53,7 @@ def permuted(raw: RawDataset, order: NDArray[np.int64]) -> RawDataset:
 def test_next_observations_that_are_the_next_rows(rows: RawDataset, caplog: pytest.LogCaptureFixture) -> None:
     for stored in (following(rows), following(rows).astype(np.float64), following(rows) * np.float32(1 + 2e-7)):
         write(rows, stored)
-        assert content_hash(checks.read("file", PATH)[0]) == content_hash(rows)
+        assert content_hash(checks.read(PATH)[0]) == content_hash(rows)
     assert caplog.text == ""
 
 
@@ -65,13 +65,13 @@ def test_permuted_rows_are_refused(rows: RawDataset) -> None:
         match=r"a.hdf5: next_observations is not the observation of the next row in 2\d\d of 2\d\d rows within "
         r"episodes, the first is row 0: the rows are not in the order of recording, or next_observations belongs to ",
     ):
-        checks.read("file", PATH)
+        checks.read(PATH)
 
 
 def test_rolled_next_observations_are_refused(rows: RawDataset) -> None:
     write(rows, np.roll(following(rows), 5, axis=0))
     with pytest.raises(UserError, match=r"in 220 of 220 rows within episodes, the first is row 0: .*belongs to other"):
-        checks.read("file", PATH)
+        checks.read(PATH)
 
 
 def test_two_rows_exchanged_are_refused(rows: RawDataset) -> None:
@@ -81,7 +81,7 @@ def test_two_rows_exchanged_are_refused(rows: RawDataset) -> None:
     with pytest.raises(
         UserError, match=r"in 3 of 220 rows within episodes, the first is row 99: rows are missing or out"
     ):
-        checks.read("file", PATH)
+        checks.read(PATH)
 
 
 @pytest.mark.parametrize(("late", "said"), [(3, "3 rows late"), (1, "1 row late"), (-2, "2 rows early")])
@@ -90,13 +90,13 @@ def test_misplaced_ends_show_in_next_observations(rows: RawDataset, late: int, s
     moved = dataclasses.replace(rows, terminals=np.zeros(240, np.bool_), timeouts=shifted(ends, late))
     write(moved, following(rows))
     with pytest.raises(UserError, match=rf"the ends of episodes seem to be marked {said}"):
-        checks.read("file", PATH)
+        checks.read(PATH)
 
 
 def test_next_observations_of_another_shape_are_refused(rows: RawDataset) -> None:
     write(rows, rows.observations[:-1])
     with pytest.raises(UserError, match=r"next_observations has shape \(239, 4\), observations \(240, 4\)"):
-        checks.read("file", PATH)
+        checks.read(PATH)
 
 
 def test_nan_within_an_episode_is_no_successor(rows: RawDataset) -> None:
@@ -107,7 +107,7 @@ def test_nan_within_an_episode_is_no_successor(rows: RawDataset) -> None:
         UserError,
         match=r"in 1 of 220 rows within episodes, the first is row 17: rows are missing or out of order there",
     ):
-        checks.read("file", PATH)
+        checks.read(PATH)
 
 
 def test_the_joint_of_two_files_is_said_and_passes(caplog: pytest.LogCaptureFixture) -> None:
@@ -116,13 +116,13 @@ def test_the_joint_of_two_files_is_said_and_passes(caplog: pytest.LogCaptureFixt
     raw = layout.read(PATH)
     raw.terminals[1211] = raw.timeouts[1211] = False
     write(raw, following(dataclasses.replace(raw, terminals=np.arange(4800) % 12 == 11)))
-    assert len(checks.read("file", PATH)[0]) == 4800
+    assert len(checks.read(PATH)[0]) == 4800
     assert "in 1 of 4401 rows within episodes, the first is row 1211" in caplog.text
 
 
 def test_a_published_file_is_what_it_is(rows: RawDataset, caplog: pytest.LogCaptureFixture) -> None:
     write(rows, np.roll(following(rows), 5, axis=0))
-    assert len(checks.read("d4rl", PATH)[0]) == 240
+    assert len(checks.read(PATH, published=True)[0]) == 240
     assert "in 220 of 220 rows" in caplog.text
 
 
@@ -185,7 +185,7 @@ def test_late_time_outs_of_a_task_that_comes_to_rest() -> None:
 def test_it_is_said_when_the_file_is_read(caplog: pytest.LogCaptureFixture) -> None:
     raw = walks(15, 40, 0.01)
     write(dataclasses.replace(raw, timeouts=shifted(raw.timeouts, 3)), None)
-    checks.read("file", PATH)
+    checks.read(PATH)
     assert "a.hdf5: timeouts seems to be marked 3 rows late" in caplog.text
 
 
@@ -208,7 +208,7 @@ def recordings() -> list[Path]:
 def test_recorded_data_raise_no_alarm_and_late_ones_do(caplog: pytest.LogCaptureFixture) -> None:
     """Ten files. One has too few time-outs (5) to say anything of them; of its 1276 falls it does."""
     for path in recordings():
-        raw, _ = checks.read("file", path)
+        raw, _ = checks.read(path)
         assert caplog.text == "", path.name
         both = dataclasses.replace(raw, timeouts=shifted(raw.timeouts, 3), terminals=shifted(raw.terminals, 3))
         found = checks.misplaced_ends(both)
@@ -220,5 +220,5 @@ def test_recorded_data_with_their_true_successors_pass(caplog: pytest.LogCapture
     for path in recordings():
         raw = layout.read(path)
         write(raw, following(raw))
-        assert content_hash(checks.read("file", PATH)[0]) == content_hash(raw)
+        assert content_hash(checks.read(PATH)[0]) == content_hash(raw)
     assert caplog.text == ""

@@ -80,23 +80,25 @@ def test_a_claim_that_cannot_be_measured(claim: dict[str, Any], said: str, proje
     assert problem(project.set("experiments.main.claims", [{"says": "It works", **claim}])) == said
 
 
-DOCUMENTED = [*re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tasks.md").read_text(), re.DOTALL)]
+PAGES = ("data", "recorded-policies")
+DOCUMENTED = [re.findall(r"```yaml\n(.*?)```", (ROOT / f"docs/{page}.md").read_text(), re.DOTALL) for page in PAGES]
 
 
-@pytest.mark.parametrize("text", DOCUMENTED, ids=["own-data", "recorded-policies"])
-def test_an_example_of_the_documentation_is_taken_as_it_stands(
-    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("texts", DOCUMENTED, ids=PAGES)
+def test_the_example_of_a_page_is_taken_as_it_stands(
+    texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     content = check.parse((ROOT / "params.yaml").read_text())
+    (text,) = texts
     for section, entries in check.parse(text).items():
         content[section] |= entries
     loaded = check.validated(content)
     assert "reward_scaling" in loaded.tasks["mine"].model_fields_set
     if "mine" in loaded.studies:
         write_rows(Path("data/mine.hdf5"), observation_dim=3)
-        values = [cell.group.values for cell in study_plan(loaded, "mine").cells]
-        assert [(value["steps"], value["guidance"]) for value in values] == [(5000, "soft"), (5000, "none")]
+        settings = [cell.group.settings for cell in study_plan(loaded, "mine").cells]
+        assert [(item.steps, item.guidance) for item in settings] == [(5000, "soft"), (5000, "none")]
 
 
 def test_reading_imports_no_torch() -> None:
@@ -197,6 +199,7 @@ def test_a_key_may_override_a_merged_one(project: Project) -> None:
         ("compute.evaluation_workers", "some", "found 'some'; allowed: auto, or a whole number from 0 to 256"),
         ("compute.device", "gpu", "found 'gpu'; string should match pattern"),
         ("tasks.pendulum.dataset", "pendulum.hdf5", "found 'pendulum.hdf5'; string should match pattern"),
+        ("tasks.pendulum.dataset", "files:pendulum.hdf5", "no source 'files'; allowed: d4rl, minari, file, "),
         ("tasks.pendulum.settings.eta", None, "found None; input should be a valid number"),
         ("tasks.pendulum.reference_returns", [0.0], "this key is required and missing"),
         ("studies.tiny.seeds", [], "found []; tuple should have at least 1 item"),
@@ -263,7 +266,9 @@ def test_what_is_no_yaml_or_not_there(project: Project) -> None:
     with pytest.raises(UserError, match=r"the file: found None; input should be an object"):
         load_text("")
     Path("params.yaml").unlink()
-    with pytest.raises(UserError, match=r"params.yaml: no such file in .* Run this from the project's root folder"):
+    with pytest.raises(
+        UserError, match=r"params.yaml: no such file in .* the project's root folder, or another one that has it"
+    ):
         check.load()
 
 

@@ -38,7 +38,7 @@ def said(project: Project) -> list[str]:
 )
 def test_what_is_usual_follows_from_eta_and_its_rate(settings: dict[str, Any], usual: int, project: Project) -> None:
     project.settings["studies"]["tiny"]["settings"] |= settings
-    assert dual_ascent.usual_steps(project.group().values) == usual
+    assert dual_ascent.usual_steps(project.group().settings) == usual
 
 
 def test_fewer_steps_than_usual_are_told_and_as_many_are_not(project: Project) -> None:
@@ -51,7 +51,7 @@ def test_the_sentence(project: Project) -> None:
     sentence = (
         "params.yaml: studies.tiny.settings.steps: found 40 with eta 1 and eta_lr 0.001 (soft on pendulum); usual are "
         "100000 (100 · eta / eta_lr) and more. In fewer, eta, the weight of the data against Q, may not find its level "
-        "in time (docs/tasks.md, Settings). Fix eta: "
+        "in time (docs/data.md, Settings for small data). Fix eta: "
     )
     assert dual_ascent.notices(project.plan()) == [sentence + "`settings: {eta: 0.1, eta_lr: 0.0}`."]
     project.set("presets", {"plain": {"eta": 2.0}, "small": {"eta": 0.03, "eta_lr": 0.0}})

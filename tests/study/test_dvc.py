@@ -14,6 +14,7 @@ from dac.study import dvc, pages, store
 from dac.system.errors import UserError
 from dac.system.files import file_entry, read_json, write_json
 from dac.system.hashing import KnownHashes
+from dac.system.paths import COLLECTED, RUNS
 
 ROOT = Path(__file__).parents[2]
 COMPLETE = ["dvc.lock: recorded datasets and runs and report."]
@@ -55,7 +56,7 @@ def complete(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proj
 
 def damage(name: str) -> Path:
     """Flip a bit of a file in the first run's folder."""
-    (path, *_) = sorted(store.RUNS.glob(f"*/*/seed-0/{name}"))
+    (path, *_) = sorted(RUNS.glob(f"*/*/seed-0/{name}"))
     content = bytearray(path.read_bytes())
     content[0] ^= 1
     path.write_bytes(content)
@@ -75,7 +76,7 @@ def test_a_complete_study_is_recorded(complete: Project) -> None:
 
 def test_without_collected_data_too(complete: Project) -> None:
     """The folder of collected data, which DVC asks for, is made."""
-    assert not store.DATASETS.exists()
+    assert not COLLECTED.exists()
     assert dvc.record() == COMPLETE
     assert lock()["datasets"]["outs"][0]["nfiles"] == 0
 
@@ -93,7 +94,7 @@ def test_of_an_incomplete_study_the_files_are_recorded_and_no_parameters(complet
         "complete. `snakemake tiny` makes it.",
     ]
     assert "params" not in lock()["runs"]
-    assert lock()["runs"]["outs"][0]["nfiles"] == sum(path.is_file() for path in store.RUNS.rglob("*"))
+    assert lock()["runs"]["outs"][0]["nfiles"] == sum(path.is_file() for path in RUNS.rglob("*"))
     assert {"runs", "report"} <= set(status())
 
 
@@ -136,7 +137,7 @@ def test_what_was_recorded_before_the_damage_comes_back(complete: Project) -> No
 
 
 def test_damaged_data_are_not_recorded(complete: Project) -> None:
-    folder = store.DATASETS / "some"
+    folder = COLLECTED / "some"
     folder.mkdir(parents=True)
     (folder / "rows").write_bytes(b"rows")
     write_json(folder / "dataset.json", {"files": {"rows": file_entry(folder / "rows")}})
@@ -179,8 +180,8 @@ def test_where_nothing_is_published_nothing_is_recorded(complete: Project) -> No
     """As in a clone before `dvc pull`: what dvc.lock records of others' runs stays."""
     dvc.record()
     before = Path("dvc.lock").read_text()
-    shutil.rmtree(store.RUNS)
-    shutil.rmtree(store.DATASETS)
+    shutil.rmtree(RUNS)
+    shutil.rmtree(COLLECTED)
     assert dvc.record() == ["dvc.lock: nothing was recorded; nothing is published here."]
     assert Path("dvc.lock").read_text() == before
 
@@ -241,9 +242,9 @@ def test_an_edit_while_dvc_reads_the_files_is_not_recorded(complete: Project, mo
 
 
 def test_a_store_out_of_reach(complete: Project) -> None:
-    shutil.move(store.RUNS, "elsewhere")
-    store.RUNS.symlink_to("unmounted")
-    store.DATASETS.mkdir()
+    shutil.move(RUNS, "elsewhere")
+    RUNS.symlink_to("unmounted")
+    COLLECTED.mkdir()
     with pytest.raises(UserError, match=r"results/runs: not a folder, or out of reach"):
         dvc.record()
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dac.report.comparable import differences
 from dac.study import check
-from dac.study.params import AgentSettings, Overrides, Params, Preset, TrainingSettings
+from dac.study.params import AgentSettings, Overrides, Params, Preset, Settings, TrainingSettings
 from dac.study.plan import study_plan
 
 ROOT = Path(__file__).parents[2]
@@ -55,11 +56,11 @@ def test_the_paper_study_has_the_papers_settings(committed: Params) -> None:
     assert [cell.task for cell in main] == list(PAPER_SETTINGS)
     assert plan.seeds == tuple(range(8))
     for cell in main:
-        values = cell.group.values
+        settings, values = cell.group.settings, cell.group.settings.as_json()
         threshold, *others = PAPER_SETTINGS[cell.task]
         names = ("eta", "eta_lr", "lcb_coefficient", "critic_lr", "max_backup")
         assert [values[name] for name in names] == others, cell.task
-        assert threshold is None or values["bc_threshold"] == threshold, cell.task
+        assert threshold is None or settings.bc_threshold == threshold, cell.task
         assert {name: values[name] for name in PAPER_DEFAULTS} == PAPER_DEFAULTS, cell.task
         assert cell.group.dataset.id == f"d4rl:{cell.task}"
         assert cell.group.reward_scaling == "locomotion"
@@ -92,7 +93,7 @@ def test_the_quick_study_needs_no_download(committed: Params) -> None:
 
 
 def test_the_quick_study_works_in_float32_on_any_processor(committed: Params) -> None:
-    assert {cell.group.values["precision"] for cell in study_plan(committed, "quick").cells} == {"fp32"}
+    assert {cell.group.settings.precision for cell in study_plan(committed, "quick").cells} == {"fp32"}
 
 
 def test_the_data_of_the_quick_study_depend_on_no_machines_rounding(committed: Params) -> None:
@@ -110,9 +111,9 @@ def test_the_tasks_of_the_quick_study_choose_their_reward_scaling(committed: Par
 
 def test_values_settle_within_the_steps_of_the_preset_for_small_data(committed: Params) -> None:
     cells = [cell for cell in study_plan(committed, "quick").cells if cell.experiment == "quick_guidance"]
-    for values in (cell.group.values for cell in cells):
-        assert 1 / (values["target_rate"] * (1 - values["discount"])) == pytest.approx(1000)
-        assert (values["steps"], values["eta_lr"], values["eta"]) == (5000, 0.0, 0.05)
+    for settings in (cell.group.settings for cell in cells):
+        assert 1 / (settings.target_rate * (1 - settings.discount)) == pytest.approx(1000)
+        assert (settings.steps, settings.eta_lr, settings.eta) == (5000, 0.0, 0.05)
     assert {tuple(item.action_samples for item in cell.evaluations) for cell in cells} == {(1, 3, 10)}
 
 
@@ -129,8 +130,8 @@ def test_the_bandit_study_has_the_papers_settings(committed: Params) -> None:
         "actor_ema_start": 10, "eval_action_samples": 1,
     }  # fmt: skip
     for cell in cells:
-        assert {key: cell.group.values[key] for key in published} == published
-        assert cell.group.values["clip_denoised"] == ("clipped" in cell.variant)
+        assert {key: cell.group.settings.as_json()[key] for key in published} == published
+        assert cell.group.settings.clip_denoised == ("clipped" in cell.variant)
         assert [(item.action_samples, item.episodes) for item in cell.evaluations] == [(1, 1000)]
     assert study_plan(committed, "bandit").seeds == (0, 1, 2, 3, 4)
     quick = [cell for cell in study_plan(committed, "quick").cells if cell.experiment == "quick_bandit"]
@@ -140,7 +141,57 @@ def test_the_bandit_study_has_the_papers_settings(committed: Params) -> None:
 
 
 def test_overrides_hold_every_setting_of_agent_and_training() -> None:
-    assert Preset.model_fields.keys() == {**AgentSettings.model_fields, **TrainingSettings.model_fields}.keys()
+    assert Preset.model_fields.keys() == Settings().as_json().keys()
     assert Overrides.model_fields.keys() == {*Preset.model_fields, "preset"}
     assert Overrides().model_dump(exclude_unset=True) == {}
     assert Overrides(steps=5).model_dump(exclude_unset=True) == {"steps": 5}
+
+
+MAZES = {"open": "umaze", "umaze": "umaze", "medium": "medium-play", "large": "large-diverse"}
+# The paper's task whose settings a task of the study minari has; None where the paper has no settings.
+NEAREST = {
+    **{f"minari-{robot}-medium": f"{robot}-medium-v2" for robot in ("walker2d", "hopper", "halfcheetah")},
+    **{f"minari-{robot}-expert": f"{robot}-medium-expert-v2" for robot in ("walker2d", "hopper", "halfcheetah")},
+    **{f"minari-{name.removesuffix('-v0')}": name for name in PAPER_SETTINGS if name.startswith("antmaze")},
+    **{f"minari-pen-{kind}": None for kind in ("human", "cloned", "expert")},
+    **{f"minari-kitchen-{kind}": None for kind in ("complete", "partial", "mixed")},
+    **{
+        f"minari-pointmaze-{maze}{dense}": f"antmaze-{alike}-v0"
+        for maze, alike in MAZES.items()
+        for dense in ("", "-dense")
+    },
+}
+
+
+def test_the_minari_study_has_the_settings_of_the_nearest_task_of_the_paper(committed: Params) -> None:
+    plan = study_plan(committed, "minari")
+    assert {cell.task for cell in plan.cells} == NEAREST.keys()
+    for cell in plan.cells:
+        nearest = NEAREST[cell.task]
+        settings = committed.tasks[nearest].settings if nearest else Overrides()
+        assert committed.tasks[cell.task].settings == settings
+        assert cell.group.dataset.source == "minari"
+        assert cell.group.env == cell.group.dataset.id, "evaluated in what the data recover"
+
+
+def test_the_minari_study_stands_beside_no_published_score(committed: Params) -> None:
+    plan = study_plan(committed, "minari")
+    for cell in plan.cells:
+        experiment = committed.experiments[cell.experiment]
+        assert experiment.published == ()
+        assert "no score here may stand beside a published one" in experiment.description
+        assert differences(plan, cell.experiment, cell.task) == ("other data than D4RL's",)
+
+
+def test_the_returns_that_the_scores_of_the_minari_study_refer_to(committed: Params) -> None:
+    cells = study_plan(committed, "minari").cells
+    found = {cell.task.removeprefix("minari-"): cell.evaluations[0].reference for cell in cells}
+    assert found["hopper-expert"] == (-20.272305, 3234.3)
+    assert found["antmaze-large-play"] == found["pointmaze-open"] == found["pointmaze-large"] == (0.0, 1.0)
+    assert found["pen-human"] == (96.262799, 3076.8331017826877)
+    assert found["kitchen-mixed"] == (0.0, 4.0)
+    # maze2d's of D4RL, d4rl/infos.py
+    assert found["pointmaze-open-dense"] == (11.17817, 27.166538620695782)
+    assert found["pointmaze-umaze-dense"] == (68.537689, 193.66285642381482)
+    assert found["pointmaze-medium-dense"] == (44.264742, 297.4552547777125)
+    assert found["pointmaze-large-dense"] == (30.569041, 303.4857382709002)

@@ -7,7 +7,8 @@ from tiny import Project, publish, publish_evaluation, publish_study
 
 from dac.study import pages, store
 from dac.study.identity import Run
-from dac.study.pending import SEEDS_NAME_LENGTH, Pending, chunks
+from dac.study.jobs import SEEDS_NAME_LENGTH
+from dac.study.pending import Pending
 from dac.system import files
 from dac.system.errors import UserError
 
@@ -25,11 +26,6 @@ def jobs(markers: list[str], step: str) -> list[str]:
 
 def seeds_of(markers: list[str], step: str) -> list[str]:
     return [job.split("/")[2] for job in jobs(markers, step)]
-
-
-def test_chunks() -> None:
-    assert list(chunks([1, 2, 3, 4, 5], 2)) == [(1, 2), (3, 4), (5,)]
-    assert list(chunks([], 2)) == []
 
 
 # All of a study

@@ -21,7 +21,9 @@ from tiny import COMPUTE, Project
 from torch import Tensor
 
 from dac.agent import ActingNoise, AgentConfig, Policy
+from dac.agent.components import GUIDANCES, Q_TARGETS
 from dac.study import versions
+from dac.study.identity import guidance_version, q_target_version
 from dac.training.policies import agent_config
 from dac.training.trainer import RunState, train
 
@@ -31,10 +33,10 @@ CHECKSUMS = FOLDER / "checksums.json"
 TOLERANCE = 2e-4
 
 Checksums = dict[str, float]  # parameter or moment of a run's state -> a projection of it on fixed weights
+DEFAULT = AgentConfig()
 COMBINATIONS = [
-    *((guidance, "lcb") for guidance in ("soft", "hard", "denoised", "none")),
-    ("soft", "min"),
-    ("soft", "convex"),
+    *((guidance, DEFAULT.q_target) for guidance in GUIDANCES),
+    *((DEFAULT.guidance, q_target) for q_target in Q_TARGETS if q_target != DEFAULT.q_target),
 ]
 # One of them runs what the others leave out.
 FURTHER = {
@@ -47,7 +49,7 @@ FURTHER = {
 
 def name_of(guidance: str, q_target: str) -> str:
     """Key of a combination and its versions in the recorded file."""
-    own = f"guidance {versions.GUIDANCE[guidance]} q_target {versions.Q_TARGET[q_target]}"
+    own = f"guidance {guidance_version(guidance)} q_target {q_target_version(q_target)}"
     return f"{guidance}-{q_target} common {versions.COMMON} {own} data {versions.DATASET['file']}"
 
 
@@ -66,7 +68,7 @@ def compute(guidance: str, q_target: str) -> Checksums:
             train(group, [0], COMPUTE, 1)
     assert kept[0].step == 50
     state = {name: value for name, value in kept[0].agent.items() if name != "active"}
-    state["chosen actions"] = _chosen_actions(agent_config(group.values), state)
+    state["chosen actions"] = _chosen_actions(agent_config(group.settings), state)
     return {name: checksum(value) for name, value in sorted(state.items())}
 
 
@@ -108,10 +110,10 @@ def differences(found: Checksums, recorded: Checksums) -> list[str]:
 
 def verdict(changed: set[tuple[str, str]]) -> str:
     """Which constant of dac/study/versions.py a change of these combinations' numbers belongs to."""
-    for guidance in versions.GUIDANCE:
+    for guidance in GUIDANCES:
         if changed == {item for item in COMBINATIONS if item[0] == guidance}:
             return f'GUIDANCE["{guidance}"]'
-    for q_target in versions.Q_TARGET:
+    for q_target in Q_TARGETS:
         if changed == {item for item in COMBINATIONS if item[1] == q_target}:
             return f'Q_TARGET["{q_target}"]'
     return "COMMON"

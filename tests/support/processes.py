@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Iterable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; one that ended and nobody asked after does not."""
+    """Whether the process runs; one that has ended and was not waited for does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
 
 
-def all_gone(pids: Iterable[int], seconds: float = 10.0) -> bool:
+def all_gone(pids: Iterable[int], seconds: float = 60.0) -> bool:
     """Whether all of them end within some seconds."""
     pids, until = list(pids), time.monotonic() + seconds
     while any(alive(pid) for pid in pids) and time.monotonic() < until:
         time.sleep(0.02)
     return not any(alive(pid) for pid in pids)
+
+
+def process_of(pid: int) -> BaseProcess:
+    """One of the processes that this one started by multiprocessing; it says how it ended when it has."""
+    return next(process for process in multiprocessing.active_children() if process.pid == pid)
 
 
 def children(pid: int) -> list[int]:

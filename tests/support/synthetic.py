@@ -59,7 +59,7 @@ def fill(plan: StudyPlan, *, seed: int = 0, missing: float = 0.0, diverged: int 
     random = np.random.default_rng(seed)
     runs = plan.runs()
     left_out = {runs[index] for index in random.permutation(len(runs))[: round(missing * len(runs))]}
-    kept = [run for run in runs if run not in left_out and run.group.dataset.source != "bandit"]
+    kept = [run for run in runs if run not in left_out and run.group.dataset.kind.one_step is False]
     failed = {kept[index] for index in random.permutation(len(kept))[:diverged]}
     scores = {}
     with _quick_disk(), tempfile.TemporaryDirectory() as folder:
@@ -101,29 +101,29 @@ def _quick_disk() -> Iterator[None]:
 
 def _mean_score(group: Group) -> tuple[float, float]:
     """The invented mean score of a group of runs, and its standard deviation over seeds."""
-    values = group.values
+    settings = group.settings
     found = published.score(group.dataset.name, "DAC-curve-last5")
     mean, std = (UNPUBLISHED, 5.0) if found is None else (found.mean, found.std or 5.0)
-    mean -= sum(losses.get(values[key], 0.0) for key, losses in LOSSES.items())
+    mean -= sum(losses.get(getattr(settings, key), 0.0) for key, losses in LOSSES.items())
     return max(mean, 5.0), std
 
 
 def _publish(
     plan: StudyPlan, run: Run, policies: dict[str, Path], failed: bool, random: np.random.Generator, folder: Path
 ) -> float:
-    values = run.group.values
+    settings = run.group.settings
     evaluations = plan.evaluations()[run.group]
     reference = evaluations[0].reference
     mean, std = _mean_score(run.group)
     score = float(mean + std * random.standard_normal())
-    steps = np.array(evaluation_steps(values["steps"], values["eval_interval"]))
-    reached = np.minimum(steps, values["steps"] / 10) if failed else steps
+    steps = np.array(evaluation_steps(settings.steps, settings.eval_interval))
+    reached = np.minimum(steps, settings.steps / 10) if failed else steps
     expected = score * (1 - np.exp(-reached / RISE_STEPS))
-    curve = _episodes(run, steps, expected, values["eval_episodes"], reference, random)
+    curve = _episodes(run, steps, expected, settings.eval_episodes, reference, random)
     (folder / "curve.csv").write_text(curve.drop(columns=["seed"]).to_csv(index=False, float_format="%.6f"))
     facts = {
         "status": "diverged" if failed else "complete",
-        "steps": values["steps"],
+        "steps": settings.steps,
         "dataset_sha256": run.group.dataset.fingerprint.ljust(64, "0"),
         "data": _statistics(reference),
         "synthetic": True,
@@ -165,7 +165,7 @@ def _episodes(
 
 
 def _evaluated(run: Run, evaluation: Evaluation, expected: float, random: np.random.Generator) -> pd.DataFrame:
-    steps = np.array(kept_steps(run.group.values))
+    steps = np.array(kept_steps(run.group.settings))
     levels = np.full(len(steps), expected)
     frame = _episodes(run, steps, levels, evaluation.episodes, evaluation.reference, random)
     low, high = evaluation.reference
@@ -175,7 +175,7 @@ def _evaluated(run: Run, evaluation: Evaluation, expected: float, random: np.ran
         run.group.label,
         evaluation.action_samples,
     )
-    if run.group.dataset.source == "bandit":
+    if run.group.dataset.kind.behaviour_sets:
         frame["action"] = _bandit_actions(run, len(frame), random)
     return frame
 
@@ -184,8 +184,8 @@ def _bandit_actions(run: Run, count: int, random: np.random.Generator) -> list[n
     """Soft guidance draws recorded actions near the best one; hard and denoised draw outside the support as well."""
     recorded = behaviour(run.group.dataset.name).actions
     distance = np.linalg.norm(recorded - np.array(BEST_ACTION), axis=1)
-    near = recorded[np.argsort(distance)[: len(recorded) // (1 if run.group.values["guidance"] == "none" else 5)]]
-    spread = {"soft": 0.01, "none": 0.01, "hard": 0.15, "denoised": 0.3}.get(run.group.values["guidance"], 0.1)
+    near = recorded[np.argsort(distance)[: len(recorded) // (1 if run.group.settings.guidance == "none" else 5)]]
+    spread = {"soft": 0.01, "none": 0.01, "hard": 0.15, "denoised": 0.3}.get(run.group.settings.guidance, 0.1)
     drawn = near[random.integers(len(near), size=count)] + spread * random.standard_normal((count, 2))
     return list(np.clip(drawn, -1, 1).astype(np.float32))
 
@@ -193,14 +193,14 @@ def _bandit_actions(run: Run, count: int, random: np.random.Generator) -> list[n
 def _policies(group: Group, folder: Path) -> dict[str, Path]:
     """The kept policies of a group by name: untrained ones of a bandit, whose page draws their Q, else a few bytes."""
     path = folder / f"policy-{group.name}-{group.task}"
-    if group.dataset.source == "bandit":
+    if group.dataset.kind.behaviour_sets:
         from dac.agent import Agent
         from dac.training.policies import agent_config, save_policy
 
-        save_policy(Agent(agent_config(group.values), [0], 1, 2).policy_state(0), path)
+        save_policy(Agent(agent_config(group.settings), [0], 1, 2).policy_state(0), path)
     else:
         path.write_bytes(b"synthetic: no policy was trained")
-    return {f"policy-{step}.safetensors": path for step in kept_steps(group.values)}
+    return {f"policy-{step}.safetensors": path for step in kept_steps(group.settings)}
 
 
 def _statistics(reference: tuple[float, float]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from processes import all_gone
+from processes import all_gone, process_of
 
 from dac.system.children import Child, end_with_parent, serve
 from dac.system.errors import UserError
@@ -81,10 +81,10 @@ def test_signals_meant_for_the_parent_do_not_reach_it(child: Child) -> None:
 @pytest.mark.parametrize("request_", [1, -60])
 def test_close_ends_it_whatever_it_does(request_: int, child: Child) -> None:
     child.send(request_)
-    started = time.monotonic()
+    process = process_of(child.pid)
     child.close()
     assert all_gone([child.pid], 0)
-    assert time.monotonic() - started < 10
+    assert process.exitcode == -signal.SIGKILL  # and not ended by itself, after the answer
     child.close()
 
 
@@ -96,13 +96,13 @@ if __name__ == "__main__":
     child = Child("doubling", answer)
     child.send(1)
     child.receive()
-    child.send(-60)
+    child.send(-600)
     print(child.pid, flush=True)
     {end}
 """
 
 
-@pytest.mark.parametrize(("end", "status"), [("time.sleep(60)", -9), ("sys.exit(3)", 3), ("raise KeyError", 1)])
+@pytest.mark.parametrize(("end", "status"), [("time.sleep(600)", -9), ("sys.exit(3)", 3), ("raise KeyError", 1)])
 def test_it_ends_with_its_parent(end: str, status: int, tmp_path: Path) -> None:
     """Killed, ended without closing, or failed: a child in the middle of an answer ends, too, and delays nothing."""
     script = tmp_path / "parent.py"
@@ -117,5 +117,5 @@ def test_it_ends_with_its_parent(end: str, status: int, tmp_path: Path) -> None:
     pid = int(parent.stdout.readline())
     if status == -9:
         parent.kill()
-    assert parent.wait(20) == status
+    assert parent.wait(120) == status
     assert all_gone([pid])

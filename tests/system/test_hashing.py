@@ -7,6 +7,7 @@ import pytest
 
 from dac.system import hashing
 from dac.system.hashing import KnownHashes, sha256_of
+from dac.system.paths import HASHES
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +74,8 @@ def test_a_file_of_this_moment_is_not_remembered(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_broken_memory_is_no_memory() -> None:
-    hashing.MEMORY.parent.mkdir()
-    hashing.MEMORY.write_text('{"file": ')
+    HASHES.parent.mkdir()
+    HASHES.write_text('{"file": ')
     path = settled("abc")
     known = KnownHashes()
     assert known.sha256(path) == sha256_of(path)

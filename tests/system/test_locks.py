@@ -56,14 +56,14 @@ def test_a_lock_waits_for_its_holder_however_that_ends(ending: str, project: Pro
 
     taker = threading.Thread(target=take, daemon=True)
     taker.start()
-    assert waiting.wait(10)
+    assert waiting.wait(60)
     assert said == [f"waiting for process {holder.pid}, which holds {path}"]
     assert not held.wait(0.2)
     if ending == "killed":
         os.kill(holder.pid, signal.SIGKILL)
-    holder.communicate(timeout=10)
-    assert held.wait(10)
-    taker.join(10)
+    holder.communicate(timeout=60)
+    assert held.wait(60)
+    taker.join(60)
     assert path.read_text() == str(os.getpid())
 
 

@@ -10,6 +10,7 @@ import pytest
 from tiny import COMPUTE, Project
 
 from dac.system import progress
+from dac.system.paths import PROGRESS
 from dac.system.progress import Bar, Progress, announced, path_of, running
 from dac.training import trainer
 
@@ -30,7 +31,7 @@ def test_a_job_is_there_while_it_runs() -> None:
         assert told() == Progress("train a", (10.0, 20.0))
         assert running(Path(), since=path_of(os.getpid()).stat().st_mtime + 1) == []
     assert running(Path()) == []
-    assert list(progress.FOLDER.iterdir()) == []
+    assert list(PROGRESS.iterdir()) == []
 
 
 def test_a_bar_tells_how_far_a_job_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +55,7 @@ def test_a_bar_tells_how_far_a_job_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_no_job_is_announced_nothing_is_written() -> None:
     with Bar(total=10, unit="step", disable=True) as bar:
         bar.update()
-    assert not progress.FOLDER.exists()
+    assert not PROGRESS.exists()
 
 
 def test_a_return_without_reference() -> None:
@@ -79,12 +80,12 @@ def test_a_folder_that_takes_no_files_ends_no_job(broken: str, monkeypatch: pyte
 def test_files_of_killed_processes_are_removed_and_those_of_other_machines_kept() -> None:
     """A file that is none, and one that another version of the code wrote, hide no other."""
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    progress.FOLDER.mkdir(parents=True)
+    PROGRESS.mkdir(parents=True)
     gone = path_of(int(ended.stdout))
     gone.write_text(json.dumps({"name": "gone"}))
-    (progress.FOLDER / "elsewhere.example.org.1.json").write_text(json.dumps({"name": "elsewhere"}))
-    (progress.FOLDER / "elsewhere.2.json").write_text("{")
-    (progress.FOLDER / "elsewhere.3.json").write_text(json.dumps({"name": "newer", "colour": "red"}))
+    (PROGRESS / "elsewhere.example.org.1.json").write_text(json.dumps({"name": "elsewhere"}))
+    (PROGRESS / "elsewhere.2.json").write_text("{")
+    (PROGRESS / "elsewhere.3.json").write_text(json.dumps({"name": "newer", "colour": "red"}))
     assert [job.name for job in running(Path())] == ["elsewhere"]
     assert not gone.exists()
 

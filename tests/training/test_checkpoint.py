@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from damage import empty, flip, make_unreadable, truncate
 from tiny import COMPUTE, Project, write_rows
 from trained import (
     curve_of,
@@ -40,25 +41,6 @@ from dac.training.trainer import _Trainer, train
 
 ROOT = Path(__file__).parents[2]
 DATA = "d" * 64
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def make_unreadable(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/")
 
 
 DAMAGES = [flip, truncate, empty, make_unreadable]

@@ -121,11 +121,11 @@ def test_what_is_not_a_policy_of_the_store(run: Run) -> None:
         dac.load_policy(directory)
 
 
-def test_the_readmes_example_runs(
+def test_the_example_of_the_documentation_runs(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On a run of this test; the one that it names is of the quick study."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs/use.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (path,) = re.findall(r'load_policy\("(.*?)"\)', code)
     exec(code.replace(path, str(store.run_directory(run))), {})

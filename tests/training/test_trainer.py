@@ -23,11 +23,12 @@ from tiny import COMPUTE, Project, write_rows
 from trained import curve_of, forget, largest_difference, metadata_of, policy_of, published, replace_state, state_paths
 
 from dac.agent import Agent, AgentConfig, Batch, Draws, Policy
+from dac.agent.config import AgentSettings
 from dac.agent.critic import Metrics
-from dac.agent.graph import Record, RecordedUpdate
+from dac.agent.graph import Capture, CapturedUpdate
 from dac.study import store
 from dac.study.identity import Group, Run
-from dac.study.params import AgentSettings, ComputeSettings
+from dac.study.params import ComputeSettings
 from dac.study.plan import evaluation_steps
 from dac.system import devices, files
 from dac.system.errors import UserError
@@ -410,20 +411,6 @@ def test_a_pack_of_diverged_runs_alone_makes_no_further_steps(
     assert all(torch.equal(value, state[name]) for name, value in policy_of(Run(group, 0), 40).items())
 
 
-def test_data_of_another_environment_are_refused(project: Project) -> None:
-    write_rows(Path("data/pendulum.hdf5"), observation_dim=11)
-    with pytest.raises(UserError, match=r"tasks\.pendulum: .* of shapes \(11,\) and \(1,\), .* \(4,\) and \(1,\)"):
-        train(project.group(), [0], COMPUTE, 1)
-    assert not Path("results").exists()
-
-
-def test_a_batch_larger_than_the_data_is_refused(project: Project) -> None:
-    group = project.set("studies.tiny.settings.batch_size", 1000).group()
-    # 240 rows less 10 time-outs; the last of them is the last row, too.
-    with pytest.raises(UserError, match=r"230 transitions, fewer than batch_size \(1000\)"):
-        train(group, [0], COMPUTE, 1)
-
-
 def test_a_damaged_policy_is_not_loaded(project: Project) -> None:
     run = Run(project.group(), 0)
     train(run.group, [0], COMPUTE, 1)
@@ -439,39 +426,39 @@ def test_a_damaged_policy_is_not_loaded(project: Project) -> None:
 # Devices that do not compute what they are told to
 
 
-def recorded_by(record: Record) -> Callable[..., RecordedUpdate]:
-    """What stands in for `updater` on a GPU: every step from the fourth on is a replay of the record."""
-    return lambda agent, recorded: RecordedUpdate(agent, record)
+def captured_by(capture: Capture) -> Callable[..., CapturedUpdate]:
+    """What stands in for `updater` on a GPU: every step from the fourth on is a replay of what was captured."""
+    return lambda agent, captured: CapturedUpdate(agent, capture)
 
 
-def record_nothing(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
+def capture_nothing(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
     """What CUDA does where the current device is not the one that the step is on."""
     names = ("critic_loss", "bc_loss", "eta", "q_mean")
     return lambda: None, {name: torch.zeros(2) for name in names}
 
 
-def record_for_a_while(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
+def capture_for_a_while(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
     """Ten replays do what they should."""
-    values, left = record_nothing(step)[1], iter(range(10))
+    values, left = capture_nothing(step)[1], iter(range(10))
     return lambda: step() and None if next(left, None) is not None else None, values
 
 
 @pytest.mark.parametrize(
-    ("record", "message"),
+    ("capture", "message"),
     [
-        (record_nothing, "recorded, which left the device at step 3, and replayed, which left it at step 3, not 4"),
-        (record_for_a_while, "the device has counted 13 gradient steps where it was told to make 20"),
+        (capture_nothing, "recorded, which left the device at step 3, and replayed, which left it at step 3, not 4"),
+        (capture_for_a_while, "the device has counted 13 gradient steps where it was told to make 20"),
     ],
 )
 def test_steps_that_a_device_did_not_make_are_never_saved_or_published(
-    record: Record, message: str, project: Project
+    capture: Capture, message: str, project: Project
 ) -> None:
     runs = [Run(project.group(), seed) for seed in (0, 1)]
     train(runs[0].group, [0, 1], COMPUTE, 1)
     expected = [published(run) for run in runs]
     forget()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dac.training.steps.updater", recorded_by(record))
+        patch.setattr("dac.training.steps.updater", captured_by(capture))
         refused = pytest.raises(
             UserError, match=rf"{message}\. Nothing of it was saved .* compute.cuda_graphs: false in"
         )
@@ -487,7 +474,7 @@ def test_steps_that_a_device_did_not_make_are_never_saved_or_published(
 def test_at_the_end_the_devices_count_is_compared_as_well(project: Project) -> None:
     run = Run(project.group(), 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dac.training.steps.updater", recorded_by(record_for_a_while))
+        patch.setattr("dac.training.steps.updater", captured_by(capture_for_a_while))
         with pytest.raises(UserError, match="the device has counted 13 gradient steps where it was told to make 40"):
             train(run.group, [0], COMPUTE, 1)
     assert (state_paths(run), store.run_problem(run)) == ([], "missing")
@@ -497,10 +484,10 @@ def test_a_run_that_no_step_changed_is_never_published(project: Project) -> None
     """Whatever the device counted. The other runs of the pack are published."""
     runs = [Run(project.group(), seed) for seed in (0, 1)]
 
-    def count_only(agent: Agent, recorded: bool) -> Callable[..., Metrics]:
+    def count_only(agent: Agent, captured: bool) -> Callable[..., Metrics]:
         def update(*_: object) -> Metrics:
             agent.step += 1
-            return record_nothing(dict)[1]
+            return capture_nothing(dict)[1]
 
         return update
 
@@ -622,9 +609,9 @@ OTHER_THAN_DEFAULT = {
 
 
 def test_every_setting_reaches_the_agent(project: Project) -> None:
-    assert OTHER_THAN_DEFAULT.keys() == {*AgentSettings.model_fields, "precision"}
+    assert OTHER_THAN_DEFAULT.keys() == {*(field.name for field in fields(AgentSettings)), "precision"}
     project.settings["studies"]["tiny"]["settings"] |= OTHER_THAN_DEFAULT
-    config = agent_config(project.group().values)
+    config = agent_config(project.group().settings)
     expected = {**OTHER_THAN_DEFAULT, "hidden_sizes": (7, 9)}
     assert {name: getattr(config, name) for name in expected} == expected
     defaults = AgentConfig()
@@ -635,8 +622,9 @@ def test_every_setting_reaches_the_agent(project: Project) -> None:
 
 
 def test_the_learning_rate_decays_over_all_steps_or_not_at_all(project: Project) -> None:
-    assert agent_config(project.group().values).lr_decay_steps == 40
-    assert agent_config(project.set("studies.tiny.settings.lr_decay", "constant").group().values).lr_decay_steps is None
+    assert agent_config(project.group().settings).lr_decay_steps == 40
+    project.set("studies.tiny.settings.lr_decay", "constant")
+    assert agent_config(project.group().settings).lr_decay_steps is None
 
 
 @pytest.mark.parametrize(

@@ -4,45 +4,20 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import shutil
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-import yaml
 from faulty_server import running
-from project import Project, new_project
+from own_study import project_with, run_of
+from project import Project
 from shared import shared_data
 
 pytestmark = pytest.mark.workflow
 
 ADDRESS = "/gym_mujoco_v2/hopper_medium_replay-v2.hdf5"
-SETTINGS = {
-    "steps": 6, "batch_size": 16, "eval_interval": 3, "eval_episodes": 1, "eval_action_samples": 2, "kept_policies": 1,
-    "hidden_sizes": [8, 8], "ensemble_size": 2, "next_action_samples": 2,
-}  # fmt: skip
-
-
-def project_with(folder: Path, task: dict[str, object], **compute: object) -> Project:
-    """A project whose study `own` trains one seed on one task."""
-    project = new_project(folder)
-    params = {
-        "dvc_study": "own",
-        "agent": {},
-        "training": {},
-        "evaluation": {"action_samples": [1], "episodes": 1},
-        "report": {"window": 2, "bootstrap_samples": 200},
-        "compute": {"device": "cpu", **compute},
-        "collect": {},
-        "presets": {},
-        "tasks": {"own": task},
-        "experiments": {"main": {"title": "Main", "tasks": ["own"], "variants": {"soft": {}}, "show": ["scores"]}},
-        "studies": {"own": {"experiments": ["main"], "seeds": [0], "settings": SETTINGS}},
-    }
-    (project.path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    return project
 
 
 def publish_checksum(project: Project, content: bytes) -> None:
@@ -57,13 +32,6 @@ def publish_checksum(project: Project, content: bytes) -> None:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def run_of(project: Project) -> dict[str, object]:
-    """The run.json of the project's one run."""
-    (path,) = project.path.glob("results/runs/own/*/seed-0/run.json")
-    content: dict[str, object] = json.loads(path.read_text())
-    return content
 
 
 def test_from_the_network_to_a_trained_run(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from dac.study import check, dual_ascent, pending, plan, unheeded
+from dac.study import check, dual_ascent, identity, pending, plan, unheeded
+from dac.system import paths
 from dac.system.errors import UserError
 
 # Input of every target: without any input, Snakemake would run the target each time.
-ROOT_FILE = "params.yaml"
+ROOT_FILE = str(check.PARAMS_FILE)
 DAC = f"{shlex.quote(sys.executable)} -m dac"
+TODO = str(paths.TODO)
 
 
 def or_explain(function, *arguments):
@@ -79,7 +81,7 @@ def seeds_of(wildcards):
 wildcard_constraints:
     study=r"[A-Za-z][A-Za-z0-9_]*",
     task=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
-    group=r"[a-z]+-H\d+-[a-z]+[0-9.e+-]*-[0-9a-f]{12}",
+    group=identity.GROUP_NAME,
     seeds=r"\d+(-\d+)*",
     evaluations=r"[0-9a-f]{12}(-[0-9a-f]{12})*",
     key=r"[0-9a-f]{12}",

@@ -1,6 +1,6 @@
 rule collect:
     output:
-        touch("work/todo/collect/{env}/{datasets}"),
+        touch(TODO + "/collect/{env}/{datasets}"),
     log:
         "logs/collect/{env}-{datasets}.log",
     benchmark:
@@ -21,7 +21,7 @@ rule collect:
 
 rule fetch:
     output:
-        touch("work/todo/fetch/{task}/{key}"),
+        touch(TODO + "/fetch/{task}/{key}"),
     log:
         "logs/fetch/{task}-{key}.log",
     benchmark:

@@ -4,7 +4,7 @@ rule evaluate:
             PENDING.trainings, group_of(wildcards), seeds_of(wildcards)
         ),
     output:
-        touch("work/todo/evaluate/{task}/{group}/{seeds}/{evaluations}"),
+        touch(TODO + "/evaluate/{task}/{group}/{seeds}/{evaluations}"),
     log:
         "logs/evaluate/{task}/{group}/{seeds}/{evaluations}.log",
     benchmark:

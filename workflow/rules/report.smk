@@ -2,7 +2,7 @@ rule report:
     input:
         lambda wildcards: or_explain(PENDING.runs, wildcards.study),
     output:
-        touch("work/todo/report/{study}/{key}"),
+        touch(TODO + "/report/{study}/{key}"),
     log:
         "logs/report/{study}-{key}.log",
     benchmark:

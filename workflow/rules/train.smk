@@ -2,7 +2,7 @@ rule train:
     input:
         lambda wildcards: or_explain(PENDING.dataset, group_of(wildcards)),
     output:
-        touch("work/todo/train/{task}/{group}/{seeds}"),
+        touch(TODO + "/train/{task}/{group}/{seeds}"),
     log:
         "logs/train/{task}/{group}/{seeds}.log",
     benchmark:

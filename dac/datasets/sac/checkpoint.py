@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dac.datasets.sac.log import without_log
 from dac.datasets.sac.recorder import Recorder
 from dac.system.errors import UserError
 from dac.system.files import file_entry, read_json, sync_folder, write_json
@@ -134,7 +135,7 @@ class Checkpoint:
         # The state is this program's own, and it holds numpy arrays and Python's random state.
         state = torch.load(saved / _RECORDING, weights_only=False)
         # SAC.load resets and seeds on its way, so states are restored after it.
-        model: SAC = SAC.load(saved / _MODEL, env=self._recorder, device="cpu", force_reset=False)
+        model = without_log(SAC.load(saved / _MODEL, env=self._recorder, device="cpu", force_reset=False))
         model.load_replay_buffer(saved / _BUFFER)
         self._recorder.restore(state["recorder"])
         assert model.env is not None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dac.datasets.sac.log import without_log
 from dac.datasets.sac.recorder import Recorder
 from dac.system.errors import UserError
 
@@ -104,7 +105,7 @@ def new_sac(env: Recorder, recipe: SacRecipe, seed: int) -> SAC:
     """Stable-Baselines3's SAC before its first step."""
     from stable_baselines3 import SAC
 
-    return SAC(
+    model = SAC(
         "MlpPolicy",
         env,
         learning_rate=recipe.learning_rate,
@@ -120,3 +121,4 @@ def new_sac(env: Recorder, recipe: SacRecipe, seed: int) -> SAC:
         seed=seed,
         device="cpu",
     )
+    return without_log(model)

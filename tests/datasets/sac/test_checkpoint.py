@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from damage import empty, flip, truncate
 
 from dac.datasets import folder
 from dac.datasets.sac import collect
@@ -83,20 +85,6 @@ def crashed(once_crashed: Path, tmp_path: Path) -> Path:
     assert not (directory / "medium-replay").exists()
     assert len(states(directory)) == 2
     return directory
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-20])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -211,3 +199,14 @@ def test_seconds_count_over_resumptions(crashed: Path) -> None:
     lines = run(crashed)
     assert f"resumed at SAC step {newest.name.split('-')[1]}, after {spent:.0f} s" in lines
     assert json.loads((crashed / "medium-replay/dataset.json").read_text())["seconds"] >= round(spent, 1) > 0
+
+
+def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of a new model nor of a resumed one; Stable-Baselines3 would make a folder for the log of each."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.delenv("SB3_LOGDIR", raising=False)
+    crash(tmp_path, 220)
+    assert any(line.startswith("resumed at SAC step") for line in run(tmp_path))
+    assert list(temporary.iterdir()) == []

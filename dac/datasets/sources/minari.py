@@ -1,0 +1,94 @@
+"""`minari:<id>`: one of Minari's datasets, its own copy or downloaded, and linked to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dac.datasets import folder, minari
+from dac.envs import minari_spec
+from dac.rows import checks
+from dac.rows.raw import RawDataset, content_hash
+from dac.study import datasets_lock, store
+from dac.study.catalog import minari_returns
+from dac.study.identity import Dataset
+from dac.system.errors import UserError
+
+LOG = logging.getLogger(__name__)
+
+
+def load(dataset: Dataset) -> tuple[RawDataset, str]:
+    """The rows and the sha256 of their contents, which are those of datasets.lock."""
+    raw, digest = folder.load(dataset.path), str(folder.describe(dataset.path)["sha256"])
+    _compare_or_lock(dataset, digest)
+    return raw, digest
+
+
+def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
+    """Make the folder of a Minari dataset: a link to Minari's own copy, checked and described."""
+    with folder.lock(dataset.path):
+        if store.folder_problem(dataset):
+            data = minari.fetch(dataset.name, LOG.info).resolve()
+            # Before the note of what was fetched gives way to that of something else.
+            raw = minari.read(data.parent)
+            _refuse_other_contents(dataset, content_hash(raw), data)
+            clipped = checks.clipped_rows(str(data.parent), raw)
+            description = {
+                "dataset": dataset.id,
+                "env_id": minari_spec.recorded_env(data),
+                "reference_returns": _references(dataset.name, minari_spec.metadata(data)),
+                "rows_with_clipped_actions": clipped,
+                "source": {"path": str(data)},
+            }
+            folder.publish(
+                dataset.path,
+                lambda directory: (directory / "data").symlink_to(data, target_is_directory=True),
+                description,
+            )
+        _compare_or_lock(dataset, str(folder.describe(dataset.path)["sha256"]))
+
+
+def _compare_or_lock(dataset: Dataset, digest: str) -> None:
+    """Compare a Minari dataset's contents with datasets.lock; what is not there yet is recorded.
+
+    Raises:
+        UserError: datasets.lock has other contents.
+    """
+    note = folder.describe(dataset.path)
+    _refuse_other_contents(dataset, digest, note["source"]["path"])
+    known, environment = datasets_lock.entry(dataset.id), minari_spec.evaluation_digest(dataset.path / "data")
+    evaluated = {"evaluation_env": environment} if environment else {}
+    if not known:
+        reference = note["reference_returns"]
+        own = {"reference_returns": reference} if reference and minari_returns(dataset.name) is None else {}
+        datasets_lock.record(dataset.id, {"sha256": digest, **evaluated, **own})
+    elif evaluated and "evaluation_env" not in known:
+        datasets_lock.record(dataset.id, {**known, **evaluated})
+
+
+def _refuse_other_contents(dataset: Dataset, digest: str, source: object) -> None:
+    known = datasets_lock.entry(dataset.id).get("sha256", digest)
+    if known == digest:
+        return
+    raise UserError(
+        f"{dataset.id}: the contents of {source} have the sha256 {digest[:12]}…, but {datasets_lock.LOCK_FILE} says "
+        f"{known[:12]}…: episodes were added or changed since. Put the earlier copy back; or give the new data an id "
+        "of their own (the next -v<n>), which is another dataset; or, if they are to replace the old ones, delete the "
+        f"entry in {datasets_lock.LOCK_FILE} and the runs on it. A downloaded copy can be fetched again: move it "
+        f"and {dataset.path} away and `dac fetch` it."
+    )
+
+
+def _references(dataset_id: str, facts: Mapping[str, Any]) -> list[float] | None:
+    """The reference returns in Minari's metadata; says so where the catalog, which counts, has others."""
+    found = [facts.get("ref_min_score"), facts.get("ref_max_score")]
+    if None in found:
+        return None
+    numbers = [float(value) for value in found if value is not None]
+    used = minari_returns(dataset_id)
+    if used is not None and not np.allclose(used, numbers, rtol=1e-4):
+        LOG.info("minari:%s: its metadata has the references %s; scores here use D4RL's, %s", dataset_id, numbers, used)
+    return numbers

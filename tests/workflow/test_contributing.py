@@ -1,0 +1,102 @@
+"""The recipes of CONTRIBUTING.md that no other test follows, each by the edits that it names and no others.
+
+tests/workflow/test_components.py follows the one for a guidance.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import tiny
+import yaml
+from documentation import blocks
+from project import ROOT, Project, copy_of, new_project
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("contributing")]
+
+TABLE = '''
+
+def best_episode_table(data: ReportData, summary: Summary) -> Table:
+    """The highest return of an episode during training."""
+    best = data.curves.groupby("variant", as_index=False)["return"].max()
+    rows = tuple((Text(row.variant), Text(f"{row[1]:.1f}")) for row in best.itertuples(index=False))
+    return Table("main-best-episode", "Best episode.", ("Variant", "Return"), rows, best)
+
+
+def bandit_table('''
+FIGURE = '''def lengths_figure(data: ReportData, summary: Summary) -> Figure:
+    """How long the episodes are."""
+    grid = grid_of(summary.experiment.tasks, "Episode", "Steps")
+    for task, axis in grid.axes.items():
+        axis.plot(data.curves.query("task == @task")["length"].to_numpy())
+    return grid.figure
+
+
+_DRAW: '''
+LINE = '    tables += [best_episode_table(data, summary)] if "best_episode" in show else []\n'
+# File, what stands there, what is put in its place.
+EDITS = (
+    ("dac/study/params.py", 'Show = Literal["', 'Show = Literal["best_episode", "lengths", "'),
+    ("dac/report/tables.py", "\n\ndef bandit_table(", TABLE),
+    ("dac/report/tables.py", "    # The robust table is of", f"{LINE}    # The robust table is of"),
+    ("dac/report/figures.py", "_DRAW: ", FIGURE),
+    (
+        "dac/report/figures.py",
+        '    "curves": curves_figure,',
+        '    "lengths": lengths_figure, "curves": curves_figure,',
+    ),
+    ("dac/report/page.py", "    what = {\n", '    what = {\n        "lengths": "Lengths of the episodes.",\n'),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The tiny study, made."""
+    project = new_project(tmp_path_factory.mktemp("contributing") / "project")
+    tiny.write_rows(project.path / "data/pendulum.hdf5")
+    (project.path / "params.yaml").write_text(yaml.safe_dump(tiny.PARAMS, sort_keys=False))
+    project.succeed("snakemake", "tiny", "--cores", "1", "--show-failed-logs")
+    return project
+
+
+def test_an_ablation_is_an_edit_of_params(finished: Project, tmp_path: Path) -> None:
+    """The block of the page, at the sizes and on the task of the tiny study, whose runs it shares where T is 2."""
+    project = copy_of(finished, tmp_path / "project")
+    (block,) = blocks(ROOT / "CONTRIBUTING.md", "yaml")
+    for section, entries in yaml.safe_load(block.text).items():
+        for name, entry in entries.items():
+            project.set_param(f"{section}.{name}", entry)
+    project.set_param("experiments.diffusion_steps.tasks", ["pendulum"])
+    project.set_param("experiments.diffusion_steps.settings", {})
+    project.set_param("studies.ablation.settings", project.params["studies"]["tiny"]["settings"])
+    work = len(project.journal())
+    project.succeed("snakemake", "ablation", "--cores", "1", "--show-failed-logs")
+    trained = [event["run"] for event in project.journal()[work:] if event["event"] == "train"]
+    assert len(trained) == 3 * 3 - 2
+    scores = project.table("diffusion_steps-scores", "ablation").query("source == 'this study'")
+    assert list(scores.query("task == 'pendulum'")["method"].astype(str)) == ["2", "5", "10"]
+    assert list(scores.query("task == 'pendulum'")["seeds"]) == [3, 3, 3]
+    assert (project.path / "results/ablation/figures/diffusion_steps-sweep.png").is_file()
+    assert "Nothing to be done" in project.succeed("snakemake", "ablation", "tiny", "--dry-run")
+
+
+def test_a_table_and_a_figure(finished: Project, tmp_path: Path) -> None:
+    project = copy_of(finished, tmp_path / "project")
+    for edit in EDITS:
+        project.edit(*edit)
+    assert "Nothing to be done" in project.succeed("snakemake", "tiny", "--dry-run")
+
+    project.set_param("experiments.main.show", ["scores", "best_episode", "lengths"])
+    work = len(project.journal())
+    project.succeed("snakemake", "tiny", "--cores", "1", "--show-failed-logs")
+    assert [event["event"] for event in project.journal()[work:]] == ["report"]
+    folder = project.path / "results/tiny"
+    table = pd.read_csv(folder / "tables/main-best-episode.csv").set_index("variant")
+    curves = [pd.read_csv(path) for path in (project.path / "results/runs").glob("pendulum/*/seed-*/curve.csv")]
+    assert len(curves) == 2
+    assert table.loc["soft", "return"] == pytest.approx(max(curve["return"].max() for curve in curves))
+    assert (folder / "figures/main-lengths.png").is_file()
+    page = (folder / "README.md").read_text()
+    assert "**Best episode.**" in page and "Main. Lengths of the episodes." in page
