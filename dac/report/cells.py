@@ -10,6 +10,9 @@ from dac.report.table import NONE, mean_std, number
 
 MEAN_STD = "Mean ± sample standard deviation (ddof = 1) over seeds; – where there is none (one seed)."
 BOLD = "Bold: the highest mean among this study's variants (equal to one decimal counts as equal)."
+ALIKE = (
+    "Bold: not to be told from the highest mean of this study's variants (Welch's interval of the difference has 0)."
+)
 
 
 def diverged_notes(summary: Summary) -> list[str]:

@@ -14,7 +14,7 @@ from scipy import stats
 from dac.report import bandit
 from dac.report.cells import MEAN_STD
 from dac.report.data import ReportData, select
-from dac.report.statistics import Summary, action_sample_scores
+from dac.report.statistics import Summary, action_sample_scores, interval
 from dac.report.symbols import assigned
 from dac.report.table import NONE, Table, Text
 from dac.study.params import Claim, ClaimSide
@@ -132,30 +132,6 @@ def _values(
         frame = kept[kept["action_samples"] == side.action_samples]
     rows = frame[(frame["task"] == task) & (frame["variant"] == side.variant)].sort_values("seed")
     return rows[column].to_numpy(dtype=np.float64)
-
-
-def interval(higher: Array, lower: Array, confidence: float, *, paired: bool) -> tuple[float, float]:
-    """Student's interval of a difference of means: Welch's for independent seeds, of the differences where paired.
-
-    Args:
-        higher: (n,) with n >= 1. lower: (m,), or a single number that is known exactly.
-        paired: both are of the same runs, in the same order.
-
-    Returns:
-        its bounds; NaN where a single seed, or a value that is not finite, leaves none.
-    """
-    if len(higher) < 2 or not (np.isfinite(higher).all() and np.isfinite(lower).all()):
-        return math.nan, math.nan
-    difference = float(higher.mean() - lower.mean())
-    if paired or len(lower) == 1:
-        if np.ptp(higher - lower) == 0:
-            return difference, difference  # no seed differs from another
-        found = stats.ttest_1samp(higher - lower, 0.0).confidence_interval(confidence)
-    elif np.ptp(higher) == np.ptp(lower) == 0:
-        return difference, difference
-    else:
-        found = stats.ttest_ind(higher, lower, equal_var=False).confidence_interval(confidence)
-    return float(found.low), float(found.high)
 
 
 def claims_table(found: Sequence[Finding], settings_confidence: float) -> Table:

@@ -123,14 +123,19 @@ def _anchor(experiment: Experiment) -> str:
 def _experiment(data: ReportData, summary: Summary, its_tables: Sequence[Table]) -> str:
     experiment = summary.experiment
     parts = [f'<a id="{_anchor(experiment)}"></a>\n\n## {experiment.title}', experiment.description.strip()]
-    parts += [_table(table) for table in its_tables]
+    parts += [_table(table) for table in its_tables if table.inline]
+    parts += [f"{table.caption} {_links(table)}" for table in its_tables if not table.inline]
     parts += [_figure(data, summary, kind) for kind in figures.figure_kinds(experiment)]
     return "\n\n".join(part for part in parts if part)
 
 
 def _table(table: Table) -> str:
-    links = " · ".join(f"[{suffix}](tables/{table.name}.{suffix})" for suffix in ("csv", "md", "tex"))
-    return f"**{table.caption}** ({links})\n\n{table.markdown().rstrip()}"
+    return f"**{table.caption}** {_links(table)}\n\n{table.markdown().rstrip()}"
+
+
+def _links(table: Table) -> str:
+    links = [f"[{suffix}](tables/{table.name}.{suffix})" for suffix in ("csv", "md", "tex")]
+    return f"({' · '.join([*links, f'[tex with caption](tables/{table.name}-float.tex)'])})"
 
 
 def _figure(data: ReportData, summary: Summary, kind: str) -> str:
@@ -178,8 +183,9 @@ def _provenance(data: ReportData) -> str:
     parts = [
         "## Provenance",
         f"{len(once)} runs, {device_time(once['device_seconds'])}.{span} Every run, with machine, versions "
-        "and dates: [tables/provenance.csv](tables/provenance.csv). Averages: "
-        "[metrics.json](metrics.json), curves: [curves.csv](curves.csv).",
+        "and dates: [tables/provenance.csv](tables/provenance.csv). Scores of every run: [scores.csv](scores.csv), "
+        "averages: [metrics.json](metrics.json), curves: [curves.csv](curves.csv)"
+        + (", published scores: [published.csv](published.csv)." if len(tables.published_frame(data)) else "."),
         "### Data",
         _data_table(data, once),
         "### Machines",

@@ -49,6 +49,12 @@ def score(dataset: str, method: str) -> PublishedScore | None:
     return PublishedScore(float(row["mean"]), None if pd.isna(row["std"]) else float(row["std"]), str(row["source"]))
 
 
+def scores(datasets: Sequence[str]) -> pd.DataFrame:
+    """All published scores on some datasets: suite, dataset, method, mean, std, source."""
+    table = _table("published_scores.csv")
+    return table[table["dataset"].isin(list(datasets))].reset_index(drop=True)
+
+
 def curve(dataset: str) -> pd.DataFrame:
     """DAC's published learning curve: step, mean, std (over 8 seeds); empty where none was published."""
     table = _table("dac_curves.csv")

@@ -55,10 +55,14 @@ def render(data: ReportData, directory: Path) -> list[Path]:
         paths += figures.write_figures(data, summary, directory / "figures")
     texts = {
         "tables/provenance.csv": csv_bytes(tables.provenance_frame(data.runs)),
+        "scores.csv": csv_bytes(tables.scores_frame(data, summaries)),
         "curves.csv": csv_bytes(curve_frame(summaries)),
         "metrics.json": (json.dumps(metrics(data, summaries), indent=2, ensure_ascii=False) + "\n").encode(),
         "README.md": page.page(data, summaries, made, shown, answer).encode(),
     }
+    quoted = tables.published_frame(data)
+    if len(quoted):
+        texts["published.csv"] = csv_bytes(quoted)
     for name, content in texts.items():
         (directory / name).write_bytes(content)
         paths.append(directory / name)

@@ -6,12 +6,14 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from dac.report import published
-from dac.report.cells import BOLD, MEAN_STD, best_of, diverged_notes, score_text, seeds_text
+from dac.report.cells import ALIKE, MEAN_STD, diverged_notes, score_text, seeds_text
 from dac.report.data import Experiment, ReportData
-from dac.report.statistics import Summary
+from dac.report.statistics import Summary, indistinguishable
+from dac.report.symbols import assigned
 from dac.report.table import NONE, Table, Text, mean_std, number, slug
 
 _SUITES = (
@@ -36,30 +38,36 @@ SUITE_DATASETS = {
 
 
 def scores_table(data: ReportData, summary: Summary) -> Table:
-    """Task × variant, mean ± std over seeds, with the data's mean and, where comparable, published scores."""
+    """Task × variant, mean ± std over seeds; beside it DAC's published score and those of others, where comparable.
+
+    Tasks stand by suite, each with its average, and its total where the suite is whole.
+    """
     experiment = summary.experiment
     published.check_methods(experiment.published)
     comparable = any(data.published_id(experiment.name, task) for task in experiment.tasks)
-    methods = experiment.published if comparable else ()
-    rows = [_score_row(data, summary, task, methods) for task in experiment.tasks]
-    averages = [
-        _average_row(data, summary, suite, tasks, methods)
-        for suite, tasks in suites(data, experiment.tasks)
-        if len(tasks) > 1
-    ]
+    # The method that is reproduced first, right of ours.
+    methods = sorted(experiment.published, key=lambda method: method != "DAC") if comparable else []
+    rows: list[tuple[Text, ...]] = []
+    grouped = suites(data, experiment.tasks)
+    apart = [task for task in experiment.tasks if all(task not in tasks for _, tasks in grouped)]
+    for suite, tasks in [*grouped, ("", apart)]:
+        rows += [_score_row(data, summary, task, methods) for task in tasks]
+        if suite and len(tasks) > 1:
+            rows.append(_average_row(data, summary, suite, tasks, methods))
+            rows += [_total_row(data, summary, suite, tasks, methods)] if _is_whole(data, suite, tasks) else []
     return Table(
         name=f"{slug(experiment.name)}-scores",
         caption=f"{experiment.title}: normalised score, mean ± standard deviation over seeds.",
         header=(
             "Task",
             "Seeds",
-            "Dataset",
-            *experiment.variants,
+            *(assigned(experiment.varied, variant) for variant in experiment.variants),
             *(f"{method} (published)" for method in methods),
+            "Data",
         ),
-        rows=(*rows, *averages),
+        rows=tuple(rows),
         frame=_scores_frame(data, summary, methods),
-        notes=_score_notes(data, summary, methods, averages=bool(averages)),
+        notes=_score_notes(data, summary, methods, averages=any(len(tasks) > 1 for _, tasks in grouped)),
     )
 
 
@@ -77,40 +85,73 @@ def suites(data: ReportData, tasks: Sequence[str]) -> list[tuple[str, list[str]]
 def _score_row(data: ReportData, summary: Summary, task: str, methods: Sequence[str]) -> tuple[Text, ...]:
     variants = summary.experiment.variants
     cells = [summary.cells[task, variant] for variant in variants]
-    best = best_of([cell.mean for cell in cells])
-    shown = [Text(score_text(cell), bold) for cell, bold in zip(cells, best, strict=True)]
+    alike = indistinguishable(
+        [_seed_scores(summary, [task], variant) for variant in variants], data.settings.confidence
+    )
     theirs = [_published(data, summary.experiment, task, method) for method in methods]
     return (
         Text(task),
         Text(seeds_text(cells)),
-        Text(number(data.task_number(task, "data_score_mean"))),
-        *shown,
+        *(Text(score_text(cell), bold) for cell, bold in zip(cells, alike, strict=True)),
         *(Text(NONE if score is None else mean_std(score.mean, score.std)) for score in theirs),
+        Text(number(data.task_number(task, "data_score_mean"))),
     )
 
 
 def _average_row(
     data: ReportData, summary: Summary, suite: str, tasks: Sequence[str], methods: Sequence[str]
 ) -> tuple[Text, ...]:
-    """Means over the tasks of a suite; empty for a published method that lacks one of them."""
+    """Mean over the tasks of a suite ± its standard deviation over seeds; empty where a published one lacks a task."""
     variants = summary.experiment.variants
-    means = [_mean(summary.cells[task, variant].mean for task in tasks) for variant in variants]
+    averages = [_seed_scores(summary, tasks, variant) for variant in variants]
+    alike = indistinguishable(averages, data.settings.confidence)
     cells = [summary.cells[task, variant] for task in tasks for variant in variants]
     theirs = [_mean(_published_mean(data, summary.experiment, task, method) for task in tasks) for method in methods]
     return (
         Text(_average_name(data, suite, tasks)),
         Text(seeds_text(cells)),
-        Text(number(_mean(data.task_number(task, "data_score_mean") for task in tasks))),
-        *(Text(number(mean), bold) for mean, bold in zip(means, best_of(means), strict=True)),
+        *(Text(_with_deviation(values), bold) for values, bold in zip(averages, alike, strict=True)),
         *(Text(number(mean)) for mean in theirs),
+        Text(number(_mean(data.task_number(task, "data_score_mean") for task in tasks))),
     )
+
+
+def _total_row(
+    data: ReportData, summary: Summary, suite: str, tasks: Sequence[str], methods: Sequence[str]
+) -> tuple[Text, ...]:
+    """Sum over the tasks of a whole suite, as tables of offline learning often give it."""
+    count = len(tasks)
+    ours = [summary.cells[task, variant].mean for variant in summary.experiment.variants for task in tasks]
+    sums = [math.fsum(ours[start : start + count]) for start in range(0, len(ours), count)]
+    theirs = [_mean(_published_mean(data, summary.experiment, task, method) for task in tasks) for method in methods]
+    data_mean = _mean(data.task_number(task, "data_score_mean") for task in tasks)
+    shown = [*sums, *(count * mean for mean in theirs), count * data_mean]
+    return (Text(f"{suite} total"), Text(""), *(Text(number(value)) for value in shown))
+
+
+def _seed_scores(summary: Summary, tasks: Sequence[str], variant: str) -> np.ndarray:
+    """(seeds,) of a variant, each the mean over some tasks; NaN where a seed lacks one."""
+    rows = summary.run_scores[summary.run_scores["variant"] == variant]
+    matrix = rows[rows["task"].isin(tasks)].pivot(index="seed", columns="task", values="score")
+    means: np.ndarray = matrix.to_numpy(dtype=np.float64).mean(axis=1)
+    return means
+
+
+def _with_deviation(values: np.ndarray) -> str:
+    return mean_std(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan)
+
+
+def _is_whole(data: ReportData, suite: str, tasks: Sequence[str]) -> bool:
+    return {data.task_rows[task]["dataset"] for task in tasks} == SUITE_DATASETS.get(suite)
 
 
 def _average_name(data: ReportData, suite: str, tasks: Sequence[str]) -> str:
     """The suite's own name only where all of it is there: its published averages are of all its datasets."""
-    if {data.task_rows[task]["dataset"] for task in tasks} == SUITE_DATASETS.get(suite):
+    if _is_whole(data, suite, tasks):
         return f"{suite} average"
-    return f"Average of these {len(tasks)} tasks ({suite})"
+    envs = {str(data.task_rows[task]["env"]).removeprefix("D4RL/").partition("-")[0] for task in tasks}
+    of = envs.pop() if len(envs) == 1 else suite
+    return f"Average of these {len(tasks)} tasks ({of})"
 
 
 def _scores_frame(data: ReportData, summary: Summary, methods: Sequence[str]) -> pd.DataFrame:
@@ -132,9 +173,9 @@ def _scores_frame(data: ReportData, summary: Summary, methods: Sequence[str]) ->
 
 def _score_notes(data: ReportData, summary: Summary, methods: Sequence[str], averages: bool) -> tuple[str, ...]:
     experiment = summary.experiment
-    notes = [MEAN_STD, "Dataset: mean score of the episodes trained on."]
-    notes += [BOLD] if len(experiment.variants) > 1 else []
-    notes += ["Averages: mean of the tasks' means."] if averages else []
+    notes = [MEAN_STD, "Data: mean score of the episodes trained on."]
+    notes += [ALIKE] if len(experiment.variants) > 1 else []
+    notes += ["Averages: each seed's mean over the tasks, and its deviation over seeds."] if averages else []
     notes += diverged_notes(summary)
     notes += _source_notes(data, experiment, methods)
     if experiment.published:

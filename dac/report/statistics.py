@@ -7,6 +7,8 @@ over runs with a percentile interval of the stratified bootstrap, which resample
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,6 +136,46 @@ def band(values: Array, settings: ReportSettings) -> tuple[Array, Array]:
     counts = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=settings.bootstrap_samples)
     low, high = np.percentile(counts @ values / seeds, _percentiles(settings), axis=0)
     return low, high
+
+
+def interval(higher: Array, lower: Array, confidence: float, *, paired: bool) -> tuple[float, float]:
+    """Student's interval of a difference of means: Welch's for independent seeds, of the differences where paired.
+
+    Args:
+        higher: (n,) with n >= 1. lower: (m,), or a single number that is known exactly.
+        paired: both are of the same runs, in the same order.
+
+    Returns:
+        its bounds; NaN where a single seed, or a value that is not finite, leaves none.
+    """
+    if len(higher) < 2 or not (np.isfinite(higher).all() and np.isfinite(lower).all()):
+        return math.nan, math.nan
+    difference = float(higher.mean() - lower.mean())
+    if paired or len(lower) == 1:
+        if np.ptp(higher - lower) == 0:
+            return difference, difference  # no seed differs from another
+        found = stats.ttest_1samp(higher - lower, 0.0).confidence_interval(confidence)
+    elif np.ptp(higher) == np.ptp(lower) == 0:
+        return difference, difference
+    else:
+        found = stats.ttest_ind(higher, lower, equal_var=False).confidence_interval(confidence)
+    return float(found.low), float(found.high)
+
+
+def indistinguishable(samples: Sequence[Array], confidence: float) -> list[bool]:
+    """Which samples have a mean that is not told apart from the highest: Welch's interval of the difference has 0.
+
+    None where there is one sample alone, or none is finite. Of single seeds the highest alone.
+    """
+    finite = [sample.mean() for sample in samples if np.isfinite(sample).all()]
+    if len(samples) < 2 or not finite:
+        return [False] * len(samples)
+    best = next(sample for sample in samples if sample.mean() == max(finite))
+    return [
+        sample.mean() == best.mean()
+        or (bool(np.isfinite(sample).all()) and interval(best, sample, confidence, paired=False)[0] <= 0)
+        for sample in samples
+    ]
 
 
 def over_seeds(frame: pd.DataFrame, point: str, settings: ReportSettings) -> pd.DataFrame:

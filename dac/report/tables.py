@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
+from dac.report import published
 from dac.report.bandit import bandit_table
 from dac.report.cells import (
     BOLD,
@@ -12,21 +15,19 @@ from dac.report.cells import (
     diverged_mark,
     diverged_notes,
     interval_text,
-    score_text,
-    seeds_text,
 )
-from dac.report.data import Experiment, ReportData
-from dac.report.scores import scores_table
-from dac.report.statistics import ALL_TASKS, Summary
+from dac.report.data import Experiment, ReportData, select
+from dac.report.scores import scores_table, suites
+from dac.report.statistics import ALL_TASKS, Summary, evaluation_means
+from dac.report.symbols import assigned
 from dac.report.table import Table, Text, mean_std, slug
 
 
 def experiment_tables(data: ReportData, summary: Summary) -> list[Table]:
     """The tables an experiment asks for with `show`, and the robust one if it shows scores of the training."""
     show = summary.experiment.show
-    tables = [scores_table(data, summary)] if "scores" in show else []
-    tables += [sweep_table(summary)] if "sweep" in show else []
-    tables += [action_samples_table(summary)] if "action_samples" in show else []
+    tables = [scores_table(data, summary)] if {"scores", "sweep"} & {*show} else []
+    tables += [action_samples_table(data, summary)] if "action_samples" in show else []
     tables += [bandit_table(data, summary)] if "bandit" in show else []
     # The robust table is of the scores during training, which an experiment on N_a alone is not about.
     return [*tables, robust_table(data, summary)] if {"scores", "curves", "comparison", "sweep"} & {*show} else tables
@@ -54,61 +55,80 @@ def robust_table(data: ReportData, summary: Summary) -> Table:
     return Table(
         name=f"{slug(experiment.name)}-robust",
         caption=f"{experiment.title}: interquartile mean of the normalised score over runs.",
-        header=("Task", *experiment.variants),
+        header=("Task", *(assigned(experiment.varied, variant) for variant in experiment.variants)),
         rows=tuple(rows),
         frame=pd.DataFrame(records),
         notes=tuple(notes),
+        inline=False,
     )
 
 
-def action_samples_table(summary: Summary) -> Table:
+def action_samples_table(data: ReportData, summary: Summary) -> Table:
     """Task × variant × number of action samples N_a: the kept policies evaluated again, without training."""
     experiment, points = summary.experiment, summary.action_samples
     counts = sorted(points["action_samples"].unique())
     ordered = _in_order(points, experiment).sort_values(["task", "variant", "action_samples"])
+    several = len(experiment.variants) > 1
     rows = []
     for (task, variant), group in ordered.groupby(["task", "variant"], sort=False, observed=True):
         found = group.set_index("action_samples").reindex(counts)
         means, stds = found["mean"].tolist(), found["std"].tolist()
         texts = [Text(mean_std(m, s), bold) for m, s, bold in zip(means, stds, best_of(means), strict=True)]
-        label = str(variant) + diverged_mark(summary.cells[str(task), str(variant)])
-        rows.append((Text(str(task)), Text(label), Text(str(int(group["seeds"].iloc[0]))), *texts))
+        mark = diverged_mark(summary.cells[str(task), str(variant)])
+        names = [str(task), assigned(experiment.varied, str(variant)) + mark] if several else [f"{task}{mark}"]
+        rows.append((*map(Text, names), Text(str(int(group["seeds"].iloc[0]))), *texts))
     notes = (
-        f"Mean over kept policies and episodes per run; then {MEAN_STD[0].lower()}{MEAN_STD[1:]}",
+        f"Mean over kept policies and {_episodes_per_policy(data, experiment)} episodes of each, per run; then "
+        f"{MEAN_STD[0].lower()}{MEAN_STD[1:]}",
         "Bold: the highest mean of a row.",
+        "These policies were evaluated after training, in episodes of their own: at the N_a of the training, too, the "
+        "numbers are not those of the evaluations during training.",
         *diverged_notes(summary),
     )
     return Table(
         name=f"{slug(experiment.name)}-action-samples",
         caption=f"{experiment.title}: normalised score against the number of action samples N_a.",
-        header=("Task", "Variant", "Seeds", *(f"N_a = {count}" for count in counts)),
+        header=("Task", *(["Variant"] if several else []), "Seeds", *(f"N_a = {count}" for count in counts)),
         rows=tuple(rows),
         frame=ordered[["task", "variant", "action_samples", "mean", "std", "seeds"]],
         notes=notes,
     )
 
 
-def sweep_table(summary: Summary) -> Table:
-    """Value of the varied setting × task, mean ± std over seeds."""
-    experiment = summary.experiment
-    best = {task: best_of([summary.cells[task, v].mean for v in experiment.variants]) for task in experiment.tasks}
-    rows, records = [], []
-    for index, variant in enumerate(experiment.variants):
-        cells = [summary.cells[task, variant] for task in experiment.tasks]
-        texts = [Text(score_text(cell), best[task][index]) for task, cell in zip(experiment.tasks, cells, strict=True)]
-        rows.append((Text(variant), Text(seeds_text(cells)), *texts))
-        for task, cell in zip(experiment.tasks, cells, strict=True):
-            numbers = {"mean": cell.mean, "std": cell.std, "seeds": cell.seeds, "diverged": cell.diverged}
-            records.append({"value": variant, "task": task, **numbers})
-    varied = experiment.varied or "variant"
-    return Table(
-        name=f"{slug(experiment.name)}-sweep",
-        caption=f"{experiment.title}: normalised score against {varied}.",
-        header=(varied, "Seeds", *experiment.tasks),
-        rows=tuple(rows),
-        frame=pd.DataFrame(records),
-        notes=(MEAN_STD, "Bold: the highest mean of a column.", *diverged_notes(summary)),
-    )
+def _episodes_per_policy(data: ReportData, experiment: Experiment) -> str:
+    kept = select(data.evaluations, experiment.name)
+    policy = ["task", "variant", "seed", "action_samples", "step"]
+    counts = sorted(kept.groupby(policy)["episodes"].sum().unique())
+    return " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
+
+
+def scores_frame(data: ReportData, summaries: Sequence[Summary]) -> pd.DataFrame:
+    """A row per experiment and run: what its task's suite is, its scores, whether it diverged, and where it lies.
+
+    score: mean of the last evaluations; last, best: of the last and of the best one.
+    """
+    frames = []
+    for summary in summaries:
+        experiment = summary.experiment
+        means = evaluation_means(select(data.curves, experiment.name)).groupby(["task", "variant", "seed"])["score"]
+        scores = summary.run_scores.merge(
+            means.agg(last="last", best="max").reset_index(), on=["task", "variant", "seed"], validate="one_to_one"
+        )
+        runs = select(data.runs, experiment.name)[["task", "variant", "seed", "status", "run"]]
+        frame = scores.merge(runs, on=["task", "variant", "seed"], validate="one_to_one")
+        suite = {task: name for name, tasks in suites(data, experiment.tasks) for task in tasks}
+        path = "results/runs/" + frame["task"] + "/" + frame["run"] + "/seed-" + frame["seed"].astype(str)
+        frame = frame.assign(experiment=experiment.name, suite=frame["task"].map(suite).fillna(""), path=path)
+        frames.append(_in_order(frame, experiment).sort_values(["task", "variant", "seed"]))
+    columns = ["suite", "task", "experiment", "variant", "seed", "score", "last", "best", "status", "path"]
+    return pd.concat([frame[columns].astype({"task": str, "variant": str}) for frame in frames], ignore_index=True)
+
+
+def published_frame(data: ReportData) -> pd.DataFrame:
+    """All published scores on the datasets of a study's comparable tasks, each with its source."""
+    pairs = ((experiment.name, task) for experiment in data.experiments for task in experiment.tasks)
+    found = {identity for experiment, task in pairs if (identity := data.published_id(experiment, task))}
+    return published.scores(sorted(found))
 
 
 def provenance_frame(runs: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pytest
 from dac.report import claims, verdicts
 from dac.report.data import Experiment, ReportData
 from dac.report.render import render
-from dac.report.statistics import summarise
+from dac.report.statistics import interval, summarise
 from dac.study.params import Claim
 
 Build = Callable[..., ReportData]
@@ -88,7 +88,7 @@ def test_action_samples_are_of_the_kept_policies(build: Build, experiment: Calla
     ],
 )
 def test_intervals(higher: list[float], lower: list[float], paired: bool, expected: tuple[float, float]) -> None:
-    bounds = claims.interval(np.array(higher), np.array(lower), 0.95, paired=paired)
+    bounds = interval(np.array(higher), np.array(lower), 0.95, paired=paired)
     assert bounds == pytest.approx(expected, abs=1e-5, nan_ok=True)
 
 
