@@ -71,6 +71,13 @@ def report_data(plan: StudyPlan) -> ReportData:
             for task in plan.params.experiments[name].tasks
         },
         candidates=tuple(_candidates(plan)),
+        made_with={
+            (cell.experiment, cell.task, cell.variant): {
+                **cell.group.settings.as_json(),
+                **({} if cell.group.reward_scaling == "locomotion" else {"reward_scaling": cell.group.reward_scaling}),
+            }
+            for cell in plan.cells
+        },
         synthetic=any(content.get("synthetic") for content in contents.values()),
     )
 

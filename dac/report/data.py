@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -110,6 +110,7 @@ class ReportData:
     `differences`: by experiment and task, in what they differ from what published scores are of; these may stand
     beside a task only where the entry is empty.
     `candidates`: for each task on a dataset of the paper, what may be compared with its score, if anything.
+    `made_with`: by experiment, task and variant, the settings of its runs.
     `synthetic`: whether any run is an invented one.
     `score` is the normalised score 100 (return - reference_min) / (reference_max - reference_min).
     """
@@ -126,6 +127,7 @@ class ReportData:
     bandits: Mapping[tuple[str, str], BanditTask] = field(default_factory=dict)
     differences: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
+    made_with: Mapping[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
     synthetic: bool = False
     task_rows: Mapping[str, Mapping[str, object]] = field(init=False, repr=False, compare=False)
 

@@ -10,6 +10,7 @@ from dac.report import figures, tables
 from dac.report.bandit import SHOWN_ACTIONS
 from dac.report.comparable import PAPER_SEEDS
 from dac.report.data import Experiment, ReportData, select
+from dac.report.made_with import not_the_papers
 from dac.report.statistics import Summary
 from dac.report.symbols import named
 from dac.report.table import NONE, Table, Text, mean_std, number, slug
@@ -21,13 +22,14 @@ def page(
     data: ReportData,
     summaries: Sequence[Summary],
     made: Sequence[Sequence[Table]],
+    used: Table,
     claims: Table | None = None,
     answer: tuple[str, Table] | None = None,
 ) -> str:
     """The whole page as Markdown.
 
     Args:
-        made: the tables of every summary. claims: that of what the study is to show.
+        made: the tables of every summary. used: the settings. claims: that of what the study is to show.
         answer: whether the paper was reproduced, in a line and as a table.
     """
     parts = [
@@ -38,6 +40,8 @@ def page(
         f"## What it shows\n\n{_table(claims)}" if claims else "",
         _contents(data.experiments),
         protocol(data, summaries),
+        f"## What it was made with\n\n{_table(used)}",
+        "\n".join(["**What is not the paper's, whatever the settings:**", "", *not_the_papers(data)]),
     ]
     for summary, its_tables in zip(summaries, made, strict=True):
         parts.append(_experiment(data, summary, its_tables))

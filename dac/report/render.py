@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dac.report import bandit, claims, figures, page, published, reproduction, statistics, tables
+from dac.report import bandit, claims, figures, made_with, page, published, reproduction, statistics, tables
 from dac.report.data import ReportData, refuse_mixed_datasets
 from dac.report.statistics import Summary
 from dac.report.table import csv_bytes
@@ -49,6 +49,8 @@ def render(data: ReportData, directory: Path) -> list[Path]:
     )
     if answer:
         paths += answer[1].write(directory / "tables")
+    used = made_with.settings_table(data)
+    paths += used.write(directory / "tables")
     for summary, its_tables in zip(summaries, made, strict=True):
         for table in its_tables:
             paths += table.write(directory / "tables")
@@ -58,7 +60,7 @@ def render(data: ReportData, directory: Path) -> list[Path]:
         "scores.csv": csv_bytes(tables.scores_frame(data, summaries)),
         "curves.csv": csv_bytes(curve_frame(summaries)),
         "metrics.json": (json.dumps(metrics(data, summaries), indent=2, ensure_ascii=False) + "\n").encode(),
-        "README.md": page.page(data, summaries, made, shown, answer).encode(),
+        "README.md": page.page(data, summaries, made, used, shown, answer).encode(),
     }
     quoted = tables.published_frame(data)
     if len(quoted):

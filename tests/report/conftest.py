@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from dac.report.data import Experiment, PageSettings, ReportData
+from dac.study.params import Settings
 
 SHA = {"hopper-medium-v2": "a" * 64, "walker2d-medium-v2": "b" * 64, "own_hopper": "c" * 64}
 
@@ -76,6 +77,12 @@ def make_data(
         evaluations=pd.DataFrame(kept),
         runs=pd.DataFrame(runs),
         tasks=task_frame(),
+        made_with={
+            (e.name, task, variant): {**Settings().as_json(), **({e.varied: variant} if e.varied else {})}
+            for e in experiments
+            for task in e.tasks
+            for variant in e.variants
+        },
         differences={(e.name, task): OWN if task == "own_hopper" else () for e in experiments for task in e.tasks},
     )
 
