@@ -18,7 +18,7 @@ from dac.rows import checks
 from dac.rows.raw import RawDataset, content_hash
 from dac.study import datasets_lock, store
 from dac.study.catalog import d4rl_file, minari_returns, policy_file
-from dac.study.identity import Dataset, Group
+from dac.study.identity import D4RL_FOLDER, Dataset, Group
 from dac.study.params import Params
 from dac.study.task_data import dataset_of
 from dac.system import locks
@@ -61,7 +61,7 @@ def _lock(dataset: Dataset) -> Any:
     return locks.lock(Path("work/locks") / f"dataset-{dataset.path.name}", LOG.info)
 
 
-def fetch_d4rl(dataset_id: str, mirrors: Sequence[str]) -> None:
+def fetch_d4rl(dataset_id: str, mirrors: Sequence[str] | None) -> None:
     """Download one of D4RL's files and check it; one without a published sha256 is recorded in datasets.lock.
 
     Raises:
@@ -69,7 +69,7 @@ def fetch_d4rl(dataset_id: str, mirrors: Sequence[str]) -> None:
     """
     file = d4rl_file(dataset_id)
     known = datasets_lock.entry(f"d4rl:{dataset_id}").get("sha256")
-    path = Path("data/d4rl") / f"{dataset_id}.hdf5"
+    path = D4RL_FOLDER / f"{dataset_id}.hdf5"
     if file.sha256:
         d4rl.fetch(file, path, mirrors)
         return
@@ -86,7 +86,7 @@ def fetch_d4rl(dataset_id: str, mirrors: Sequence[str]) -> None:
     datasets_lock.locked_file(f"d4rl:{dataset_id}", path)
 
 
-def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
+def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
     """Bring a dataset here, ready to train on: downloaded where it has to be, checked and converted.
 
     Raises:

@@ -100,6 +100,13 @@ def d4rl_ids() -> list[str]:
     return list(_files())
 
 
+@cache
+def d4rl_mirrors() -> tuple[str, ...]:
+    """Addresses that are known to have D4RL's files in one folder, under D4RL's names."""
+    with (REFERENCE_FOLDER / "d4rl_mirrors.csv").open(newline="") as stream:
+        return tuple(row["address"] for row in csv.DictReader(stream))
+
+
 def reference_returns(dataset_or_environment: str) -> tuple[float, float]:
     """Undiscounted episode returns that are scores 0 and 100 by D4RL's convention.
 
