@@ -63,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--verify", action="store_true", help="compare contents with their sha256, not sizes alone")
     command = add("datasets", _datasets, "list the configured datasets; describe: a task's data, with a histogram")
     command.add_argument("what", nargs="*", metavar="describe TASK", help="left out: the list, with checksums compared")
-    command.add_argument("--figure", type=Path, help="where the histogram goes; default: work/datasets/<task>.png")
+    command.add_argument(
+        "--figure", type=files.expanded, help="where the histogram goes; default: work/datasets/<task>.png"
+    )
     command = add("fetch", _fetch, "bring data here: download, check, convert")
     command.add_argument("what", help="a task of params.yaml, one of D4RL's ids, or minari:<id>")
     command.add_argument("--dataset", help="refuse if the task's dataset has another fingerprint than this")
@@ -84,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_watched(add("watch", _watch, "show the jobs that run in this project, or those of a command while it runs"))
     add("record", _record, "record the store in dvc.lock, as snakemake does at its end")
     command = add("parity", _parity, "replay recorded arrays through the agent and print the worst deviations")
-    command.add_argument("recordings", nargs="+", type=Path, metavar="FIXTURE", help="an .npz recording")
+    command.add_argument("recordings", nargs="+", type=files.expanded, metavar="FIXTURE", help="an .npz recording")
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     command.add_argument("--pack", type=int, default=1, help="replay it as one of so many runs")
     command.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the products; sets the tolerance")
@@ -100,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--precision", choices=PRECISIONS, default="fp32")
     command.add_argument("--processes", type=int, default=0, help="also time so many runs in a process each, at once")
     command.add_argument("--page", action="store_true", help="write benchmarks/README.md from the recorded results")
-    command.add_argument("--json", type=Path, help="also write the result there")
+    command.add_argument("--json", type=files.expanded, help="also write the result there")
     return parser
 
 
@@ -120,7 +122,7 @@ def _add_behaviours(command: argparse.ArgumentParser) -> None:
     command.add_argument("env", help="Gymnasium id")
     command.add_argument("--steps", type=int, nargs="+", required=True, help="steps of SAC to record it at, ascending")
     command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--folder", type=Path, default=Path("behaviours"), help="where the files go")
+    command.add_argument("--folder", type=files.expanded, default=Path("behaviours"), help="where the files go")
 
 
 def _seeds(options: argparse.Namespace) -> list[int]:

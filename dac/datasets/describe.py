@@ -14,7 +14,7 @@ from dac.envs import normalised_score
 from dac.rows.checks import misplaced_ends
 from dac.rows.raw import RawDataset, episode_returns, statistics
 from dac.study import store
-from dac.study.identity import Dataset
+from dac.study.identity import Dataset, own_file
 from dac.study.params import Params
 from dac.study.task_data import dataset_of, environment, references
 from dac.system.errors import UserError
@@ -30,7 +30,7 @@ def listing(params: Params) -> str:
             tasks.setdefault(dataset_of(params, name), []).append(name)
         except UserError as error:
             place = f"params.yaml: tasks.{name}.dataset: "
-            if task.dataset.startswith("file:") and Path(task.dataset.removeprefix("file:")).is_file():
+            if task.dataset.startswith("file:") and own_file(task.dataset.removeprefix("file:")).is_file():
                 wrong.setdefault(f"{task.dataset}\n{str(error).removeprefix(place)}", []).append(name)
             else:
                 problems.append(str(error))

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from dac.system.errors import UserError
+from dac.system.files import expanded
 
 REFERENCE_FOLDER = Path(__file__).resolve().parent.parent / "reference"
 BEHAVIOURS_FOLDER = Path(__file__).resolve().parent.parent / "behaviours"
@@ -193,4 +194,4 @@ def recorded_policies() -> list[str]:
 
 def policy_file(name: str) -> Path:
     """The file of a recorded policy: one that comes with the program, or a path, relative to params.yaml's folder."""
-    return Path(name).expanduser() if name.endswith(".safetensors") else BEHAVIOURS_FOLDER / f"{name}.safetensors"
+    return expanded(name) if name.endswith(".safetensors") else BEHAVIOURS_FOLDER / f"{name}.safetensors"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dac.study import versions
+from dac.system.files import expanded
 
 FINGERPRINT_DIGITS = 12
 D4RL_FOLDER = Path("data/d4rl")
@@ -69,7 +70,7 @@ class Dataset:
         """The HDF5 file that it is converted from, for `d4rl` and `file`."""
         if self.source == "d4rl":
             return D4RL_FOLDER / f"{self.name}.hdf5"
-        return Path(self.name) if self.source == "file" else None
+        return own_file(self.name) if self.source == "file" else None
 
     @property
     def file_sha256(self) -> str:
@@ -170,6 +171,11 @@ class Evaluation:
     def draws_one(self) -> bool:
         """Whether its actions are the policy's own, none chosen among several."""
         return self.action_samples == 1
+
+
+def own_file(name: str) -> Path:
+    """The path of a dataset `file:<name>`, `~` expanded; `file://~/…` is a usual way to write it."""
+    return expanded(name.removeprefix("//") if name.startswith("//~") else name)
 
 
 def minari_dataset(dataset_id: str) -> Dataset:

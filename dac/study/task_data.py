@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from dac.study import versions
@@ -18,7 +17,7 @@ from dac.study.catalog import (
 )
 from dac.study.datasets_lock import compare_if_here, locked_file
 from dac.study.datasets_lock import entry as locked_entry
-from dac.study.identity import Dataset, canonical, minari_dataset
+from dac.study.identity import Dataset, canonical, minari_dataset, own_file
 from dac.study.params import Params, Task
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
@@ -62,7 +61,7 @@ def environment(task: Task, name: str) -> str:
         return rest.rpartition("/")[0]
     if source == "bandit":
         return BANDIT_ENV
-    found = locked_file(task.dataset, Path(rest)).get("env")
+    found = locked_file(task.dataset, own_file(rest)).get("env")
     if found is None:
         raise UserError(f"params.yaml: tasks.{name}: {rest} has no metadata/env_id; give the task's env.")
     if ":" in str(found):
@@ -126,7 +125,7 @@ def dataset_named(params: Params, dataset_id: str) -> Dataset:
     elif source == "d4rl":
         identity = {"sha256": d4rl_file(name).sha256 or locked_file(dataset_id)["sha256"]}
     else:
-        identity = {"sha256": locked_file(dataset_id, Path(name))["sha256"]}
+        identity = {"sha256": locked_file(dataset_id, own_file(name))["sha256"]}
     return Dataset(source, name, canonical({"source": source, "version": versions.DATASET[source], **identity}))
 
 
