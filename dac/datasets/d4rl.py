@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from dac.datasets.download import download, local_path
-from dac.rows import layout
-from dac.study.catalog import D4RLFile, d4rl_mirrors
+from dac.rows import checks, layout
+from dac.rows.raw import episode_slices
+from dac.study.catalog import D4RLFile, Report, d4rl_mirrors
 from dac.study.identity import D4RL_FOLDER
 from dac.study.params import MIRROR_PATTERN
 from dac.system.errors import UserError
+
+LOG = logging.getLogger(__name__)
 
 
 def fetch(file: D4RLFile, destination: Path, mirrors: Sequence[str] | None = None) -> str:
     """Bring one of D4RL's files here, check it, and put it in place in one step; see `download.download`.
 
-    One whose sha256 nobody has published, so that any file would do, must be readable as data in D4RL's layout.
+    One whose sha256 nobody has published, so that any file would do, must hold data in D4RL's layout that can be
+    trained on. Where one is not what the catalog has of one source alone, that is said.
 
     Args:
         mirrors: the user's, see `addresses`.
@@ -29,7 +34,7 @@ def fetch(file: D4RLFile, destination: Path, mirrors: Sequence[str] | None = Non
     Raises:
         UserError: no address gives the file that the catalog describes.
     """
-    return download(
+    digest = download(
         file.id,
         addresses(file, mirrors),
         destination,
@@ -37,12 +42,34 @@ def fetch(file: D4RLFile, destination: Path, mirrors: Sequence[str] | None = Non
         sha256=file.sha256,
         check=_problem if file.sha256 is None else None,
     )
+    if file.report is not None:
+        _compare(file.id, file.report, digest, destination)
+    return digest
+
+
+def _compare(name: str, report: Report, digest: str, path: Path) -> None:
+    """Say where a file is not what one source says of it."""
+    said = f"one source alone ({report.source}) says"
+    if report.sha256 not in (None, digest):
+        LOG.warning(
+            f"{name}: the sha256 of {path} is {digest}; {said} {report.sha256}. It is used: nobody else says which is "
+            f"right. To take the other one, move the file away, delete the entry d4rl:{name} in datasets.lock, and name "
+            "a mirror that has it."
+        )
+    if report.rows is not None:
+        raw = layout.read(path)
+        rows, episodes = len(raw), len(episode_slices(raw))
+        if (rows, episodes) != (report.rows, report.episodes):
+            LOG.warning(
+                f"{name}: {path} has {rows} rows in {episodes} episodes; {said} {report.rows} in {report.episodes}. It "
+                "is used: look at it with `dac datasets describe`."
+            )
 
 
 def _problem(path: Path) -> str | None:
-    """Why a file is no data in D4RL's layout, None if it is."""
+    """Why a file cannot be trained on, None if it can."""
     try:
-        layout.read(path)
+        checks.read("d4rl", path)
     except UserError as error:
         return str(error).removeprefix(f"{path}: ").rstrip(".")
     return None

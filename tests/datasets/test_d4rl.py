@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import h5py
 import pytest
 from faulty_server import running
 from tiny import Project, write_rows
 
 from dac.cli import main
-from dac.datasets import d4rl, transfer
-from dac.study.catalog import D4RLFile, d4rl_file, d4rl_mirrors
+from dac.datasets import d4rl, load, transfer
+from dac.study.catalog import D4RLFile, Report, d4rl_file, d4rl_mirrors
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
 
@@ -134,6 +136,54 @@ def test_every_place_is_compared_and_a_wrong_file_means_the_next(
             f"{mirror.root}/right.hdf5",
         ]
         assert [problem.partition(" ")[0] for _, problem in destinations] == ["it"] * 4 + ["HTTP"] * 4
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_sha256_of_one_source_is_compared_and_refuses_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, same: bool
+) -> None:
+    """The identity is that of the file that came, whichever it is; from then on the lock's counts."""
+    digest = sha256_of(Path("data/pendulum.hdf5"))
+    report = Report(digest if same else "c" * 64, None, None, "somebody")
+    name = "antmaze-medium-play-v2"
+    file = D4RLFile(name, "http://127.0.0.1:9/x", None, None, report)
+    monkeypatch.setattr("dac.datasets.load.d4rl_file", lambda _: file)
+    monkeypatch.setenv("DAC_D4RL_MIRROR", "mirror")
+    Path("mirror").mkdir()
+    shutil.copyfile("data/pendulum.hdf5", f"mirror/{name}.hdf5")
+    load.fetch_d4rl(name, ())
+    assert json.loads(Path("datasets.lock").read_text()) == {f"d4rl:{name}": {"sha256": digest}}
+    said = f"data/d4rl/{name}.hdf5 is {digest}; one source alone (somebody) says {'c' * 64}. It is used"
+    assert (said in caplog.text) != same
+    caplog.clear()
+    load.fetch_d4rl(name, ())
+    assert (said in caplog.text) != same
+
+
+@pytest.mark.parametrize(("rows", "episodes"), [(240, 20), (240, 21), (241, 20)])
+def test_rows_and_episodes_of_one_source_are_compared(
+    project: Project, caplog: pytest.LogCaptureFixture, rows: int, episodes: int
+) -> None:
+    path = Path("data/pendulum.hdf5")
+    file = D4RLFile(
+        "k-v0", "http://127.0.0.1:9/k.hdf5", None, sha256_of(path), Report(None, rows, episodes, "somebody")
+    )
+    shutil.copyfile(path, "data/k-v0.hdf5")
+    assert d4rl.fetch(file, Path("data/d4rl/k-v0.hdf5"), ["data"]) == file.sha256
+    said = f"has 240 rows in 20 episodes; one source alone (somebody) says {rows} in {episodes}. It is used"
+    assert (said in caplog.text) == ((rows, episodes) != (240, 20))
+
+
+def test_a_file_that_cannot_be_trained_on_means_the_next_address(project: Project, tmp_path: Path) -> None:
+    """Of one without a published sha256: it is in the right layout, and no episode ends."""
+    for name in ("ends", "endless"):
+        write_rows(Path(name, "k-v0.hdf5"))
+    with h5py.File("endless/k-v0.hdf5", "r+") as file:
+        file["terminals"][:] = file["timeouts"][:] = False
+    wanted = D4RLFile("k-v0", "http://127.0.0.1:9/k.hdf5", None, None)
+    digest = d4rl.fetch(wanted, Path("data/d4rl/k-v0.hdf5"), ["endless", "ends"])
+    assert digest == sha256_of(Path("ends/k-v0.hdf5"))
+    assert not Path("data/d4rl/k-v0.hdf5").samefile("endless/k-v0.hdf5")
 
 
 def test_params_yaml_names_mirrors_or_turns_the_known_off(
