@@ -53,8 +53,8 @@ def _compare(name: str, report: Report, digest: str, path: Path) -> None:
     if report.sha256 not in (None, digest):
         LOG.warning(
             f"{name}: the sha256 of {path} is {digest}; {said} {report.sha256}. It is used: nobody else says which is "
-            f"right. To take the other one, move the file away, delete the entry d4rl:{name} in datasets.lock, and name "
-            "a mirror that has it."
+            f"right. To take the other, move the file away, delete the entry d4rl:{name} in datasets.lock, and name a "
+            "mirror that has it."
         )
     if report.rows is not None:
         raw = layout.read(path)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tabulate import tabulate  # type: ignore[import-untyped]
 
-from dac.datasets import convert, folder
+from dac.datasets import convert, d4rl, folder, minari
 from dac.datasets.load import load
 from dac.datasets.simulator import replay
 from dac.envs import normalised_score
 from dac.rows.checks import misplaced_ends
 from dac.rows.raw import RawDataset, episode_returns, statistics
 from dac.study import store
+from dac.study.catalog import d4rl_file
 from dac.study.identity import Dataset, own_file
 from dac.study.params import Params
 from dac.study.task_data import dataset_of, environment, references
@@ -21,7 +23,7 @@ from dac.system.errors import UserError
 
 
 def listing(params: Params) -> str:
-    """Every configured dataset: its tasks, whether it is here, and whether its contents are what they should be."""
+    """Every configured dataset: its tasks, whether it is here and its contents are right, and where it comes from."""
     tasks: dict[Dataset, list[str]] = {}
     wrong: dict[str, list[str]] = {}
     problems = []
@@ -34,11 +36,16 @@ def listing(params: Params) -> str:
                 wrong.setdefault(f"{task.dataset}\n{str(error).removeprefix(place)}", []).append(name)
             else:
                 problems.append(str(error))
-    rows = [(dataset.id, ", ".join(names), _local(dataset), _verified(dataset)) for dataset, names in tasks.items()]
+    mirrors = params.compute.d4rl_mirrors
+    rows = [
+        (dataset.id, ", ".join(names), _local(dataset), _verified(dataset), _origin(dataset, mirrors))
+        for dataset, names in tasks.items()
+    ]
     for what, names in wrong.items():
         dataset_id, _, problem = what.partition("\n")
-        rows.append((dataset_id, ", ".join(names), "here", f"WRONG: {problem}"))
-    text = tabulate(rows, headers=("dataset", "tasks", "here", "contents"), tablefmt="plain", disable_numparse=True)
+        rows.append((dataset_id, ", ".join(names), "here", f"WRONG: {problem}", "-"))
+    headers = ("dataset", "tasks", "here", "contents", "from")
+    text = tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
     return "\n".join([text, *problems]) + "\n"
 
 
@@ -52,6 +59,18 @@ def _local(dataset: Dataset) -> str:
         return f"{dataset.file.stat().st_size / 1e6:.1f} MB, to be converted"
     files = [dataset.path / name for name in folder.describe(dataset.path)["files"]]
     return f"{sum(path.stat().st_size for path in files) / 1e6:.1f} MB"
+
+
+def _origin(dataset: Dataset, mirrors: Sequence[str] | None) -> str:
+    """Where `dac fetch` would take a dataset from: a place on this machine, or the first address that it would ask."""
+    if dataset.source == "minari":
+        copy = minari.root() / dataset.name
+        return str(copy) if copy.exists() else "Minari's server"
+    if dataset.file is None:
+        return "-"  # it is made here
+    if dataset.source == "file" or dataset.file.is_file():
+        return str(dataset.file)
+    return d4rl.nearest(d4rl_file(dataset.name), mirrors)
 
 
 def _verified(dataset: Dataset) -> str:
