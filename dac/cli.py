@@ -66,9 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--figure", type=files.expanded, help="where the histogram goes; default: work/datasets/<task>.png"
     )
-    command = add("fetch", _fetch, "bring data here: download, check, convert")
-    command.add_argument("what", help="a task of params.yaml, one of D4RL's ids, or minari:<id>")
-    command.add_argument("--dataset", help="refuse if the task's dataset has another fingerprint than this")
+    _add_fetch(add("fetch", _fetch, "bring data here: download, check, convert"))
     command = add("collect", _collect, "collect datasets: train SAC, or roll out recorded policies, and record them")
     command.add_argument("env")
     command.add_argument("--datasets", required=True, help="fingerprints joined by '-'")
@@ -104,6 +102,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--page", action="store_true", help="write benchmarks/README.md from the recorded results")
     command.add_argument("--json", type=files.expanded, help="also write the result there")
     return parser
+
+
+def _add_fetch(command: argparse.ArgumentParser) -> None:
+    command.add_argument("what", nargs="?", help="a task of params.yaml, one of D4RL's ids, or minari:<id>")
+    command.add_argument("--dataset", help="refuse if the task's dataset has another fingerprint than this")
+    command.add_argument("--all", action="store_true", help="the data of all tasks, or of those of the study WHAT")
+    command.add_argument("--jobs", type=int, default=4, help="with --all: fetch so many side by side")
 
 
 def _add_pack(command: argparse.ArgumentParser) -> None:
@@ -205,6 +210,15 @@ def _fetch(options: argparse.Namespace) -> None:
 
     params, what = check.load(), options.what
     mirrors = params.compute.d4rl_mirrors
+    if options.all:
+        from dac.watch import fetching
+
+        if options.jobs < 1:
+            raise UserError(f"--jobs: found {options.jobs}; allowed are numbers from 1 on.")
+        fetching.fetch_all(params, what, options.jobs)
+        return
+    if what is None:
+        raise UserError("dac fetch: found no name; give a task, one of D4RL's ids, minari:<id>, or --all.")
     if what in params.tasks:
         name = params.tasks[what].dataset
     else:
@@ -214,7 +228,8 @@ def _fetch(options: argparse.Namespace) -> None:
             raise UserError(f"No task or D4RL dataset {what!r}. {suggestions(what, known)}")
     d4rl_id = name.removeprefix("d4rl:")
     if name != d4rl_id and d4rl_file(d4rl_id).sha256 is None and not datasets_lock.entry(name):
-        load.fetch_d4rl(d4rl_id, mirrors)  # its identity is what is downloaded
+        with progress.announced(f"fetch {name}"):
+            load.fetch_d4rl(d4rl_id, mirrors)  # its identity is what is downloaded
     dataset = task_data.dataset_named(params, name)
     if options.dataset not in (None, dataset.fingerprint):
         raise UserError(

@@ -21,6 +21,8 @@ class Server:
 
     Attributes:
         ranges: of each request, None where it had none. paths: of each request; of one to a proxy, the whole address.
+        together: so many requests must have come before any is answered. hold: while it is cleared, the second half of
+            a body is not sent.
     """
 
     def __init__(self, content: bytes, path: str | None = None) -> None:
@@ -29,6 +31,10 @@ class Server:
         self.faults: list[int | str | tuple[int, str]] = []
         self.ranges: list[str | None] = []
         self.paths: list[str] = []
+        self.hold = threading.Event()
+        self.hold.set()
+        self.together = 1
+        self._came = threading.Condition()
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -43,8 +49,11 @@ class Server:
 
     def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
         asked = request.headers.get("Range")
-        self.ranges.append(asked)
-        self.paths.append(request.path)
+        with self._came:
+            self.ranges.append(asked)
+            self.paths.append(request.path)
+            self._came.notify_all()
+            self._came.wait_for(lambda: len(self.paths) >= self.together, timeout=60)
         fault = self.faults.pop(0) if self.faults else ""
         if isinstance(fault, tuple):
             self._status(request, fault[0], {"Retry-After": fault[1], "Content-Length": "0"})
@@ -76,7 +85,10 @@ class Server:
             rest = rest[: int(count)]
         elif fault in ("cut", "unsized", "gzip cut", "reset"):
             rest = rest[: len(rest) // 2]
-        request.wfile.write(rest)
+        half = len(rest) // 2
+        request.wfile.write(rest[:half])
+        self.hold.wait(timeout=60)
+        request.wfile.write(rest[half:])
         if fault == "reset":
             request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             request.connection.close()
