@@ -74,6 +74,8 @@ def receive(address: str, partial: Path, name: str, size: int | None) -> None:
             if error.errno in DISK_ERRORS:
                 raise disk_error(name, partial, size, error) from None
             problem, silent = _innermost(error), isinstance(error, requests.ConnectionError)
+            if isinstance(error, requests.exceptions.ProxyError):
+                problem = f"the proxy: {problem}"
             if isinstance(error, ValueError | requests.TooManyRedirects | requests.exceptions.SSLError):
                 raise Unusable(problem, silent) from None  # the same would come again
         failures = 1 if _length(partial) > before else failures + 1
@@ -102,8 +104,11 @@ def _receive_once(address: str, partial: Path, have: int, name: str, size: int |
     headers = {"User-Agent": "dac", "Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
     with requests.get(address, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response:
         if have and response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            if response.headers.get("Content-Range") == f"bytes */{have}":
+            length = response.headers.get("Content-Range", "").removeprefix("bytes */")
+            if length == str(have):
                 return  # all of it had arrived
+            if size is not None and length not in ("", str(size)):
+                raise Unusable(f"its file has {length} bytes, expected are {size}; it was not received")
             partial.unlink()
             raise _Later("what had arrived is longer than the file at this address", 0.0)
         _refuse_status(response)

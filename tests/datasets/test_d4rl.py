@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -184,6 +185,69 @@ def test_a_file_that_cannot_be_trained_on_means_the_next_address(project: Projec
     digest = d4rl.fetch(wanted, Path("data/d4rl/k-v0.hdf5"), ["endless", "ends"])
     assert digest == sha256_of(Path("ends/k-v0.hdf5"))
     assert not Path("data/d4rl/k-v0.hdf5").samefile("endless/k-v0.hdf5")
+
+
+@pytest.mark.parametrize("garbage", ["pointer", "gzip", "truncated", "page"])
+def test_what_a_mirror_gives_instead_is_named_and_never_the_identity(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], garbage: str
+) -> None:
+    """Of a file without a published sha256, over the network: it means the next address, and leaves nothing behind."""
+    write_rows(Path("right.hdf5"), observation_dim=39)
+    right = Path("right.hdf5").read_bytes()
+    wrong, said = {
+        "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "it is a git-LFS pointer"),
+        "gzip": (gzip.compress(right), "it is a gzip archive"),
+        "truncated": (right[: len(right) // 2], "it is truncated"),
+        "page": (b"<!DOCTYPE html>", "it is an HTML page"),
+    }[garbage]
+    with running(wrong) as first, running(right) as second:
+        file = D4RLFile("relocate-human-v1", f"{first.root}/x/relocate-human-v1.hdf5", None, None)
+        monkeypatch.setattr("dac.datasets.load.d4rl_file", lambda _: file)
+        project.set("tasks.hand", {"dataset": "d4rl:relocate-human-v1"}).set("compute.d4rl_mirrors", []).load()
+        assert main(["fetch", "hand"]) == 1
+        assert f"{file.url}: " in (told := capsys.readouterr().err)
+        assert said in told
+        assert not Path("datasets.lock").exists()
+        monkeypatch.setattr(d4rl, "d4rl_mirrors", lambda: (second.root,))
+        project.set("compute.d4rl_mirrors", None).load()
+        assert main(["fetch", "hand"]) == 0
+    lock = json.loads(Path("datasets.lock").read_text())
+    assert lock["d4rl:relocate-human-v1"] == {"sha256": sha256_of(Path("right.hdf5"))}
+    assert sorted(path.name for path in Path("data/d4rl").iterdir()) == [
+        "relocate-human-v1.hdf5",
+        "relocate-human-v1.hdf5.bad",
+    ]
+
+
+def test_a_file_that_differs_from_the_locks_is_told_with_the_lock(
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it lies in place or comes from elsewhere; and following the message helps."""
+    write_rows(Path("old/relocate-human-v1.hdf5"), observation_dim=39)
+    write_rows(Path("new/relocate-human-v1.hdf5"), observation_dim=39, seed=1)
+    file = D4RLFile("relocate-human-v1", "http://127.0.0.1:9/relocate-human-v1.hdf5", None, None)
+    monkeypatch.setattr("dac.datasets.load.d4rl_file", lambda _: file)
+    monkeypatch.setattr(transfer, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(d4rl, "d4rl_mirrors", lambda: ())
+    project.set("tasks.hand", {"dataset": "d4rl:relocate-human-v1"}).set("compute.d4rl_mirrors", ["old"]).load()
+    assert main(["fetch", "hand"]) == 0
+    shutil.rmtree("data/datasets")
+    Path("data/d4rl/relocate-human-v1.hdf5").unlink()
+    shutil.copyfile("new/relocate-human-v1.hdf5", "data/d4rl/relocate-human-v1.hdf5")
+    project.set("compute.d4rl_mirrors", ["new"]).load()
+    capsys.readouterr()
+    assert main(["fetch", "hand"]) == 1
+    said = capsys.readouterr().err
+    digests = [sha256_of(Path(name, "relocate-human-v1.hdf5")) for name in ("old", "new")]
+    assert said.count(f"its sha256 is {digests[1]}, expected is {digests[0]}") == 2
+    assert "It is kept as data/d4rl/relocate-human-v1.hdf5.bad" in said
+    assert (
+        "from datasets.lock. If that one was wrong, delete the entry d4rl:relocate-human-v1 in it and fetch again"
+        in said
+    )
+    Path("datasets.lock").unlink()
+    assert main(["fetch", "hand"]) == 0
+    assert json.loads(Path("datasets.lock").read_text())["d4rl:relocate-human-v1"]["sha256"] == digests[1]
 
 
 def test_params_yaml_names_mirrors_or_turns_the_known_off(

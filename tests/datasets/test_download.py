@@ -179,6 +179,25 @@ def test_a_proxy_is_used_where_the_environment_names_one(server: Server, monkeyp
     assert len(server.paths) == 1
 
 
+def test_a_proxy_that_does_not_answer_is_named(
+    server: Server, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match=r"x.hdf5: the proxy: \[Errno 111\] Connection refused \(3 attempts\)"):
+        fetch("http://data.invalid/x.hdf5")
+
+
+def test_a_shorter_file_costs_nothing_of_what_has_arrived(server: Server, waits: list[float]) -> None:
+    DESTINATION.parent.mkdir()
+    Path("data/.a.hdf5.part").write_bytes(CONTENT[:HALF])
+    server.content = CONTENT[:1000]
+    with pytest.raises(UserError, match="its file has 1000 bytes, expected are"):
+        fetch(address(server))
+    server.content = CONTENT
+    assert fetch(address(server)) == SHA256
+    assert server.ranges == [f"bytes={HALF}-"] * 2
+
+
 def test_a_server_that_does_not_answer_is_asked_once(server: Server, waits: list[float]) -> None:
     with pytest.raises(UserError) as caught:
         fetch("http://127.0.0.1:9/a", "http://127.0.0.1:9/b", f"{server.root}/c", size=3)
@@ -281,6 +300,18 @@ def test_a_file_that_cannot_be_linked_is_copied(server: Server, monkeypatch: pyt
     assert fetch(str(path)) == SHA256
     assert not DESTINATION.samefile(path)
     assert DESTINATION.read_bytes() == path.read_bytes() == CONTENT
+
+
+def test_a_disk_that_takes_no_copy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "hardlink_to", full)
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    with pytest.raises(UserError, match=rf"data cannot take the file: .*No space left.*has {len(CONTENT)} bytes"):
+        fetch(str(mine()), address(server))
+    assert left() == []
+    assert mine().read_bytes() == CONTENT
 
 
 def test_a_wrong_file_on_this_machine_stays_as_it_is(server: Server) -> None:
