@@ -160,8 +160,8 @@ def _continues(response: requests.Response, have: int) -> bool:
 
 def _total(response: requests.Response, start: int, size: int | None, encoded: bool) -> int | None:
     """Bytes of the whole file as the server announces them, or else as they are expected."""
-    length = response.headers.get("Content-Length")
-    return size if length is None or encoded else start + int(length)
+    length = response.headers.get("Content-Length", "")
+    return start + int(length) if length.isdecimal() and not encoded else size
 
 
 def _store(response: requests.Response, partial: Path, start: int, total: int | None, name: str) -> None:

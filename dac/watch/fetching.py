@@ -46,8 +46,8 @@ def fetch_all(params: Params, study: str | None, jobs: int) -> None:
     if failed:
         listed = "\n".join(f"  - {line}" for line in failed)
         raise UserError(
-            f"{len(failed)} of {len(wanted)} datasets could not be had:\n{listed}\nRun it again when that is mended: "
-            "the others are here."
+            f"{len(failed)} of {len(wanted)} datasets could not be had:\n{listed}\nRun the same again when that is "
+            "mended; what is here is not fetched again."
         )
     print(f"Datasets: {len(wanted)} fetched, {others} here already or made here.")
 

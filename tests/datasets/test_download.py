@@ -92,6 +92,12 @@ def test_connections_that_end_in_other_ways_are_resumed(server: Server, fault: s
     assert len(server.ranges) == 3
 
 
+def test_a_length_that_is_no_number_is_not_heeded(server: Server) -> None:
+    server.faults = ["many"]
+    assert fetch(address(server)) == SHA256
+    assert len(server.ranges) == 1
+
+
 def test_what_had_all_arrived_is_not_asked_for_again(server: Server) -> None:
     DESTINATION.parent.mkdir()
     Path("data/.a.hdf5.part").write_bytes(CONTENT)

@@ -16,7 +16,7 @@ class Server:
 
     Faults: a status code, alone or with a value of `Retry-After`; `cut` (half of what was asked for, then the
     connection ends), the same after a number of bytes (`cut <n>`) or by a reset (`reset`); `unsized` (half, without
-    saying how much there is); `whole` (ignores the range); `other range` (the rest from a byte on that was not asked
+    saying how much there is), `many` (all, with a length that is no number); `whole` (ignores the range); `other range` (the rest from a byte on that was not asked
     for); `gzip` (encoded, whatever was asked), `gzip cut`; `redirect`, `loop`; `html`, `other` (wrong bytes), `silent`.
 
     Attributes:
@@ -53,7 +53,7 @@ class Server:
             self.ranges.append(asked)
             self.paths.append(request.path)
             self._came.notify_all()
-            self._came.wait_for(lambda: len(self.paths) >= self.together, timeout=60)
+            self._came.wait_for(lambda: len(self.paths) >= self.together, timeout=100)
         fault = self.faults.pop(0) if self.faults else ""
         if isinstance(fault, tuple):
             self._status(request, fault[0], {"Retry-After": fault[1], "Content-Length": "0"})
@@ -77,7 +77,7 @@ class Server:
         start -= 7 if fault == "other range" else 0
         headers = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"} if start else {}
         if fault != "unsized":
-            headers["Content-Length"] = str(len(body) - start)
+            headers["Content-Length"] = "many" if fault == "many" else str(len(body) - start)
         self._status(request, 206 if start else 200, headers | ({"Content-Encoding": "gzip"} if encoded else {}))
         rest = body[start:]
         kind, _, count = fault.rpartition(" ")
@@ -87,7 +87,7 @@ class Server:
             rest = rest[: len(rest) // 2]
         half = len(rest) // 2
         request.wfile.write(rest[:half])
-        self.hold.wait(timeout=60)
+        self.hold.wait(timeout=100)
         request.wfile.write(rest[half:])
         if fault == "reset":
             request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
