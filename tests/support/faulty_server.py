@@ -16,8 +16,9 @@ class Server:
 
     Faults: a status code, alone or with a value of `Retry-After`; `cut` (half of what was asked for, then the
     connection ends), the same after a number of bytes (`cut <n>`) or by a reset (`reset`); `unsized` (half, without
-    saying how much there is), `many` (all, with a length that is no number); `whole` (ignores the range); `other range` (the rest from a byte on that was not asked
-    for); `gzip` (encoded, whatever was asked), `gzip cut`; `redirect`, `loop`; `html`, `other` (wrong bytes), `silent`.
+    saying how much there is), `many` (all, with a length that is no number); `whole` (ignores the range); `other range`
+    (the rest from a byte on that was not asked for); `gzip` (encoded, whatever was asked), `gzip cut`; `redirect`,
+    `loop`; `html`, `other` (wrong bytes), `silent`.
 
     Attributes:
         ranges: of each request, None where it had none. paths: of each request; of one to a proxy, the whole address.
@@ -60,9 +61,9 @@ class Server:
         elif isinstance(fault, int) or self.path not in (None, request.path):
             request.send_error(fault if isinstance(fault, int) else 404)
         elif fault in ("redirect", "loop"):
-            self._status(request, 302, {"Location": request.path, "Content-Length": "0"})
             if fault == "loop":
-                self.faults.append("loop")
+                self.faults.append("loop")  # before the answer, which the next request follows at once
+            self._status(request, 302, {"Location": request.path, "Content-Length": "0"})
         elif fault != "silent":
             self._body(request, fault, asked)
 
