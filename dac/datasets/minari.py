@@ -24,6 +24,7 @@ from dac.envs.minari_spec import AGAIN, DATA_FOLDER, metadata, recorded_env
 from dac.rows import hdf5
 from dac.rows.raw import RawDataset, check_finite
 from dac.system.errors import UserError
+from dac.system.files import expanded
 from dac.system.locks import lock
 
 
@@ -168,7 +169,7 @@ def write(
 
 def root() -> Path:
     """The folder in which Minari keeps its datasets."""
-    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
+    return expanded(os.environ.get("MINARI_DATASETS_PATH") or "~/.minari/datasets")
 
 
 def fetch(dataset_id: str, log: Callable[[str], None]) -> Path:

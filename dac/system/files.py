@@ -13,6 +13,13 @@ from typing import Any
 from dac.system.hashing import sha256_of
 
 
+def expanded(path: str | Path) -> Path:
+    """A path that a user wrote, with `~` as the home folder; as it stands where nobody has such a home."""
+    with contextlib.suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place, synced to the disk, when the block ends well."""

@@ -26,6 +26,7 @@ HISTOGRAMS = WORK / "datasets"  # of `dac datasets describe`
 
 LOGS = Path("logs")
 WATCH_LOGS = LOGS / "watch"
+FETCH_LOGS = LOGS / "fetch"  # of `dac fetch --all`
 TENSORBOARD = LOGS / "tensorboard"
 
 BENCHMARKS = Path("benchmarks")

@@ -62,6 +62,18 @@ def test_minaris_own_copy_is_used(project: Project, root: Path, offline: None) -
     assert store.dataset_problem(dataset) is None
 
 
+def test_minaris_folder_may_be_named_by_the_home_folder(
+    project: Project, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell fills `~` in, a job's environment file does not."""
+    record(gym.make("Hopper-v5"), HOPPER)
+    monkeypatch.setenv("HOME", str(root.parent))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", f"~/{root.name}")
+    dataset = fetched(task(project, HOPPER))
+    assert (dataset.path / "data").resolve() == root / HOPPER / "data"
+    assert not Path("~").exists()
+
+
 def test_a_copy_that_is_gone_is_missing(project: Project, root: Path) -> None:
     record(gym.make("Hopper-v5"), HOPPER)
     dataset = fetched(task(project, HOPPER))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,24 @@ def test_an_unchanged_file_is_read_once(project: Project, monkeypatch: pytest.Mo
     monkeypatch.setattr(hashing, "sha256_of", read.append)
     assert len(project.plan().runs()) == 60
     assert read == []
+
+
+@pytest.mark.parametrize("spelling", ["file:~/mine/p.hdf5", "file://~/mine/p.hdf5", "file:{}/mine/p.hdf5"])
+def test_a_file_in_the_home_folder(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], spelling: str
+) -> None:
+    """However its path is written it is the same data, and what is planned is trained on."""
+    before = project.group()
+    home = tmp_path / "home"
+    (home / "mine").mkdir(parents=True)
+    Path("data/pendulum.hdf5").rename(home / "mine/p.hdf5")
+    monkeypatch.setenv("HOME", str(home))
+    project.set("tasks.pendulum.dataset", spelling.format(home))
+    assert project.group().fingerprint == before.fingerprint
+    assert main(["fetch", "pendulum"]) == 0
+    assert main(["datasets"]) == 0
+    assert re.search(r"p\.hdf5 +pendulum +\S+ MB +verified", capsys.readouterr().out)
+    (home / "mine/p.hdf5").write_bytes(b"another")
+    with pytest.raises(UserError, match=rf"{home}/mine/p.hdf5: its sha256 is"):
+        project.group()
+    assert not Path("~").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tiny import Project
 
-from dac.system.files import atomic_path, read_json, write_json, write_text
+from dac.system.files import atomic_path, expanded, read_json, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -76,3 +76,11 @@ def test_json_files(project: Project) -> None:
         assert read_json(Path("bad.json")) is None
     assert read_json(Path("not-there.json")) is None
     assert read_json(Path("a.json/below")) is None
+
+
+def test_a_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert expanded("~/data/x.hdf5") == Path("/somewhere/data/x.hdf5")
+    assert expanded("~") == Path("/somewhere")
+    for path in ("data/~x", "/a/b", "~no-such-user/x"):
+        assert expanded(path) == Path(path)

@@ -31,6 +31,7 @@ def test_users_find_things_where_they_have_been() -> None:
         "HISTOGRAMS": "work/datasets",
         "LOGS": "logs",
         "WATCH_LOGS": "logs/watch",
+        "FETCH_LOGS": "logs/fetch",
         "TENSORBOARD": "logs/tensorboard",
         "BENCHMARKS": "benchmarks",
         "BENCHMARK_RESULTS": "benchmarks/results",

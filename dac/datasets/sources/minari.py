@@ -27,7 +27,7 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
     return raw, digest
 
 
-def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
+def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
     """Make the folder of a Minari dataset: a link to Minari's own copy, checked and described."""
     with folder.lock(dataset.path):
         if store.folder_problem(dataset):
@@ -49,6 +49,12 @@ def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
                 description,
             )
         _compare_or_lock(dataset, str(folder.describe(dataset.path)["sha256"]))
+
+
+def place(dataset: Dataset, mirrors: Sequence[str] | None) -> str:
+    """Minari's own copy if there is one."""
+    copy = minari.root() / dataset.name
+    return str(copy) if copy.exists() else "Minari's server"
 
 
 def _compare_or_lock(dataset: Dataset, digest: str) -> None:
