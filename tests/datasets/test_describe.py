@@ -64,9 +64,10 @@ def test_the_list_says_where_data_would_come_from(
 def test_what_is_converted_is_compared_with_its_note(project: Project) -> None:
     dataset = task_data.dataset_of(project.load(), "pendulum")
     load.load(dataset)
-    assert line(listing(project.load()), "file:").endswith(" MB verified data/pendulum.hdf5")
+    right = " MB verified data/pendulum.hdf5"
+    assert line(listing(project.load()), "file:").endswith(right)
     Path("data/pendulum.hdf5").unlink()
-    assert line(listing(project.load()), "file:").endswith(" MB verified data/pendulum.hdf5"), "what is converted is enough"
+    assert line(listing(project.load()), "file:").endswith(right), "what is converted is enough"
     note = dataset.path / "dataset.json"
     note.write_text(note.read_text().replace(json.loads(note.read_text())["sha256"], "0" * 64))
     assert "WRONG:" in line(listing(project.load()), "file:")
