@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dac.envs import flatten
-from dac.rows.raw import FloatArray, RawDataset
+from dac.rows.raw import FloatArray, RawDataset, flags
 from dac.system.errors import UserError
 
 STEPS = ("actions", "rewards", "terminations", "truncations")
@@ -56,9 +56,9 @@ def to_raw(episodes: Sequence[Episode]) -> RawDataset:
 
 
 def _flag_at_end(length: int, flag: bool) -> NDArray[np.bool_]:
-    flags = np.zeros(length, dtype=np.bool_)
-    flags[-1] = flag
-    return flags
+    ends = np.zeros(length, dtype=np.bool_)
+    ends[-1] = flag
+    return ends
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ class Layout:
         if length == 0:
             return None
         self._check_widths(where, arrays)
-        ends = {key: arrays[key][()].astype(np.bool_) for key in STEPS[2:]}
-        for key, flags in ends.items():
-            if flags[:-1].any():
+        ends = {key: flags(f"{where}: {key}", arrays[key][()]) for key in STEPS[2:]}
+        for key, ended in ends.items():
+            if ended[:-1].any():
                 raise UserError(
-                    f"{where}: {key} is true at step {int(np.argmax(flags)) + 1} of {length}; an episode ends once, at "
+                    f"{where}: {key} is true at step {int(np.argmax(ended)) + 1} of {length}; an episode ends once, at "
                     "its last step. Record it again, or split it there."
                 )
         observed = arrays["observations"][()] if not self.keys else None

@@ -180,12 +180,14 @@ def numbers(dataset: h5py.Dataset) -> NDArray[np.generic]:
     """The values of a dataset.
 
     Raises:
-        UserError: they are no real numbers.
+        UserError: they are no real numbers, or there are none.
     """
     if dataset.dtype.kind not in "biuf":
         raise UserError(
             f"{dataset.file.filename}: {dataset.name} holds {dataset.dtype}; allowed are real numbers. Convert them."
         )
+    if dataset.shape is None:
+        raise UserError(f"{dataset.file.filename}: {dataset.name} was made without values. Write them, a row per step.")
     return np.asarray(dataset)
 
 

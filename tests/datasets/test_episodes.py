@@ -130,6 +130,8 @@ WRONG = [
     ("truncations", shorter, "truncations has 39 rows; expected are 40"),
     ("terminations", early, "terminations is true at step 5 of 40; an episode ends once"),
     ("truncations", early, "truncations is true at step 5 of 40; an episode ends once"),
+    ("truncations", lambda values: values.astype(np.int64) * 2, "truncations is neither 0 nor 1 in 1 of 40 rows"),
+    ("terminations", lambda values: np.where(values, 1.0, np.nan), "terminations is neither 0 nor 1 in 40 of 40 rows"),
     ("observations", lambda values: values[:, :3], r"a row of observations has shape \(3,\); expected is \(4,\)"),
     ("actions", lambda values: values[:, 0], r"a row of actions has shape \(\); expected is \(1,\)"),
     ("rewards", lambda values: values[:, None], r"a row of rewards has shape \(1,\); expected is \(\)"),
