@@ -17,7 +17,7 @@ from dac.envs import minari_spec
 from dac.rows import checks
 from dac.rows.raw import RawDataset, content_hash
 from dac.study import datasets_lock, store
-from dac.study.catalog import d4rl_file, minari_returns, policy_file
+from dac.study.catalog import d4rl_file, minari_returns, policy_file, usable_returns
 from dac.study.identity import Dataset, Group
 from dac.study.params import Params
 from dac.study.task_data import dataset_of
@@ -138,12 +138,11 @@ def _compare_or_lock(dataset: Dataset, digest: str) -> None:
     _refuse_other_contents(dataset, digest, note["source"]["path"])
     known, environment = datasets_lock.entry(dataset.id), minari_spec.evaluation_digest(dataset.path / "data")
     evaluated = {"evaluation_env": environment} if environment else {}
-    if not known:
-        reference = note["reference_returns"]
-        own = {"reference_returns": reference} if reference and minari_returns(dataset.name) is None else {}
-        datasets_lock.record(dataset.id, {"sha256": digest, **evaluated, **own})
-    elif evaluated and "evaluation_env" not in known:
-        datasets_lock.record(dataset.id, {**known, **evaluated})
+    reference = usable_returns(note["reference_returns"])
+    own = {"reference_returns": list(reference)} if reference and minari_returns(dataset.name) is None else {}
+    facts = {"sha256": digest, **evaluated, **own}
+    if not facts.keys() <= known.keys():  # what was of no use when it was first seen may be mended
+        datasets_lock.record(dataset.id, {**facts, **known})
 
 
 def _refuse_other_contents(dataset: Dataset, digest: str, source: object) -> None:
@@ -191,15 +190,25 @@ def _family(env_id: str) -> str:
 
 
 def _references(dataset_id: str, facts: Mapping[str, Any]) -> list[float] | None:
-    """The reference returns in Minari's metadata; says so where the catalog, which counts, has others."""
-    found = [facts.get("ref_min_score"), facts.get("ref_max_score")]
+    """The reference returns in Minari's metadata; says so where they are of no use, or the catalog, which counts, has
+    others.
+    """
+    found, used = [facts.get("ref_min_score"), facts.get("ref_max_score")], minari_returns(dataset_id)
     if None in found:
         return None
-    numbers = [float(value) for value in found if value is not None]
-    used = minari_returns(dataset_id)
+    numbers = usable_returns(found)
+    if numbers is None:
+        LOG.warning(
+            "minari:%s: ref_min_score and ref_max_score of its metadata are %r and %r, which cannot be scores 0 and "
+            "100: allowed are finite numbers, the first the smaller. They are left out; %s",
+            dataset_id, *found, "scores here use D4RL's" if used else "set reference_returns: [min, max] of its tasks",
+        )  # fmt: skip
+        return None
     if used is not None and not np.allclose(used, numbers, rtol=1e-4):
-        LOG.info("minari:%s: its metadata has the references %s; scores here use D4RL's, %s", dataset_id, numbers, used)
-    return numbers
+        LOG.info(
+            "minari:%s: its metadata has the references %s; scores here use D4RL's, %s", dataset_id, list(numbers), used
+        )
+    return list(numbers)
 
 
 def collect(params: Params, env: str, fingerprints: list[str]) -> None:

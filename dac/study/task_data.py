@@ -15,8 +15,9 @@ from dac.study.catalog import (
     minari_returns,
     policy_file,
     reference_returns,
+    usable_returns,
 )
-from dac.study.datasets_lock import compare_if_here, locked_file
+from dac.study.datasets_lock import LOCK_FILE, compare_if_here, locked_file
 from dac.study.datasets_lock import entry as locked_entry
 from dac.study.identity import Dataset, canonical, minari_dataset
 from dac.study.params import Params, Task
@@ -38,7 +39,13 @@ def references(task: Task, name: str) -> tuple[float, float]:
                 f"params.yaml: tasks.{name}: no reference returns are known for {task.dataset}. Set reference_returns: "
                 f"[min, max]; or run `dac fetch {name}`, which takes them from Minari's metadata if they are there."
             )
-        return found[0], found[1]
+        if (returns := usable_returns(found)) is None:
+            raise UserError(
+                f"{LOCK_FILE}: the reference_returns of {task.dataset} are {found}; allowed are two finite numbers, "
+                f"the first the smaller. Set reference_returns: [min, max] of tasks.{name} in params.yaml, or restore "
+                f"{LOCK_FILE} from git."
+            )
+        return returns
     try:
         return reference_returns(rest if source == "d4rl" else environment(task, name))
     except UserError as error:
