@@ -112,7 +112,7 @@ def _fetch_minari(dataset: Dataset) -> None:
             # Before the note of what was fetched gives way to that of something else.
             raw = minari.read(data.parent)
             _refuse_other_contents(dataset, content_hash(raw), data)
-            clipped = checks.clipped_rows(str(data.parent), raw)
+            clipped = checks.clipped_rows_of_minari(dataset.name, str(data.parent), raw)
             description = {
                 "dataset": dataset.id,
                 "env_id": minari_spec.recorded_env(data),

@@ -78,6 +78,13 @@ def _layout(directory: Path, facts: Mapping[str, Any]) -> Layout:
         )
     if not isinstance(action, gym.spaces.Box) or len(action.shape) != 1:
         raise UserError(f"{directory}: the action space is {action}; only vectors (Box with one axis) can be used.")
+    single = action.low == action.high
+    if single.any():
+        raise UserError(
+            f"{directory}: the action space is {action}: number {int(np.argmax(single))} of an action has one value "
+            "alone, which cannot be brought to [-1, 1]. Correct action_space in metadata.json, or record the dataset "
+            "without that number."
+        )
     return Layout(keys, observation, action)
 
 

@@ -16,8 +16,11 @@ LOG = logging.getLogger(__name__)
 
 # Rounding may carry an action of a `file:` dataset this far outside of [-1, 1]; more is another scale.
 ACTION_MARGIN = 1e-3
-# Of the rows of a Minari dataset, which people may have recorded with a hand beyond the bounds; more is another scale.
-MOST_CLIPPED = 0.5
+# The rows, as a part of all, that may have actions further outside: none of one's own data, which can be written again;
+# any of D4RL's files, which are what they are; of Minari's published sets, which people may have recorded with a hand
+# beyond the bounds, not so many that it is another scale.
+MOST_CLIPPED = {"file": 0.0, "d4rl": 1.0, "minari": 0.5}
+_PUBLISHED_MINARI = ("D4RL/", "mujoco/")
 # Successors that differ by less, relative to their size, are equal but for the precision they were written in.
 ROUNDING = 1e-5
 PIECE = 200_000  # rows that are compared at once, for the sake of memory
@@ -55,14 +58,19 @@ def read(source: str, path: Path) -> tuple[RawDataset, int]:
             f"{path}: no episode ends: terminals and timeouts are false in all {len(raw)} rows. Mark the last row of "
             "every episode, as a terminal state or as a time-out."
         )
-    rows = clipped_rows(str(path), raw, most_share=0.0 if source == "file" else 1.0)
+    rows = clipped_rows(str(path), raw, MOST_CLIPPED[source])
     _check_successors(source, path, raw)
     if misplaced := misplaced_ends(raw):
         LOG.warning("%s: %s", path, misplaced)
     return raw, rows
 
 
-def clipped_rows(where: str, raw: RawDataset, most_share: float = MOST_CLIPPED) -> int:
+def clipped_rows_of_minari(dataset_id: str, where: str, raw: RawDataset) -> int:
+    """`clipped_rows` of one of Minari's published sets, or of one's own."""
+    return clipped_rows(where, raw, MOST_CLIPPED["minari" if dataset_id.startswith(_PUBLISHED_MINARI) else "file"])
+
+
+def clipped_rows(where: str, raw: RawDataset, most_share: float) -> int:
     """How many rows have actions outside of [-1, 1], which are clipped there when they are trained on.
 
     Args:
@@ -79,9 +87,10 @@ def clipped_rows(where: str, raw: RawDataset, most_share: float = MOST_CLIPPED) 
     )
     if far > most_share * len(raw):
         raise UserError(
-            f"{where}: actions reach {most:.4g}, outside of [-1, 1], in {far} of {len(raw)} rows. Scale them to "
-            "[-1, 1], the range that policies act in here (a Minari dataset whose action space says its true bounds is "
-            "scaled by them)."
+            f"{where}: actions reach {most:.4g}, outside of [-1, 1], in {far} of {len(raw)} rows, the first is row "
+            f"{int(np.argmax(largest > 1.0 + ACTION_MARGIN))}. Scale them to [-1, 1], the range that policies act in "
+            "here (a Minari dataset whose action space says its true bounds is scaled by them); or, if the environment "
+            "clipped them, write them as it took them."
         )
     if rows:
         LOG.warning("%s: actions of %d rows reach %.6g; they are clipped to [-1, 1]", where, rows, most)

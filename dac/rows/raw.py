@@ -59,15 +59,13 @@ def flags(where: str, values: NDArray[np.generic]) -> NDArray[np.bool_]:
     Raises:
         UserError: names `where`, the first row of another value, and that.
     """
-    if values.dtype == np.bool_:
-        return values.astype(np.bool_, copy=False)
     wrong = np.flatnonzero(~((values == 0) | (values == 1)))  # NaN is neither
     if len(wrong):
         raise UserError(
             f"{where} is neither 0 nor 1 in {len(wrong)} of {len(values)} rows, the first is row {wrong[0]} "
             f"({values[wrong[0]]}). Write 1 (true) at an episode's last row, for how it ended, and 0 (false) elsewhere."
         )
-    return values == 1
+    return values.astype(np.bool_, copy=False)
 
 
 def episode_slices(raw: RawDataset) -> list[slice]:

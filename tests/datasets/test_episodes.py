@@ -35,12 +35,12 @@ GOALS = gym.spaces.Dict(
 )
 
 
-def write(root: Path, space: gym.Space[object] = BOX, data_format: str = "hdf5") -> Path:
+def write(root: Path, space: gym.Space[object] = BOX, data_format: str = "hdf5", dataset_id: str = ID) -> Path:
     """Six episodes of 40 steps in Minari's folder; returns its `data`."""
-    data = (root / ID / "data").resolve()
+    data = (root / dataset_id / "data").resolve()
     data.mkdir(parents=True)
     storage = MinariStorage.new(data, space, UNIT, data_format=data_format)
-    storage.update_metadata({"dataset_id": ID, "minari_version": minari.minari.__version__})
+    storage.update_metadata({"dataset_id": dataset_id, "minari_version": minari.minari.__version__})
     random = np.random.default_rng(0)
     flags = np.arange(STEPS) == STEPS - 1
 
@@ -78,10 +78,10 @@ def data(project: Project, root: Path) -> Path:
     return write(root)
 
 
-def fetch() -> identity.Dataset:
+def fetch(dataset_id: str = ID) -> identity.Dataset:
     project = Project()
-    project.set("tasks.pendulum.dataset", f"minari:{ID}")
-    dataset = task_data.dataset_named(project.load(), f"minari:{ID}")
+    project.set("tasks.pendulum.dataset", f"minari:{dataset_id}")
+    dataset = task_data.dataset_named(project.load(), f"minari:{dataset_id}")
     load.fetch(dataset, ())
     return dataset
 
@@ -150,6 +150,39 @@ def test_arrays_that_do_not_belong_together(
         fetch()
     assert not Path("datasets.lock").exists()
     assert (data / "main_data.hdf5").is_file()
+
+
+def beyond(values: np.ndarray) -> np.ndarray:
+    values[7] = 9.0
+    return values
+
+
+def test_actions_beyond_the_bounds_of_ones_own_are_refused(data: Path) -> None:
+    change(data, "episode_2/actions", beyond)
+    with pytest.raises(
+        UserError, match=r"actions reach 3, outside of \[-1, 1\], in 1 of 240 rows, the first is row 87"
+    ):
+        fetch()
+    assert not Path("datasets.lock").exists()
+
+
+@pytest.mark.parametrize("dataset_id", ["mujoco/hopper/six-v0", "D4RL/pen/six-v0"])
+def test_those_of_a_published_set_are_counted_and_clipped(
+    project: Project, root: Path, dataset_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    change(write(root, dataset_id=dataset_id), "episode_2/actions", beyond)
+    dataset = fetch(dataset_id)
+    assert "actions of 1 rows reach 3; they are clipped to [-1, 1]" in caplog.text
+    assert folder.describe(dataset.path)["rows_with_clipped_actions"] == 1
+
+
+def test_an_action_without_a_choice(data: Path) -> None:
+    path = data / "metadata.json"
+    content = json.loads(path.read_text())
+    space = {**json.loads(content["action_space"]), "low": [3.0], "high": [3.0]}
+    path.write_text(json.dumps({**content, "action_space": json.dumps(space)}))
+    with pytest.raises(UserError, match=rf"{ID}: the action space is Box.*: number 0 of an action has one value alone"):
+        fetch()
 
 
 def test_lengths_that_cancel_each_other(data: Path) -> None:
