@@ -20,6 +20,7 @@ from dac.study import datasets_lock
 from dac.study.catalog import d4rl_file, environment_of, known_returns
 from dac.study.identity import Dataset
 from dac.system.errors import UserError
+from dac.system.files import unchanged
 from dac.system.hashing import sha256_of
 
 LOG = logging.getLogger(__name__)
@@ -33,12 +34,15 @@ def convert(dataset: Dataset, path: Path) -> None:
     else the last observation again. Training never reads it.
 
     Raises:
-        UserError: its contents are not usable. That it is the file of the dataset's identity, `check_source` says.
+        UserError: it is not the file of the dataset's identity, or changes meanwhile, or its contents are not usable.
     """
-    raw, clipped = checks.read(dataset.source, path)
-    last, recorded = layout.last_observations(path, raw)
     is_d4rl = dataset.source == "d4rl"
-    env_id = environment_of(dataset.name) if is_d4rl else layout.env_id(path)
+    with unchanged(path):
+        check_source(dataset, path)
+        raw, clipped = checks.read(dataset.source, path)
+        last, recorded = layout.last_observations(path, raw)
+        env_id = environment_of(dataset.name) if is_d4rl else layout.env_id(path)
+        status = path.stat()
     spaces, spec = _environment(dataset, raw, env_id)
     reference = known_returns(dataset.name if is_d4rl else env_id)
     url = d4rl_file(dataset.name).url if is_d4rl else None
@@ -48,7 +52,6 @@ def convert(dataset: Dataset, path: Path) -> None:
         **({"source_url": url, "code_permalink": url} if url else {}),
         **({"ref_min_score": reference[0], "ref_max_score": reference[1]} if reference else {}),
     }
-    status = path.stat()
     description = {
         "dataset": dataset.id,
         "env_id": env_id,

@@ -51,7 +51,6 @@ def _convert(dataset: Dataset, path: Path) -> None:
     """Make the folder of a dataset that is a file, unless it is there; one process at a time."""
     with _lock(dataset):
         if store.folder_problem(dataset):
-            convert.check_source(dataset, path)
             convert.convert(dataset, path)
         elif path.is_file() and convert.source_changed(dataset, path):
             convert.check_source(dataset, path)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dac.system.errors import UserError
+from dac.system.files import unchanged
 from dac.system.hashing import KnownHashes
 from dac.system.locks import lock
 
@@ -116,12 +117,10 @@ def _facts(dataset: str, path: Path) -> dict[str, Any]:
     """What is recorded of a file, once its contents are known to be usable."""
     from dac.rows import checks, layout  # HDF5: only where a file is read
 
-    before = path.stat()
-    checks.read(dataset.partition(":")[0], path)
-    env = layout.env_id(path)
-    digest, after = _known_sha256(path), path.stat()
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise UserError(f"{path}: it changed while it was read. Run it again when it is written.")
+    with unchanged(path):
+        checks.read(dataset.partition(":")[0], path)
+        env = layout.env_id(path)
+        digest = _known_sha256(path)
     return {"sha256": digest, **({"env": env} if env else {})}
 
 

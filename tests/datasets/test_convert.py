@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from collections.abc import Iterator
 from dataclasses import fields
@@ -14,7 +15,7 @@ import pytest
 
 from dac.datasets import convert, folder
 from dac.datasets.transitions import Transitions, to_transitions
-from dac.rows import layout
+from dac.rows import checks, layout
 from dac.rows.raw import RawDataset, statistics
 from dac.study.identity import Dataset, canonical
 from dac.system.errors import UserError
@@ -135,6 +136,27 @@ def small_disk() -> Iterator[Path]:
         pytest.skip("a small disk can be mounted by root alone")
     yield folder
     subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("moment", ["check_source", "checks.read"])
+def test_a_file_that_is_replaced_while_it_is_converted_is_not_trained_on(
+    raw: RawDataset, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Whether after its sha256 was compared, or after its rows were read."""
+    dataset = write(Path("a.hdf5"), raw)
+    write(Path("other.hdf5"), dataclasses.replace(raw, rewards=raw.rewards + 1))
+    module, name = (checks, "read") if moment == "checks.read" else (convert, "check_source")
+    wrapped = getattr(module, name)
+
+    def replaced(*arguments: object) -> object:
+        found = wrapped(*arguments)
+        Path("other.hdf5").replace("a.hdf5")
+        return found
+
+    monkeypatch.setattr(module, name, replaced)
+    with pytest.raises(UserError, match=r"^a.hdf5: it changed while it was read"):
+        convert.convert(dataset, Path("a.hdf5"))
+    assert not dataset.path.exists()
 
 
 def test_what_a_killed_process_left_is_removed(raw: RawDataset) -> None:
