@@ -1,4 +1,4 @@
-"""HDF5 files in D4RL's layout, made into a Minari dataset once, when they are first needed."""
+"""HDF5 files in D4RL's layout, made into a dataset's folder once, when they are first needed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
 from dac import envs
-from dac.datasets import folder, minari
+from dac.datasets import flat, folder, minari
 from dac.rows import checks, layout
-from dac.rows.raw import FloatArray, RawDataset, episode_slices
+from dac.rows.raw import FloatArray, RawDataset, closed, content_hash, episode_slices
 from dac.study import datasets_lock
 from dac.study.catalog import d4rl_file, environment_of, known_returns
 from dac.study.identity import Dataset
@@ -66,13 +66,16 @@ def convert(dataset: Dataset, path: Path) -> None:
             "mtime_ns": status.st_mtime_ns,
         },
     }
-    folder.publish(
-        dataset.path,
-        lambda directory: minari.write(directory, dataset.minari_id, _episodes(raw, last), spaces, facts, spec),
-        description,
-        folder.size_on_disk(sum(array.nbytes for array in vars(raw).values()), len(episode_slices(raw))),
-    )
-    LOG.info("%s: converted to Minari's format in %s", dataset.id, dataset.path)
+
+    def fill(directory: Path) -> None:
+        if len(last) > flat.MOST_GROUPS:
+            flat.write(directory, closed(raw), last, env_id)
+        else:
+            minari.write(directory, dataset.minari_id, _episodes(raw, last), spaces, facts, spec)
+
+    size = folder.size_on_disk(sum(array.nbytes for array in vars(raw).values()), len(last))
+    folder.publish(dataset.path, fill, description, size, content_hash(closed(raw)))
+    LOG.info("%s: converted, in %s", dataset.id, dataset.path)
 
 
 def check_source(dataset: Dataset, path: Path) -> None:

@@ -1,4 +1,6 @@
-"""A dataset's folder: `data/`, a Minari dataset, and `dataset.json`, what it is and the hash of its contents."""
+"""A dataset's folder: `data/`, a Minari dataset (of very many episodes one file, see `flat`), and `dataset.json`, what
+it is and the hash of its contents.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dac.datasets import minari
+from dac.datasets import flat, minari
 from dac.rows.raw import RawDataset, content_hash, episode_returns, statistics
 from dac.system.errors import UserError
 from dac.system.files import file_entry
@@ -19,21 +21,27 @@ _EPISODE_BYTES = 16_000  # what an episode of Minari's takes on the disk besides
 
 
 def publish(
-    directory: Path, fill: Callable[[Path], None], description: Mapping[str, Any], size: float = 0.0
+    directory: Path,
+    fill: Callable[[Path], None],
+    description: Mapping[str, Any],
+    size: float = 0.0,
+    expected: str | None = None,
 ) -> dict[str, Any]:
     """Make the folder, complete or not at all; one that is there is replaced.
 
     Args:
         fill: puts `data/` into the folder that it is given.
-        description: what `dataset.json` says besides the contents' hash, statistics, returns and files.
+        description: what `dataset.json` says besides the contents' hash, statistics, files and, of at most
+            `flat.MOST_GROUPS` episodes, their returns.
         size: bytes on the disk, as `size_on_disk` has it. The HDF5 library ends the process when a disk is full, so
             that is looked at before.
+        expected: `content_hash` of the rows that were read, checked and are to be trained on.
 
     Returns:
         what `dataset.json` holds.
 
     Raises:
-        UserError: `fill` made no dataset of vectors, or the disk does not take it.
+        UserError: `fill` made no dataset of vectors, or of other rows than expected, or the disk does not take it.
     """
     try:
         _make_room(directory, size)
@@ -43,12 +51,18 @@ def publish(
     try:
         temporary.mkdir()
         fill(temporary)
-        raw = minari.read(temporary)
+        raw = _read(temporary)
+        digest, counts, returns = content_hash(raw), statistics(raw), episode_returns(raw)
+        if expected not in (None, digest):
+            raise UserError(
+                f"{directory}: the rows in it would have the content hash {digest[:12]}…, but those that were read and "
+                f"checked have {str(expected)[:12]}…: they changed in between. Run it again when nothing writes there."
+            )
         content = {
             **description,
-            "sha256": content_hash(raw),
-            **statistics(raw),
-            "episode_returns": [float(value) for value in episode_returns(raw)],
+            "sha256": digest,
+            **counts,
+            **({"episode_returns": returns.tolist()} if len(returns) <= flat.MOST_GROUPS else {}),
             "files": {name: file_entry(temporary / name) for name in _files(temporary)},
         }
         (temporary / DESCRIPTION_FILE).write_text(json.dumps(content, indent=2) + "\n")
@@ -60,6 +74,10 @@ def publish(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return content
+
+
+def _read(directory: Path) -> RawDataset:
+    return flat.read(directory) if flat.holds(directory) else minari.read(directory)
 
 
 def _make_room(directory: Path, size: float) -> None:
@@ -82,8 +100,8 @@ def _not_written(directory: Path, error: OSError) -> UserError:
 
 
 def size_on_disk(arrays: int, episodes: int) -> float:
-    """Bytes that a Minari dataset takes, from those of its arrays and its number of episodes; an upper estimate."""
-    return 1.1 * arrays + _EPISODE_BYTES * episodes
+    """Bytes that `data/` takes, from those of its arrays and its number of episodes; an upper estimate."""
+    return 1.1 * arrays + _EPISODE_BYTES * (episodes if episodes <= flat.MOST_GROUPS else 1)
 
 
 def _files(directory: Path) -> list[str]:
@@ -98,7 +116,7 @@ def load(directory: Path) -> RawDataset:
         UserError: the folder is not complete, or its contents have changed.
     """
     description = describe(directory)
-    raw = minari.read(directory)
+    raw = _read(directory)
     found, noted = content_hash(raw), description.get("sha256")
     if found != noted:
         raise UserError(

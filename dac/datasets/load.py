@@ -123,6 +123,7 @@ def _fetch_minari(dataset: Dataset) -> None:
                 dataset.path,
                 lambda directory: (directory / "data").symlink_to(data, target_is_directory=True),
                 description,
+                expected=content_hash(raw),
             )
         _compare_or_lock(dataset, str(folder.describe(dataset.path)["sha256"]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,11 +47,12 @@ def read(directory: Path) -> RawDataset:
     recorded = (
         _hdf5_episodes(data, count) if facts.get("data_format", "hdf5") == "hdf5" else _other(data, facts, layout)
     )
-    found = [layout.episode(f"{directory}: episode {number}", arrays) for number, arrays in recorded]
-    episodes = [episode for episode in found if episode is not None]
-    if not episodes:
+    found = (layout.episode(f"{directory}: episode {number}", arrays) for number, arrays in recorded)
+    episodes = (episode for episode in found if episode is not None)
+    first = next(episodes, None)
+    if first is None:
         raise UserError(f"{directory}: the Minari dataset has no steps. Make it again, or use another.")
-    raw = to_raw(episodes)
+    raw = to_raw(itertools.chain([first], episodes))
     check_finite(directory, raw)
     return raw
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dac.rows import hdf5
-from dac.rows.raw import FloatArray, RawDataset, check_finite, episode_slices, flags
+from dac.rows.raw import FloatArray, RawDataset, check_finite, episode_stops, flags
 from dac.system.errors import UserError
 
 KEYS = ("observations", "actions", "rewards", "terminals", "timeouts")
@@ -84,7 +84,7 @@ def last_observations(path: Path, raw: RawDataset) -> tuple[FloatArray, bool]:
 
     They are rows of `next_observations`, which only some of D4RL's files have; else the last observation before.
     """
-    ends = np.array([rows.stop - 1 for rows in episode_slices(raw)])
+    ends = episode_stops(raw) - 1
     recorded = next_observations(path)
     if recorded is not None and recorded.shape == raw.observations.shape:
         last = recorded[ends]

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import h5py
@@ -17,7 +18,7 @@ from tiny import Project
 from unprivileged import somebody_else
 from writing import writer
 
-from dac.datasets import folder, load, minari
+from dac.datasets import episodes, folder, load, minari
 from dac.envs import minari_spec
 from dac.rows.raw import content_hash
 from dac.study import identity, task_data
@@ -118,6 +119,27 @@ def test_what_is_right_is_read(data: Path) -> None:
     with h5py.File(data / "main_data.hdf5") as file:
         assert (raw.observations[40:80] == file["episode_1/observations"][:-1]).all()
         assert raw.actions[40:80] == pytest.approx(file["episode_1/actions"][()] / 3, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 700, 1000])
+def test_blocks_of_any_size_give_the_same_rows(data: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    whole = content_hash(minari.read(data.parent))
+    monkeypatch.setattr(episodes, "BLOCK_BYTES", size)
+    assert content_hash(minari.read(data.parent)) == whole
+
+
+def test_rows_that_change_between_their_check_and_their_note(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish = folder.publish
+
+    def changed(*arguments: Any, **more: Any) -> Any:
+        change(data, "episode_2/actions", lambda values: -values)
+        return publish(*arguments, **more)
+
+    monkeypatch.setattr(folder, "publish", changed)
+    with pytest.raises(UserError, match=r"those that were read and checked have .*: they changed in between"):
+        fetch()
+    assert not Path("datasets.lock").exists()
+    assert not list(Path("data/datasets").iterdir())
 
 
 WRONG = [
