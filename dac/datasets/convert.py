@@ -75,7 +75,8 @@ def convert(dataset: Dataset, path: Path) -> None:
 
     size = folder.size_on_disk(sum(array.nbytes for array in vars(raw).values()), len(last))
     folder.publish(dataset.path, fill, description, size, content_hash(closed(raw)))
-    LOG.info("%s: converted, in %s", dataset.id, dataset.path)
+    form = "one file" if flat.holds(dataset.path) else "Minari's format"
+    LOG.info("%s: converted to %s in %s", dataset.id, form, dataset.path)
 
 
 def check_source(dataset: Dataset, path: Path) -> None:

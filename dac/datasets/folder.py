@@ -4,7 +4,9 @@ it is and the hash of its contents.
 
 from __future__ import annotations
 
+import itertools
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -16,7 +18,10 @@ from dac.rows.raw import RawDataset, content_hash, episode_returns, statistics
 from dac.system.errors import UserError
 from dac.system.files import file_entry
 
+LOG = logging.getLogger(__name__)
+
 DESCRIPTION_FILE = "dataset.json"
+_REPLACED = Path("work/replaced")
 _EPISODE_BYTES = 16_000  # what an episode of Minari's takes on the disk besides its arrays, measured on recordings
 
 
@@ -27,7 +32,7 @@ def publish(
     size: float = 0.0,
     expected: str | None = None,
 ) -> dict[str, Any]:
-    """Make the folder, complete or not at all; one that is there is replaced.
+    """Make the folder, complete or not at all; one that is there is moved to work/replaced.
 
     Args:
         fill: puts `data/` into the folder that it is given.
@@ -67,7 +72,7 @@ def publish(
         }
         (temporary / DESCRIPTION_FILE).write_text(json.dumps(content, indent=2) + "\n")
         if directory.exists():
-            shutil.rmtree(directory)
+            _keep(directory)
         temporary.rename(directory)
     except OSError as error:
         raise _not_written(directory, error) from error
@@ -78,6 +83,15 @@ def publish(
 
 def _read(directory: Path) -> RawDataset:
     return flat.read(directory) if flat.holds(directory) else minari.read(directory)
+
+
+def _keep(directory: Path) -> None:
+    """Move a folder that is to be replaced out of the way: what was put there by hand may be the only copy."""
+    numbers = itertools.count(1)
+    kept = next(path for number in numbers if not (path := _REPLACED / f"{directory.name}.{number}").exists())
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(directory, kept)
+    LOG.warning("%s: made again; what was there is kept as %s", directory, kept)
 
 
 def _make_room(directory: Path, size: float) -> None:
@@ -119,9 +133,17 @@ def load(directory: Path) -> RawDataset:
     raw = _read(directory)
     found, noted = content_hash(raw), description.get("sha256")
     if found != noted:
+        data = directory / "data"
+        if data.is_symlink():
+            raise UserError(
+                f"{data.resolve()}: its rows have the content hash {found[:12]}…, but had {str(noted)[:12]}… when it "
+                "was fetched, so they were changed or damaged since. Put the copy of then back; or move "
+                f"{directory}, which is a note and a link to it, away and `dac fetch` it: that compares it with "
+                "datasets.lock and says how to go on."
+            )
         raise UserError(
             f"{directory}: the data have the content hash {found}, but {DESCRIPTION_FILE} records {noted}. They were "
-            "changed or damaged; delete the folder and make it again (snakemake does, or `dac fetch`)."
+            "changed or damaged; move the folder away and make it again (snakemake does, or `dac fetch`)."
         )
     return raw
 
@@ -137,6 +159,6 @@ def describe(directory: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path}: not readable ({error}). Delete the folder and make it again (snakemake does, or `dac fetch`)."
+            f"{path}: not readable ({error}). Move the folder away and make it again (snakemake does, or `dac fetch`)."
         ) from error
     return content

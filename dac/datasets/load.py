@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from dac.datasets import bandit, behaviours, convert, d4rl, folder, minari, mixture
+from dac.datasets import bandit, behaviours, convert, d4rl, folder, minari, mixture, references
 from dac.datasets.sac import collect as collecting
 from dac.envs import minari_spec
 from dac.rows import checks
@@ -115,7 +113,7 @@ def _fetch_minari(dataset: Dataset) -> None:
             description = {
                 "dataset": dataset.id,
                 "env_id": minari_spec.recorded_env(data),
-                "reference_returns": _references(dataset.name, minari_spec.metadata(data)),
+                "reference_returns": references.of_minari(dataset.name, minari_spec.metadata(data)),
                 "rows_with_clipped_actions": clipped,
                 "source": {"path": str(data)},
             }
@@ -125,6 +123,8 @@ def _fetch_minari(dataset: Dataset) -> None:
                 description,
                 expected=content_hash(raw),
             )
+        else:
+            folder.load(dataset.path)  # by its contents: sizes do not tell of every change
         _compare_or_lock(dataset, str(folder.describe(dataset.path)["sha256"]))
 
 
@@ -187,28 +187,6 @@ def _unprefixed(env_id: str) -> str:
 def _family(env_id: str) -> str:
     """An environment's id without its version."""
     return re.sub(r"-v\d+$", "", _unprefixed(env_id))
-
-
-def _references(dataset_id: str, facts: Mapping[str, Any]) -> list[float] | None:
-    """The reference returns in Minari's metadata; says so where they are of no use, or the catalog, which counts, has
-    others.
-    """
-    found, used = [facts.get("ref_min_score"), facts.get("ref_max_score")], minari_returns(dataset_id)
-    if None in found:
-        return None
-    numbers = usable_returns(found)
-    if numbers is None:
-        LOG.warning(
-            "minari:%s: ref_min_score and ref_max_score of its metadata are %r and %r, which cannot be scores 0 and "
-            "100: allowed are finite numbers, the first the smaller. They are left out; %s",
-            dataset_id, *found, "scores here use D4RL's" if used else "set reference_returns: [min, max] of its tasks",
-        )  # fmt: skip
-        return None
-    if used is not None and not np.allclose(used, numbers, rtol=1e-4):
-        LOG.info(
-            "minari:%s: its metadata has the references %s; scores here use D4RL's, %s", dataset_id, list(numbers), used
-        )
-    return list(numbers)
 
 
 def collect(params: Params, env: str, fingerprints: list[str]) -> None:

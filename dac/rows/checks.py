@@ -16,10 +16,9 @@ LOG = logging.getLogger(__name__)
 
 # Rounding may carry an action of a `file:` dataset this far outside of [-1, 1]; more is another scale.
 ACTION_MARGIN = 1e-3
-# The rows, as a part of all, that may have actions further outside: none of one's own data, which can be written again;
-# any of D4RL's files, which are what they are; of Minari's published sets, which people may have recorded with a hand
-# beyond the bounds, not so many that it is another scale.
-MOST_CLIPPED = {"file": 0.0, "d4rl": 1.0, "minari": 0.5}
+# Of the rows of a published Minari set, which people may have recorded with a hand beyond the bounds; more is another
+# scale. One's own can be written again.
+MOST_CLIPPED = 0.5
 _PUBLISHED_MINARI = ("D4RL/", "mujoco/")
 # Successors that differ by less, relative to their size, are equal but for the precision they were written in.
 ROUNDING = 1e-5
@@ -58,7 +57,7 @@ def read(source: str, path: Path) -> tuple[RawDataset, int]:
             f"{path}: no episode ends: terminals and timeouts are false in all {len(raw)} rows. Mark the last row of "
             "every episode, as a terminal state or as a time-out."
         )
-    rows = clipped_rows(str(path), raw, MOST_CLIPPED[source])
+    rows = clipped_rows(str(path), raw, most_share=0.0 if source == "file" else 1.0)
     _check_successors(source, path, raw)
     if misplaced := misplaced_ends(raw):
         LOG.warning("%s: %s", path, misplaced)
@@ -67,7 +66,7 @@ def read(source: str, path: Path) -> tuple[RawDataset, int]:
 
 def clipped_rows_of_minari(dataset_id: str, where: str, raw: RawDataset) -> int:
     """`clipped_rows` of one of Minari's published sets, or of one's own."""
-    return clipped_rows(where, raw, MOST_CLIPPED["minari" if dataset_id.startswith(_PUBLISHED_MINARI) else "file"])
+    return clipped_rows(where, raw, MOST_CLIPPED if dataset_id.startswith(_PUBLISHED_MINARI) else 0.0)
 
 
 def clipped_rows(where: str, raw: RawDataset, most_share: float) -> int:

@@ -309,6 +309,23 @@ def test_an_episode_that_was_added_after_the_fetch(data: Path) -> None:
     assert project.plan().cells[0].group.dataset.name == ID
 
 
+def test_an_episode_that_was_added_in_another_format(project: Project, root: Path) -> None:
+    """It is a folder of its own, and no file that was there changes but metadata.json."""
+    pytest.importorskip("pyarrow")
+    data = write(root, data_format="arrow")
+    fetch()
+    storage = MinariStorage.read(data)
+    (first,) = storage.get_episodes([0])
+    storage.update_episodes([EpisodeBuffer(**{**first, "id": 6, "infos": {}})])
+    project.set("tasks.pendulum.dataset", f"minari:{ID}")
+    with pytest.raises(UserError, match=rf"{data} has more episodes than when it was fetched \(6 is new\)"):
+        project.plan()
+    with pytest.raises(
+        UserError, match=rf"^{data}: its rows have the content hash .*Put the copy of then back; or move"
+    ):
+        fetch()
+
+
 def test_a_collector_that_has_it_open(data: Path) -> None:
     with (
         writer(f"file = h5py.File({str(data / 'main_data.hdf5')!r}, 'a')"),
