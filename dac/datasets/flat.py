@@ -1,4 +1,4 @@
-"""Datasets of very many episodes: one HDF5 file in D4RL's layout, where Minari would have a group for each episode.
+"""Datasets of very many episodes: one HDF5 file in D4RL's layout, where Minari has a group for each episode.
 
 A group of Minari's takes 14 kB and 2 ms to write and to read again, whatever is in it: of a million rows in episodes of
 twenty, 700 MB and, at every training's start, a minute.
@@ -16,29 +16,30 @@ from dac.rows.raw import FloatArray, RawDataset
 
 # Episodes; with more, a dataset is written flat.
 MOST_GROUPS = 2000
-_FILE = Path("data") / "rows.hdf5"
+FILE = "rows.hdf5"
 
 
-def write(directory: Path, raw: RawDataset, last: FloatArray, env_id: str | None) -> None:
-    """Write the dataset in `directory`; its file can be used as a `file:` dataset, too.
+def write(directory: Path, raw: RawDataset, last: FloatArray | None, env_id: str | None) -> None:
+    """Write the rows into `directory`; the file can be used as a `file:` dataset, too.
 
     Args:
-        last: (episodes, O), the observation after the last step of each; training never reads it.
+        last: (episodes, O), the observation after the last step of each; training never reads it. None where the data
+            that the rows are from lie beside them.
         env_id: of the environment that the rows are from.
     """
-    path = directory / _FILE
-    path.parent.mkdir(parents=True)
-    with h5py.File(path, "w") as file:
+    directory.mkdir(parents=True, exist_ok=True)
+    with h5py.File(directory / FILE, "w") as file:
         for field in fields(raw):
             file[field.name] = getattr(raw, field.name)
-        file["last_observations"] = last
+        if last is not None:
+            file["last_observations"] = last
         if env_id is not None:
             file["metadata/env_id"] = env_id
 
 
 def holds(directory: Path) -> bool:
     """Whether the dataset in `directory` is of this kind."""
-    return (directory / _FILE).is_file()
+    return (directory / FILE).is_file()
 
 
 def read(directory: Path) -> RawDataset:
@@ -47,4 +48,4 @@ def read(directory: Path) -> RawDataset:
     Raises:
         UserError: as `layout.read`.
     """
-    return layout.read(directory / _FILE)
+    return layout.read(directory / FILE)

@@ -1,5 +1,5 @@
-"""A dataset's folder: `data/`, a Minari dataset (of very many episodes one file, see `flat`), and `dataset.json`, what
-it is and the hash of its contents.
+"""A dataset's folder: `data/`, a Minari dataset, or `rows.hdf5` of very many episodes (`flat`), and `dataset.json`,
+what it is and the hash of its contents.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def publish(
     """Make the folder, complete or not at all; one that is there is moved to work/replaced.
 
     Args:
-        fill: puts `data/` into the folder that it is given.
+        fill: puts `data/` or `rows.hdf5` into the folder that it is given.
         description: what `dataset.json` says besides the contents' hash, statistics, files and, of at most
             `flat.MOST_GROUPS` episodes, their returns.
         size: bytes on the disk, as `size_on_disk` has it. The HDF5 library ends the process when a disk is full, so
@@ -114,13 +114,14 @@ def _not_written(directory: Path, error: OSError) -> UserError:
 
 
 def size_on_disk(arrays: int, episodes: int) -> float:
-    """Bytes that `data/` takes, from those of its arrays and its number of episodes; an upper estimate."""
+    """Bytes that a dataset takes, from those of its arrays and its number of episodes; an upper estimate."""
     return 1.1 * arrays + _EPISODE_BYTES * (episodes if episodes <= flat.MOST_GROUPS else 1)
 
 
 def _files(directory: Path) -> list[str]:
     data = directory / "data"  # may be a link, which rglob would not enter
-    return sorted(f"data/{path.relative_to(data)}" for path in data.rglob("*") if path.is_file())
+    found = sorted(f"data/{path.relative_to(data)}" for path in data.rglob("*") if path.is_file())
+    return [*found, flat.FILE] if flat.holds(directory) else found
 
 
 def load(directory: Path) -> RawDataset:
@@ -134,7 +135,7 @@ def load(directory: Path) -> RawDataset:
     found, noted = content_hash(raw), description.get("sha256")
     if found != noted:
         data = directory / "data"
-        if data.is_symlink():
+        if data.is_symlink() and not flat.holds(directory):
             raise UserError(
                 f"{data.resolve()}: its rows have the content hash {found[:12]}…, but had {str(noted)[:12]}… when it "
                 "was fetched, so they were changed or damaged since. Put the copy of then back; or move "

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dac.datasets import bandit, behaviours, convert, d4rl, folder, minari, mixture, references
+from dac.datasets import bandit, behaviours, convert, d4rl, flat, folder, minari, mixture, references
 from dac.datasets.sac import collect as collecting
 from dac.envs import minari_spec
 from dac.rows import checks
-from dac.rows.raw import RawDataset, content_hash
+from dac.rows.raw import RawDataset, content_hash, episode_stops
 from dac.study import datasets_lock, store
 from dac.study.catalog import d4rl_file, minari_returns, policy_file, usable_returns
 from dac.study.identity import Dataset, Group
@@ -110,19 +110,20 @@ def _fetch_minari(dataset: Dataset) -> None:
             raw = minari.read(data.parent)
             _refuse_other_contents(dataset, content_hash(raw), data)
             clipped = checks.clipped_rows_of_minari(dataset.name, str(data.parent), raw)
-            description = {
+            description: dict[str, Any] = {
                 "dataset": dataset.id,
                 "env_id": minari_spec.recorded_env(data),
                 "reference_returns": references.of_minari(dataset.name, minari_spec.metadata(data)),
                 "rows_with_clipped_actions": clipped,
                 "source": {"path": str(data)},
             }
-            folder.publish(
-                dataset.path,
-                lambda directory: (directory / "data").symlink_to(data, target_is_directory=True),
-                description,
-                expected=content_hash(raw),
-            )
+
+            def fill(directory: Path) -> None:
+                (directory / "data").symlink_to(data, target_is_directory=True)
+                if len(episode_stops(raw)) > flat.MOST_GROUPS:  # every training would read them all
+                    flat.write(directory, raw, None, description["env_id"])
+
+            folder.publish(dataset.path, fill, description, expected=content_hash(raw))
         else:
             folder.load(dataset.path)  # by its contents: sizes do not tell of every change
         _compare_or_lock(dataset, str(folder.describe(dataset.path)["sha256"]))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import gymnasium as gym
 import h5py
 import numpy as np
 import pytest
+from recorded_data import fetched, record, task
 from tiny import Project
 
 from dac import envs
@@ -45,7 +47,8 @@ def test_a_file_of_very_many_episodes(project: Project, length: int) -> None:
     write_episodes(path, flat.MOST_GROUPS + 1, length)
     dataset = task_data.dataset_of(project.load(), "pendulum")
     load.fetch(dataset, ())
-    (file,) = (dataset.path / "data").iterdir()
+    file = dataset.path / "rows.hdf5"
+    assert sorted(path.name for path in dataset.path.iterdir()) == ["dataset.json", "rows.hdf5"]
     assert objects(file) < 10
     assert file.stat().st_size < 2 * path.stat().st_size
     raw, read = load.load(dataset)[0], layout.read(path)
@@ -84,7 +87,7 @@ def test_the_file_is_a_dataset_of_its_own(project: Project) -> None:
     dataset = task_data.dataset_of(project.load(), "pendulum")
     load.fetch(dataset, ())
     copy = Path("data/copy.hdf5")
-    copy.write_bytes((dataset.path / "data" / "rows.hdf5").read_bytes())
+    copy.write_bytes((dataset.path / "rows.hdf5").read_bytes())
     project.set("tasks.copy", {**project.settings["tasks"]["pendulum"], "dataset": "file:data/copy.hdf5"})
     again = task_data.dataset_of(project.load(), "copy")
     assert content_hash(load.load(again)[0]) == content_hash(load.load(dataset)[0])
@@ -95,7 +98,7 @@ def test_a_changed_file_is_seen(project: Project) -> None:
     write_episodes(Path("data/pendulum.hdf5"), flat.MOST_GROUPS + 1, 2)
     dataset = task_data.dataset_of(project.load(), "pendulum")
     load.fetch(dataset, ())
-    with h5py.File(dataset.path / "data" / "rows.hdf5", "r+") as file:
+    with h5py.File(dataset.path / "rows.hdf5", "r+") as file:
         file["rewards"][7] = 100.0
     assert store.folder_problem(dataset) is None
     with pytest.raises(UserError, match="the data have the content hash"):
@@ -115,8 +118,27 @@ def test_what_is_recorded_here_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(flat, "MOST_GROUPS", 1)
     recorder.write(tmp_path / "flat", "own/a-v0", "")
     recorder.close()
-    assert objects(tmp_path / "flat/data/rows.hdf5") < 10
+    assert objects(tmp_path / "flat/rows.hdf5") < 10
     assert content_hash(flat.read(tmp_path / "flat")) == content_hash(minari.read(tmp_path / "groups"))
-    with h5py.File(tmp_path / "flat/data/rows.hdf5") as file, h5py.File(tmp_path / "groups/data/main_data.hdf5") as own:
+    with h5py.File(tmp_path / "flat/rows.hdf5") as file, h5py.File(tmp_path / "groups/data/main_data.hdf5") as own:
         assert len(file["last_observations"]) == len(own) > 2
         assert (file["last_observations"][1] == own["episode_1/observations"][-1]).all()
+
+
+def test_a_set_of_minaris_is_read_once(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is trained on is what was fetched; the environment is still the one that Minari's metadata name."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    record(gym.make("InvertedPendulum-v5"), "own/pendulum-v0")
+    task(project, "own/pendulum-v0")
+    whole = content_hash(minari.read(tmp_path / "minari/own/pendulum-v0"))
+    monkeypatch.setattr(flat, "MOST_GROUPS", 3)
+    dataset = fetched(project)
+    assert folder.describe(dataset.path)["files"].keys() == {
+        "data/main_data.hdf5", "data/metadata.json", "rows.hdf5",
+    }  # fmt: skip
+    envs.make("minari:own/pendulum-v0").close()
+    monkeypatch.setattr(minari, "read", None)
+    raw, digest = load.load(dataset)
+    assert content_hash(raw) == digest == whole
+    (dataset.path / "rows.hdf5").write_bytes(b"shorter")
+    assert store.folder_problem(dataset) == "incomplete: rows.hdf5"
