@@ -20,7 +20,7 @@ from dac.study import datasets_lock
 from dac.study.catalog import d4rl_file, environment_of, known_returns
 from dac.study.identity import Dataset
 from dac.system.errors import UserError
-from dac.system.files import unchanged
+from dac.system.files import absence, unchanged
 from dac.system.hashing import sha256_of
 
 LOG = logging.getLogger(__name__)
@@ -85,8 +85,8 @@ def check_source(dataset: Dataset, path: Path) -> None:
     Raises:
         UserError: it is another file, or not there.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file. Get it with `dac fetch`, or correct the path in params.yaml.")
+    if missing := absence(path):
+        raise UserError(f"{path}: {missing}. Get it with `dac fetch`, or correct the path in params.yaml.")
     datasets_lock.compare(dataset.id, path, sha256_of(path), dataset.file_sha256)
 
 

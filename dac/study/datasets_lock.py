@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dac.system.errors import UserError
-from dac.system.files import unchanged
+from dac.system.files import absence, unchanged
 from dac.system.hashing import KnownHashes
 from dac.system.locks import lock
 
@@ -54,7 +54,10 @@ def locked_file(dataset: str, path: Path | None = None) -> dict[str, Any]:
     if path is None:
         where, how = "no checksum is published for it", f"`dac fetch {dataset.partition(':')[2]}` gets it"
     else:
-        where, how = f"there is no file {path}", "Put the file in place or correct the path in params.yaml"
+        where, how = (
+            f"there is no file {path} ({absence(path)})",
+            "Put the file in place or correct the path in params.yaml",
+        )
     raise UserError(
         f"dataset {dataset}: {LOCK_FILE} has no entry for it and {where}. {how}; or restore {LOCK_FILE}, if it was "
         "committed."

@@ -29,6 +29,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def absence(path: Path) -> str | None:
+    """Why there is no file at a path, None if there is one.
+
+    Raises:
+        OSError: the folders above it cannot be looked at.
+    """
+    if path.is_file():
+        return None
+    if path.is_dir():
+        return "a folder, where a file is expected"
+    if path.is_symlink():
+        return f"a link to {path.readlink()}, which is not there"
+    return "neither a file nor a folder" if path.exists() else "no such file"
+
+
 @contextlib.contextmanager
 def unchanged(path: Path) -> Iterator[None]:
     """Refuse a file, or a folder with its files, that is written to or replaced while the block reads it.
