@@ -113,7 +113,18 @@ def _arrays(path: Path, file: h5py.File, name: str) -> dict[str, Any]:
     lacking = [key for key in STEPS if not isinstance(found.get(key), h5py.Dataset)]
     if lacking or not observed:
         raise UserError(f"{path}: {name} has no array {(lacking or ['observations'])[0]}. {AGAIN}")
-    return {**observed, **found}
+    arrays = {**observed, **found}
+    _refuse_lost_rows(f"{path}: {name}", file[name].attrs.get("total_steps"), arrays)
+    return arrays
+
+
+def _refuse_lost_rows(where: str, said: Any, arrays: Mapping[str, Any]) -> None:
+    """Stop where all arrays of an episode agree and have fewer rows than it says; it says its last part's, if it came
+    in parts.
+    """
+    lengths = {len(arrays[key]) for key in STEPS if arrays[key].shape}
+    if isinstance(said, int | np.integer) and len(lengths) == 1 and max(lengths) < said:
+        raise UserError(f"{where} has {max(lengths)} rows; expected are {said}, the steps that were recorded. {AGAIN}")
 
 
 def _leaves(path: str, episode: h5py.Group) -> Iterator[tuple[str, Any]]:

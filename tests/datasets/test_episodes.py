@@ -207,6 +207,25 @@ def test_an_action_without_a_choice(data: Path) -> None:
         fetch()
 
 
+def test_an_episode_that_lost_its_last_step(data: Path) -> None:
+    """In all of its arrays, so that they agree with each other."""
+    for key in ("observations", "actions", "rewards", "terminations", "truncations"):
+        change(data, f"episode_3/{key}", shorter)
+    with pytest.raises(UserError, match=r"main_data.hdf5: episode_3 has 39 rows; expected are 40, the steps"):
+        fetch()
+
+
+def test_an_episode_that_was_recorded_in_parts(data: Path) -> None:
+    """What it says of its steps is what its last part had."""
+    with h5py.File(data / "main_data.hdf5", "r+") as file:
+        file["episode_5/truncations"][...] = False
+    storage = MinariStorage.read(data)
+    (first,) = storage.get_episodes([0])
+    more = {key: first[key][:7] for key in ("actions", "rewards", "terminations", "truncations")}
+    storage.update_episodes([EpisodeBuffer(id=5, infos={}, observations=first["observations"][:7], **more)])
+    assert len(load.load(fetch())[0]) == 247
+
+
 def test_lengths_that_cancel_each_other(data: Path) -> None:
     change(data, "episode_1/observations", shorter)
     change(data, "episode_4/observations", longer)
