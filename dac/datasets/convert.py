@@ -73,7 +73,7 @@ def convert(dataset: Dataset, path: Path) -> None:
         else:
             minari.write(directory, dataset.minari_id, _episodes(raw, last), spaces, facts, spec)
 
-    size = folder.size_on_disk(sum(array.nbytes for array in vars(raw).values()), len(last))
+    size = folder.size_on_disk(raw.nbytes + last.nbytes, len(last))
     folder.publish(dataset.path, fill, description, size, content_hash(closed(raw)))
     form = "one file" if flat.holds(dataset.path) else "Minari's format"
     LOG.info("%s: converted to %s in %s", dataset.id, form, dataset.path)

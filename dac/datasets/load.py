@@ -117,13 +117,15 @@ def _fetch_minari(dataset: Dataset) -> None:
                 "rows_with_clipped_actions": clipped,
                 "source": {"path": str(data)},
             }
+            many = len(episode_stops(raw)) > flat.MOST_GROUPS  # every training would read all of their groups
 
             def fill(directory: Path) -> None:
                 (directory / "data").symlink_to(data, target_is_directory=True)
-                if len(episode_stops(raw)) > flat.MOST_GROUPS:  # every training would read them all
+                if many:
                     flat.write(directory, raw, None, description["env_id"])
 
-            folder.publish(dataset.path, fill, description, expected=content_hash(raw))
+            size = folder.size_on_disk(raw.nbytes, 1) if many else 0.0
+            folder.publish(dataset.path, fill, description, size, content_hash(raw))
         else:
             folder.load(dataset.path)  # by its contents: sizes do not tell of every change
         _compare_or_lock(dataset, str(folder.describe(dataset.path)["sha256"]))

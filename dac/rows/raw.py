@@ -37,6 +37,11 @@ class RawDataset:
     def __len__(self) -> int:
         return len(self.rewards)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in vars(self).values())
+
 
 def check_finite(where: Path, raw: RawDataset) -> None:
     """Refuse NaN and infinity in observations, actions and rewards.

@@ -184,6 +184,22 @@ def test_a_full_disk_leaves_nothing(small_disk: Path) -> None:
     assert list(small_disk.iterdir()) == []
 
 
+def test_a_full_disk_leaves_nothing_of_one_file_either(small_disk: Path) -> None:
+    """22,000 episodes of one row take 660 kB, and their last observations 350 kB more."""
+    rows = 22_000
+    raw = RawDataset(
+        observations=np.ones((rows, 4), np.float32),
+        actions=np.zeros((rows, 2), np.float32),
+        rewards=np.ones(rows, np.float32),
+        terminals=np.ones(rows, np.bool_),
+        timeouts=np.zeros(rows, np.bool_),
+    )
+    dataset = write(Path("a.hdf5"), raw)
+    with pytest.raises(UserError, match=r"a-v0-\w+: 1 MB are needed and 1 MB are free. Nothing was written"):
+        convert.convert(dataset, Path("a.hdf5"))
+    assert list(small_disk.iterdir()) == []
+
+
 def test_a_truncated_file_is_named(raw: RawDataset) -> None:
     write(Path("a.hdf5"), raw)
     content = Path("a.hdf5").read_bytes()
