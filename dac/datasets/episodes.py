@@ -18,7 +18,7 @@ from dac.envs import flatten
 from dac.rows.raw import FloatArray, RawDataset, flags
 from dac.system.errors import UserError
 
-BLOCK_BYTES = 64_000_000
+BLOCK_BYTES = 4_000_000
 STEPS = ("actions", "rewards", "terminations", "truncations")
 
 
@@ -65,7 +65,7 @@ def to_raw(episodes: Iterable[Episode]) -> RawDataset:
 
 
 class _Column:
-    """Arrays to join. Small ones become blocks, whose memory goes back to the system when they are let go."""
+    """Arrays to join. Small ones become blocks at once, since the memory of very many small ones stays taken."""
 
     def __init__(self) -> None:
         self._blocks: list[FloatArray] = []
