@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dac.datasets.download import download, local_path
 from dac.rows import checks, layout
-from dac.rows.raw import episode_slices
+from dac.rows.raw import episode_stops
 from dac.study.catalog import D4RLFile, Report, d4rl_mirrors
 from dac.study.params import MIRROR_PATTERN
 from dac.system import paths
@@ -58,7 +58,7 @@ def _compare(name: str, report: Report, digest: str, path: Path) -> None:
         )
     if report.rows is not None:
         raw = layout.read(path)
-        rows, episodes = len(raw), len(episode_slices(raw))
+        rows, episodes = len(raw), len(episode_stops(raw))
         if (rows, episodes) != (report.rows, report.episodes):
             LOG.warning(
                 f"{name}: {path} has {rows} rows in {episodes} episodes; {said} {report.rows} in {report.episodes}. It "

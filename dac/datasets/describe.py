@@ -128,7 +128,7 @@ def _simulator(raw: RawDataset, env_id: str) -> str:
         return f"{env_id} was not compared: its observation is not its whole state"
     return (
         f"{found.rows} recorded steps done again in {env_id} deviate by {found.median:.1e} of the step's change "
-        f"(median; 95 % below {found.upper:.1e})"
+        f"(median; 95 % below {found.upper:.1e})" + "".join(f"; LOOK: {doubt}" for doubt in found.doubts)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -173,6 +174,19 @@ def known_returns(dataset_or_environment: str | None) -> tuple[float, float] | N
         return reference_returns(dataset_or_environment) if dataset_or_environment else None
     except UserError:
         return None
+
+
+def usable_returns(found: object) -> tuple[float, float] | None:
+    """Two returns that can be scores 0 and 100: finite numbers, the first the smaller. None where they are not."""
+    if not isinstance(found, list | tuple) or len(found) != 2:
+        return None
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in found):
+        return None
+    try:
+        low, high = float(found[0]), float(found[1])
+    except OverflowError:
+        return None
+    return (low, high) if math.isfinite(high - low) and low < high else None
 
 
 def environment_of(dataset_id: str) -> str:

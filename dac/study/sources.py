@@ -22,8 +22,9 @@ from dac.study.catalog import (
     minari_returns,
     policy_file,
     reference_returns,
+    usable_returns,
 )
-from dac.study.datasets_lock import entry, locked_file
+from dac.study.datasets_lock import LOCK_FILE, entry, locked_file
 from dac.system import paths
 from dac.system.errors import UserError, closest
 from dac.system.files import expanded
@@ -101,7 +102,12 @@ def _minari_references(name: str) -> tuple[float, float]:
             f"No reference returns are known for minari:{name}. `dac fetch minari:{name}` takes them from Minari's "
             "metadata if they are there."
         )
-    return found[0], found[1]
+    if (returns := usable_returns(found)) is None:
+        raise UserError(
+            f"{LOCK_FILE}: the reference_returns of minari:{name} are {found}; allowed are two finite numbers, the "
+            f"first the smaller. Restore {LOCK_FILE} from git."
+        )
+    return returns
 
 
 def _minari_problems(name: str, task: Task, params: Params) -> Iterator[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tiny import Project, write_rows
 
+from dac import envs
 from dac.cli import main
 from dac.datasets import load
 from dac.datasets.describe import describe, listing
@@ -108,6 +109,25 @@ def test_the_commands(project: Project, capsys: pytest.CaptureFixture[str]) -> N
     ):
         assert main(["datasets", *arguments]) == 1
         assert said in capsys.readouterr().err
+
+
+def test_what_the_simulator_says_of_the_ends(project: Project) -> None:
+    env = envs.make("InvertedPendulum-v5")
+    env.action_space.seed(0)
+    observation, rows, ends = env.reset(seed=0)[0], [], []
+    for _ in range(240):
+        action = env.action_space.sample()
+        rows.append((observation, action))
+        observation, _, terminated, _, _ = env.step(action)
+        ends.append(terminated)
+        if terminated:
+            observation, _ = env.reset()
+    env.close()
+    with h5py.File("data/pendulum.hdf5", "r+") as file:
+        file["observations"][...], file["actions"][...] = (np.array(column) for column in zip(*rows, strict=True))
+        file["terminals"][...], file["timeouts"][...] = np.roll(ends, 2), False
+    text = describe(project.load(), "pendulum", Path("shown/pendulum.png"))
+    assert "; LOOK: ends seem to be marked 2 rows late: the steps 2 rows before them" in line(text, "simulator")
 
 
 def test_ends_that_seem_misplaced_are_said(project: Project) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dac.study.catalog import d4rl_file, d4rl_ids, reference_returns
+from dac.study.catalog import d4rl_file, d4rl_ids, reference_returns, usable_returns
 from dac.system.errors import UserError
 
 PAPER = [
@@ -75,6 +75,19 @@ def test_environments_take_the_returns_of_their_family(version: int) -> None:
 
 def test_adroit_returns() -> None:
     assert reference_returns("AdroitHandDoor-v1") == (-56.512833, 2880.5693087298737)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [None, [], [1.0], [1.0, 1.0], [2, 1], [0.0, float("nan")], [float("-inf"), 0], [-1.7e308, 1.7e308], ["0", "1"],
+     [False, True], [0, 10**400], {"min": 0, "max": 1}],
+)  # fmt: skip
+def test_returns_that_cannot_be_scores(found: object) -> None:
+    assert usable_returns(found) is None
+
+
+def test_returns_that_can_be_scores() -> None:
+    assert usable_returns([-20, 3234.3]) == (-20.0, 3234.3)
 
 
 def test_unknown_names_are_answered_with_close_matches() -> None:

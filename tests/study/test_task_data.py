@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -94,6 +95,14 @@ def test_a_d4rl_file_that_is_another_is_named(project: Project) -> None:
         project.plan()
     Path("data/d4rl/hopper-medium-v2.hdf5").unlink()
     assert project.plan().cells == before.cells
+
+
+@pytest.mark.parametrize("found", [[95.0, 5.0], [5.0, 5.0], [5.0], ["5", "95"], [5.0, float("nan")]])
+def test_reference_returns_of_the_lock_that_are_none(project: Project, found: list[object]) -> None:
+    Path("datasets.lock").write_text(json.dumps({"minari:own/x-v0": {"sha256": "0" * 64, "reference_returns": found}}))
+    project.set("tasks.pendulum.dataset", "minari:own/x-v0").set("tasks.pendulum.reference_returns", None)
+    with pytest.raises(UserError, match=r"datasets.lock: the reference_returns of minari:own/x-v0 are \[.*allowed"):
+        project.plan()
 
 
 def test_an_unchanged_file_is_read_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

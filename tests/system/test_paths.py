@@ -26,6 +26,7 @@ def test_users_find_things_where_they_have_been() -> None:
         "LOCKS": "work/locks",
         "PROGRESS": "work/progress",
         "JOURNAL": "work/journal.jsonl",
+        "REPLACED": "work/replaced",
         "HASHES": "work/sha256.json",
         "CALIBRATION": "work/calibration.json",
         "HISTOGRAMS": "work/datasets",
