@@ -67,7 +67,7 @@ def _refuse_other_size(dataset: Dataset) -> None:
         noted = json.loads((dataset.path / "dataset.json").read_bytes())["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return  # it is not here, or has to be fetched again, which compares it
-    known = {Path(name).parts[1] for name in noted}
+    known = {Path(name).parts[1] for name in noted if name.startswith("data/")}
     there = (path for path in (dataset.path / "data").glob("[0-9]*") if path.is_dir())  # an episode's, if not in HDF5
     if added := sorted(path.name for path in there if path.name not in known):
         raise UserError(

@@ -140,5 +140,6 @@ def test_a_set_of_minaris_is_read_once(project: Project, tmp_path: Path, monkeyp
     monkeypatch.setattr(minari, "read", None)
     raw, digest = load.load(dataset)
     assert content_hash(raw) == digest == whole
+    assert project.plan().cells[0].group.dataset == dataset
     (dataset.path / "rows.hdf5").write_bytes(b"shorter")
     assert store.folder_problem(dataset) == "incomplete: rows.hdf5"
