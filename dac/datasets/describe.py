@@ -125,7 +125,7 @@ def _ends(raw: RawDataset) -> str:
 def _simulator(raw: RawDataset, env_id: str) -> str:
     found = resimulate(raw, env_id)
     if found is None:
-        return f"{env_id} was not compared: its observation is not its whole state"
+        return f"{env_id} was not compared: its observation is not its whole state, or no episode has two rows"
     return (
         f"{found.rows} recorded steps done again in {env_id} deviate by {found.median:.1e} of the step's change "
         f"(median; 95 % below {found.upper:.1e})" + "".join(f"; LOOK: {doubt}" for doubt in found.doubts)

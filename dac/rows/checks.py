@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dac.rows import layout
-from dac.rows.raw import FloatArray, RawDataset
+from dac.rows.raw import FloatArray, RawDataset, place
 from dac.system.errors import UserError
 
 LOG = logging.getLogger(__name__)
@@ -85,11 +85,11 @@ def clipped_rows(where: str, raw: RawDataset, most_share: float) -> int:
         float(largest.max(initial=0)),
     )
     if far > most_share * len(raw):
+        first = place(raw, int(np.argmax(largest > 1.0 + ACTION_MARGIN)))
         raise UserError(
-            f"{where}: actions reach {most:.4g}, outside of [-1, 1], in {far} of {len(raw)} rows, the first is row "
-            f"{int(np.argmax(largest > 1.0 + ACTION_MARGIN))}. Scale them to [-1, 1], the range that policies act in "
-            "here (a Minari dataset whose action space says its true bounds is scaled by them); or, if the environment "
-            "clipped them, write them as it took them."
+            f"{where}: actions reach {most:.4g}, outside of [-1, 1], in {far} of {len(raw)} rows, the first is "
+            f"{first}. Scale them to [-1, 1], the range that policies act in here (a Minari dataset whose action space "
+            "says its true bounds is scaled by them); or, if the environment clipped them, write them as it took them."
         )
     if rows:
         LOG.warning("%s: actions of %d rows reach %.6g; they are clipped to [-1, 1]", where, rows, most)

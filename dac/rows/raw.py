@@ -54,7 +54,7 @@ def check_finite(where: Path, raw: RawDataset) -> None:
         if not finite.all():
             bad = np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))
             raise UserError(
-                f"{where}: {key} has NaN or infinity in {len(bad)} rows, the first is row {bad[0]}. "
+                f"{where}: {key} has NaN or infinity in {len(bad)} rows, the first is {place(raw, int(bad[0]))}. "
                 f"Repair the file or leave out those episodes."
             )
 
@@ -80,6 +80,13 @@ def episode_stops(raw: RawDataset) -> NDArray[np.int64]:
     if len(raw) and (len(ends) == 0 or ends[-1] != len(raw)):
         ends = np.append(ends, len(raw))
     return ends
+
+
+def place(raw: RawDataset, row: int) -> str:
+    """A row, for people: also by its episode, of those that have rows; all counted from 0."""
+    stops = episode_stops(raw)
+    number = int(np.searchsorted(stops, row, side="right"))
+    return f"row {row} (row {row - (int(stops[number - 1]) if number else 0)} of episode {number})"
 
 
 def episode_slices(raw: RawDataset) -> Iterator[slice]:

@@ -56,10 +56,8 @@ def locked_file(dataset: str, path: Path | None = None, *, published: bool = Fal
     if path is None:
         where, how = "no checksum is published for it", f"`dac fetch {dataset.partition(':')[2]}` gets it"
     else:
-        where, how = (
-            f"there is no file {path} ({absence(path)})",
-            "Put the file in place or correct the path in params.yaml",
-        )
+        instead = f" but {absence(path)}" if path.exists() or path.is_symlink() else ""
+        where, how = f"there is no file {path}{instead}", "Put the file in place or correct the path in params.yaml"
     raise UserError(
         f"dataset {dataset}: {LOCK_FILE} has no entry for it and {where}. {how}; or restore {LOCK_FILE}, if it was "
         "committed."

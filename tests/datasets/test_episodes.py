@@ -183,7 +183,8 @@ def beyond(values: np.ndarray) -> np.ndarray:
 def test_actions_beyond_the_bounds_of_ones_own_are_refused(data: Path) -> None:
     change(data, "episode_2/actions", beyond)
     with pytest.raises(
-        UserError, match=r"actions reach 3, outside of \[-1, 1\], in 1 of 240 rows, the first is row 87"
+        UserError,
+        match=r"reach 3, outside of \[-1, 1\], in 1 of 240 rows, the first is row 87 \(row 7 of episode 2\)",
     ):
         fetch()
     assert not Path("datasets.lock").exists()

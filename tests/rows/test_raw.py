@@ -5,7 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dac.rows.raw import RawDataset, closed, content_hash, episode_returns, episode_slices, statistics
+from dac.rows.raw import RawDataset, closed, content_hash, episode_returns, episode_slices, place, statistics
+
+
+@pytest.mark.parametrize(
+    ("row", "said"), [(0, "0 of episode 0"), (2, "2 of episode 0"), (3, "0 of episode 1"), (8, "1 of episode 3")]
+)
+def test_the_place_of_a_row(raw: RawDataset, row: int, said: str) -> None:
+    assert place(raw, row) == f"row {row} (row {said})"
 
 
 def test_one_end_for_each_episode(raw: RawDataset) -> None:
