@@ -61,9 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add("runs", _runs, "list the runs in the store")
     command.add_argument("--verify", action="store_true", help="compare contents with their sha256, not sizes alone")
     _add_datasets(add("datasets", _datasets, "list the configured datasets; describe: a task's data, with a histogram"))
-    command = add("fetch", _fetch, "bring data here: download, check, convert")
-    command.add_argument("what", help="a task of params.yaml, one of D4RL's ids, or a dataset, such as minari:<id>")
-    command.add_argument("--dataset", help="refuse if the task's dataset has another fingerprint than this")
+    _add_fetch(add("fetch", _fetch, "bring data here: download, check, convert"))
     command = add("collect", _collect, "collect datasets: train SAC, or roll out recorded policies, and record them")
     command.add_argument("env")
     command.add_argument("--datasets", required=True, help="fingerprints joined by '-'")
@@ -86,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_parity(command: argparse.ArgumentParser) -> None:
-    command.add_argument("recordings", nargs="+", type=Path, metavar="FIXTURE", help="an .npz recording")
+    command.add_argument("recordings", nargs="+", type=files.expanded, metavar="FIXTURE", help="an .npz recording")
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     command.add_argument("--pack", type=int, default=1, help="replay it as one of this many runs")
     command.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the products; sets the tolerance")
@@ -104,12 +102,22 @@ def _add_bench(command: argparse.ArgumentParser) -> None:
     command.add_argument("--precision", choices=PRECISIONS, default="fp32")
     command.add_argument("--processes", type=int, default=0, help="also time this many runs at once, a process each")
     command.add_argument("--page", action="store_true", help="write benchmarks/README.md from the recorded results")
-    command.add_argument("--json", type=Path, help="also write the result there")
+    command.add_argument("--json", type=files.expanded, help="also write the result there")
 
 
 def _add_datasets(command: argparse.ArgumentParser) -> None:
     command.add_argument("what", nargs="*", metavar="describe TASK", help="left out: the list, with checksums compared")
-    command.add_argument("--figure", type=Path, help="where the histogram goes; default: work/datasets/<task>.png")
+    command.add_argument(
+        "--figure", type=files.expanded, help="where the histogram goes; default: work/datasets/<task>.png"
+    )
+
+
+def _add_fetch(command: argparse.ArgumentParser) -> None:
+    what = "a task of params.yaml, one of D4RL's ids, or a dataset, such as minari:<id>; with --all: a study"
+    command.add_argument("what", nargs="?", help=what)
+    command.add_argument("--dataset", help="refuse if the task's dataset has another fingerprint than this")
+    command.add_argument("--all", action="store_true", help="the data of all tasks, or of those of the study WHAT")
+    command.add_argument("--jobs", type=int, default=4, help="with --all: fetch this many side by side")
 
 
 def _add_pack(command: argparse.ArgumentParser) -> None:
@@ -128,7 +136,7 @@ def _add_behaviours(command: argparse.ArgumentParser) -> None:
     command.add_argument("env", help="Gymnasium id")
     command.add_argument("--steps", type=int, nargs="+", required=True, help="steps of SAC to record at, ascending")
     command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--folder", type=Path, default=Path("behaviours"), help="where the files go")
+    command.add_argument("--folder", type=files.expanded, default=Path("behaviours"), help="where the files go")
 
 
 def _seeds(options: argparse.Namespace) -> list[int]:
@@ -207,28 +215,43 @@ def _datasets(options: argparse.Namespace) -> None:
 
 def _fetch(options: argparse.Namespace) -> None:
     from dac.datasets import load
-    from dac.study.catalog import d4rl_ids, suggestions
 
     params, what = check.load(), options.what
     mirrors = params.compute.d4rl_mirrors
-    if what in params.tasks:
-        name = params.tasks[what].dataset
-    else:
-        source = SOURCES.get(what.partition(":")[0])
-        name = what if source and source.made == "fetched" else f"d4rl:{what}"
-        if name.startswith("d4rl:") and name.partition(":")[2] not in d4rl_ids():
-            known = list(dict.fromkeys([*params.tasks, *d4rl_ids()]))
-            raise UserError(f"No task or D4RL dataset {what!r}. {suggestions(what, known)}")
-    load.identify(name, mirrors)
-    dataset = dataset_named(name, params.collect)
-    if options.dataset not in (None, dataset.fingerprint):
-        raise UserError(
-            f"params.yaml changed since this job was planned: the dataset of {what} is now {dataset.id} "
-            f"({dataset.fingerprint}). Nothing was written. Start again: the new plan is used."
-        )
-    with progress.announced(f"fetch {dataset.id}"):
+    if options.all:
+        from dac.watch import fetching
+
+        if options.jobs < 1:
+            raise UserError(f"--jobs: found {options.jobs}; allowed are numbers from 1 on.")
+        fetching.fetch_all(params, what, options.jobs)
+        return
+    if what is None:
+        raise UserError("dac fetch: found no name; give a task, one of D4RL's ids, minari:<id>, or --all.")
+    name = _dataset_to_fetch(params, what)
+    with progress.announced(f"fetch {name}"):
+        load.identify(name, mirrors)
+        dataset = dataset_named(name, params.collect)
+        if options.dataset not in (None, dataset.fingerprint):
+            raise UserError(
+                f"params.yaml changed since this job was planned: the dataset of {what} is now {dataset.id} "
+                f"({dataset.fingerprint}). Nothing was written. Start again: the new plan is used."
+            )
         load.fetch(dataset, mirrors)
     print(f"{dataset.id} is in {dataset.path}")
+
+
+def _dataset_to_fetch(params: Params, what: str) -> str:
+    """The id, `<source>:<name>`, of what is asked for: a task's, one of D4RL's without its source, or any fetched."""
+    from dac.study.catalog import d4rl_ids, suggestions
+
+    if what in params.tasks:
+        return params.tasks[what].dataset
+    source = SOURCES.get(what.partition(":")[0])
+    name = what if source and source.made == "fetched" else f"d4rl:{what}"
+    if name.startswith("d4rl:") and name.partition(":")[2] not in d4rl_ids():
+        known = list(dict.fromkeys([*params.tasks, *d4rl_ids()]))
+        raise UserError(f"No task or D4RL dataset {what!r}. {suggestions(what, known)}")
+    return name
 
 
 def _collect(options: argparse.Namespace) -> None:

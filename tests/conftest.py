@@ -10,6 +10,13 @@ from tiny import Project, write_rows
 from dac.rows.raw import RawDataset
 
 
+@pytest.fixture(autouse=True)
+def no_files_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D4RL's files that somebody has here are not found, and no mirror that somebody uses."""
+    monkeypatch.setenv("D4RL_DATASET_DIR", "/no/d4rl")
+    monkeypatch.delenv("DAC_D4RL_MIRROR", raising=False)
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A folder of its own, made the current one, with a dataset of 240 random rows in episodes of 12."""

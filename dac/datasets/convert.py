@@ -1,4 +1,4 @@
-"""HDF5 files in D4RL's layout, made into a Minari dataset once, when they are first needed."""
+"""HDF5 files in D4RL's layout, made into a dataset's folder once, when they are first needed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 
 from dac import envs
-from dac.datasets import folder, minari
+from dac.datasets import flat, folder, minari
 from dac.rows import checks, layout
-from dac.rows.raw import FloatArray, RawDataset, episode_slices
+from dac.rows.raw import FloatArray, RawDataset, closed, content_hash, episode_slices
 from dac.study import datasets_lock, store
 from dac.study.identity import Dataset
 from dac.system.errors import UserError
+from dac.system.files import absence, unchanged
 from dac.system.hashing import sha256_of
 
 LOG = logging.getLogger(__name__)
@@ -48,36 +49,41 @@ def convert_once(dataset: Dataset, path: Path, origin: Callable[[], Origin]) -> 
     """
     with folder.lock(dataset.path):
         if store.folder_problem(dataset):
-            check_source(dataset, path)
-            convert(dataset, path, origin())
+            convert(dataset, path, origin)
         elif path.is_file() and source_changed(dataset, path):
             check_source(dataset, path)
 
 
-def convert(dataset: Dataset, path: Path, origin: Origin) -> None:
+def convert(dataset: Dataset, path: Path, origin: Callable[[], Origin]) -> None:
     """Write a dataset's folder from its HDF5 file.
 
     An episode ends at a terminal state or at a time-out; a last one without either is cut off where the file ends.
     Minari keeps the observation after the last step, too: it is the file's `next_observations` where there are such,
     else the last observation again. Training never reads it.
 
+    Args:
+        origin: asked while the file is read: some files say it of themselves.
+
     Raises:
-        UserError: its contents are not usable. That it is the file of the dataset's identity, `check_source` says.
+        UserError: it is not the file of the dataset's identity, or changes meanwhile, or its contents are not usable.
     """
-    raw, clipped = checks.read(path, published=dataset.kind.published)
-    last, recorded = layout.last_observations(path, raw)
-    spaces, spec = _environment(dataset, raw, origin.env_id)
-    reference, url = origin.reference, origin.url
+    with unchanged(path):
+        check_source(dataset, path)
+        raw, clipped = checks.read(path, published=dataset.kind.published)
+        last, recorded = layout.last_observations(path, raw)
+        known = origin()
+        status = path.stat()
+    spaces, spec = _environment(dataset, raw, known.env_id)
+    reference, url = known.reference, known.url
     facts = {
         "description": f"{dataset.id}, converted from HDF5; {folder.DESCRIPTION_FILE} says more.",
         "source_sha256": dataset.file_sha256,
         **({"source_url": url, "code_permalink": url} if url else {}),
         **({"ref_min_score": reference[0], "ref_max_score": reference[1]} if reference else {}),
     }
-    status = path.stat()
     description = {
         "dataset": dataset.id,
-        "env_id": origin.env_id,
+        "env_id": known.env_id,
         "reference_returns": reference,
         "last_observations": "recorded" if recorded else "repeated",
         "rows_with_clipped_actions": clipped,
@@ -89,13 +95,17 @@ def convert(dataset: Dataset, path: Path, origin: Origin) -> None:
             "mtime_ns": status.st_mtime_ns,
         },
     }
-    folder.publish(
-        dataset.path,
-        lambda directory: minari.write(directory, dataset.minari_id, _episodes(raw, last), spaces, facts, spec),
-        description,
-        folder.size_on_disk(sum(array.nbytes for array in vars(raw).values()), len(episode_slices(raw))),
-    )
-    LOG.info("%s: converted to Minari's format in %s", dataset.id, dataset.path)
+
+    def fill(directory: Path) -> None:
+        if len(last) > flat.MOST_GROUPS:
+            flat.write(directory, closed(raw), last, known.env_id)
+        else:
+            minari.write(directory, dataset.minari_id, _episodes(raw, last), spaces, facts, spec)
+
+    size = folder.size_on_disk(raw.nbytes + last.nbytes, len(last))
+    folder.publish(dataset.path, fill, description, size, content_hash(closed(raw)))
+    form = "one file" if flat.holds(dataset.path) else "Minari's format"
+    LOG.info("%s: converted to %s in %s", dataset.id, form, dataset.path)
 
 
 def check_source(dataset: Dataset, path: Path) -> None:
@@ -104,8 +114,8 @@ def check_source(dataset: Dataset, path: Path) -> None:
     Raises:
         UserError: it is another file, or not there.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file. Get it with `dac fetch`, or correct the path in params.yaml.")
+    if missing := absence(path):
+        raise UserError(f"{path}: {missing}. Get it with `dac fetch`, or correct the path in params.yaml.")
     datasets_lock.compare(dataset.id, path, sha256_of(path), dataset.file_sha256)
 
 

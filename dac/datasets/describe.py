@@ -8,7 +8,7 @@ import numpy as np
 from tabulate import tabulate  # type: ignore[import-untyped]
 
 from dac.datasets import convert, folder
-from dac.datasets.load import load
+from dac.datasets.load import load, place
 from dac.datasets.simulator import resimulate
 from dac.envs import normalised_score
 from dac.rows.checks import misplaced_ends
@@ -22,7 +22,7 @@ from dac.system.errors import UserError
 
 
 def listing(params: Params) -> str:
-    """Every configured dataset: its tasks, whether it is here, and whether its contents are what they should be."""
+    """Every configured dataset: its tasks, whether it is here and its contents are right, and where it comes from."""
     tasks: dict[Dataset, list[str]] = {}
     wrong: dict[str, list[str]] = {}
     problems = []
@@ -30,17 +30,22 @@ def listing(params: Params) -> str:
         try:
             tasks.setdefault(dataset_of(params, name), []).append(name)
         except UserError as error:
-            place = f"params.yaml: tasks.{name}.dataset: "
+            key = f"params.yaml: tasks.{name}.dataset: "
             source, data = source_of(task.dataset)
             if source.made == "given" and source.file and source.file(data).is_file():
-                wrong.setdefault(f"{task.dataset}\n{str(error).removeprefix(place)}", []).append(name)
+                wrong.setdefault(f"{task.dataset}\n{str(error).removeprefix(key)}", []).append(name)
             else:
                 problems.append(str(error))
-    rows = [(dataset.id, ", ".join(names), _local(dataset), _verified(dataset)) for dataset, names in tasks.items()]
+    mirrors = params.compute.d4rl_mirrors
+    rows = [
+        (dataset.id, ", ".join(names), _local(dataset), _verified(dataset), place(dataset, mirrors) or "-")
+        for dataset, names in tasks.items()
+    ]
     for what, names in wrong.items():
         dataset_id, _, problem = what.partition("\n")
-        rows.append((dataset_id, ", ".join(names), "here", f"WRONG: {problem}"))
-    text = tabulate(rows, headers=("dataset", "tasks", "here", "contents"), tablefmt="plain", disable_numparse=True)
+        rows.append((dataset_id, ", ".join(names), "here", f"WRONG: {problem}", "-"))
+    headers = ("dataset", "tasks", "here", "contents", "from")
+    text = tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
     return "\n".join([text, *problems]) + "\n"
 
 
@@ -120,10 +125,10 @@ def _ends(raw: RawDataset) -> str:
 def _simulator(raw: RawDataset, env_id: str) -> str:
     found = resimulate(raw, env_id)
     if found is None:
-        return f"{env_id} was not compared: its observation is not its whole state"
+        return f"{env_id} was not compared: its observation is not its whole state, or no episode has two rows"
     return (
         f"{found.rows} recorded steps done again in {env_id} deviate by {found.median:.1e} of the step's change "
-        f"(median; 95 % below {found.upper:.1e})"
+        f"(median; 95 % below {found.upper:.1e})" + "".join(f"; LOOK: {doubt}" for doubt in found.doubts)
     )
 
 

@@ -7,18 +7,18 @@ shift every later row, unseen.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
 from dac.envs import flatten
-from dac.rows.raw import FloatArray, RawDataset
+from dac.rows.raw import FloatArray, RawDataset, flags
 from dac.system.errors import UserError
 
+BLOCK_BYTES = 4_000_000
 STEPS = ("actions", "rewards", "terminations", "truncations")
 
 
@@ -42,23 +42,50 @@ class Episode:
         return len(self.rewards)
 
 
-def to_raw(episodes: Sequence[Episode]) -> RawDataset:
-    """Concatenate episodes in D4RL's layout, which leaves out each episode's last observation."""
-    terminals = [_flag_at_end(len(episode), episode.terminated) for episode in episodes]
-    timeouts = [_flag_at_end(len(episode), not episode.terminated) for episode in episodes]
+def to_raw(episodes: Iterable[Episode]) -> RawDataset:
+    """Concatenate episodes, one at least, in D4RL's layout, which leaves out each episode's last observation.
+
+    Of episodes that nobody else holds there is never much more than one copy.
+    """
+    columns = {"observations": _Column(), "actions": _Column(), "rewards": _Column()}
+    lengths, terminated = [], []
+    for episode in episodes:
+        columns["observations"].append(episode.observations[:-1])
+        columns["actions"].append(episode.actions)
+        columns["rewards"].append(episode.rewards)
+        lengths.append(len(episode))
+        terminated.append(episode.terminated)
+    ends = np.cumsum(lengths) - 1
+    terminals = np.zeros(int(ends[-1]) + 1, np.bool_)
+    timeouts = terminals.copy()
+    terminals[ends], timeouts[ends] = terminated, np.logical_not(terminated)
     return RawDataset(
-        observations=np.concatenate([episode.observations[:-1] for episode in episodes]).astype(np.float32),
-        actions=np.concatenate([episode.actions for episode in episodes]).astype(np.float32),
-        rewards=np.concatenate([episode.rewards for episode in episodes]).astype(np.float32),
-        terminals=np.concatenate(terminals),
-        timeouts=np.concatenate(timeouts),
+        **{key: columns.pop(key).joined() for key in list(columns)}, terminals=terminals, timeouts=timeouts
     )
 
 
-def _flag_at_end(length: int, flag: bool) -> NDArray[np.bool_]:
-    flags = np.zeros(length, dtype=np.bool_)
-    flags[-1] = flag
-    return flags
+class _Column:
+    """Arrays to join. Small ones become blocks at once, since the memory of very many small ones stays taken."""
+
+    def __init__(self) -> None:
+        self._blocks: list[FloatArray] = []
+        self._parts: list[FloatArray] = []
+        self._bytes = 0
+
+    def append(self, part: FloatArray) -> None:
+        self._parts.append(part)
+        self._bytes += part.nbytes
+        if self._bytes > BLOCK_BYTES:
+            self._close()
+
+    def joined(self) -> FloatArray:
+        self._close()
+        return self._blocks[0] if len(self._blocks) == 1 else np.concatenate(self._blocks)
+
+    def _close(self) -> None:
+        if self._parts:
+            self._blocks.append(np.concatenate(self._parts).astype(np.float32, copy=False))
+        self._parts, self._bytes = [], 0
 
 
 @dataclass(frozen=True)
@@ -92,11 +119,11 @@ class Layout:
         if length == 0:
             return None
         self._check_widths(where, arrays)
-        ends = {key: arrays[key][()].astype(np.bool_) for key in STEPS[2:]}
-        for key, flags in ends.items():
-            if flags[:-1].any():
+        ends = {key: flags(f"{where}: {key}", arrays[key][()]) for key in STEPS[2:]}
+        for key, ended in ends.items():
+            if ended[:-1].any():
                 raise UserError(
-                    f"{where}: {key} is true at step {int(np.argmax(flags)) + 1} of {length}; an episode ends once, at "
+                    f"{where}: {key} is true at step {int(np.argmax(ended)) + 1} of {length}; an episode ends once, at "
                     "its last step. Record it again, or split it there."
                 )
         observed = arrays["observations"][()] if not self.keys else None

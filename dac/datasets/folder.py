@@ -1,7 +1,10 @@
-"""A dataset's folder: `data/`, a Minari dataset, and `dataset.json`, what it is and the hash of its contents."""
+"""A dataset's folder: `data/`, a Minari dataset, or `rows.hdf5` of very many episodes (`flat`), and `dataset.json`,
+what it is and the hash of its contents.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -11,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from dac.datasets import minari
+from dac.datasets import flat, minari
 from dac.rows.raw import RawDataset, content_hash, episode_returns, statistics
 from dac.system import locks, paths
 from dac.system.errors import UserError
@@ -29,21 +32,27 @@ def lock(directory: Path) -> AbstractContextManager[None]:
 
 
 def publish(
-    directory: Path, fill: Callable[[Path], None], description: Mapping[str, Any], size: float = 0.0
+    directory: Path,
+    fill: Callable[[Path], None],
+    description: Mapping[str, Any],
+    size: float = 0.0,
+    expected: str | None = None,
 ) -> dict[str, Any]:
-    """Make the folder, complete or not at all; one that is there is replaced.
+    """Make the folder, complete or not at all; one that is there is moved to work/replaced.
 
     Args:
-        fill: puts `data/` into the folder that it is given.
-        description: what `dataset.json` says besides the contents' hash, statistics, returns and files.
+        fill: puts `data/` or `rows.hdf5` into the folder that it is given.
+        description: what `dataset.json` says besides the contents' hash, statistics, files and, of at most
+            `flat.MOST_GROUPS` episodes, their returns.
         size: bytes on the disk, as `size_on_disk` has it. The HDF5 library ends the process when a disk is full, so
             that is looked at before.
+        expected: `content_hash` of the rows that were read, checked and are to be trained on.
 
     Returns:
         what `dataset.json` holds.
 
     Raises:
-        UserError: `fill` made no dataset of vectors, or the disk does not take it.
+        UserError: `fill` made no dataset of vectors, or of other rows than expected, or the disk does not take it.
     """
     try:
         _make_room(directory, size)
@@ -53,23 +62,42 @@ def publish(
     try:
         temporary.mkdir()
         fill(temporary)
-        raw = minari.read(temporary)
+        raw = _read(temporary)
+        digest, counts, returns = content_hash(raw), statistics(raw), episode_returns(raw)
+        if expected not in (None, digest):
+            raise UserError(
+                f"{directory}: the rows in it would have the content hash {digest[:12]}…, but those that were read and "
+                f"checked have {str(expected)[:12]}…: they changed in between. Run it again when nothing writes there."
+            )
         content = {
             **description,
-            "sha256": content_hash(raw),
-            **statistics(raw),
-            "episode_returns": [float(value) for value in episode_returns(raw)],
+            "sha256": digest,
+            **counts,
+            **({"episode_returns": returns.tolist()} if len(returns) <= flat.MOST_GROUPS else {}),
             "files": {name: file_entry(temporary / name) for name in _files(temporary)},
         }
         (temporary / DESCRIPTION_FILE).write_text(json.dumps(content, indent=2) + "\n")
         if directory.exists():
-            shutil.rmtree(directory)
+            _keep(directory)
         temporary.rename(directory)
     except OSError as error:
         raise _not_written(directory, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return content
+
+
+def _read(directory: Path) -> RawDataset:
+    return flat.read(directory) if flat.holds(directory) else minari.read(directory)
+
+
+def _keep(directory: Path) -> None:
+    """Move a folder that is to be replaced out of the way: what was put there by hand may be the only copy."""
+    numbers = itertools.count(1)
+    kept = next(path for number in numbers if not (path := paths.REPLACED / f"{directory.name}.{number}").exists())
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(directory, kept)
+    LOG.warning("%s: made again; what was there is kept as %s", directory, kept)
 
 
 def _make_room(directory: Path, size: float) -> None:
@@ -92,13 +120,14 @@ def _not_written(directory: Path, error: OSError) -> UserError:
 
 
 def size_on_disk(arrays: int, episodes: int) -> float:
-    """Bytes that a Minari dataset takes, from those of its arrays and its number of episodes; an upper estimate."""
-    return 1.1 * arrays + _EPISODE_BYTES * episodes
+    """Bytes that a dataset takes, from those of its arrays and its number of episodes; an upper estimate."""
+    return 1.1 * arrays + _EPISODE_BYTES * (episodes if episodes <= flat.MOST_GROUPS else 1)
 
 
 def _files(directory: Path) -> list[str]:
     data = directory / "data"  # may be a link, which rglob would not enter
-    return sorted(f"data/{path.relative_to(data)}" for path in data.rglob("*") if path.is_file())
+    found = sorted(f"data/{path.relative_to(data)}" for path in data.rglob("*") if path.is_file())
+    return [*found, flat.FILE] if flat.holds(directory) else found
 
 
 def load(directory: Path) -> RawDataset:
@@ -108,12 +137,20 @@ def load(directory: Path) -> RawDataset:
         UserError: the folder is not complete, or its contents have changed.
     """
     description = describe(directory)
-    raw = minari.read(directory)
+    raw = _read(directory)
     found, noted = content_hash(raw), description.get("sha256")
     if found != noted:
+        data = directory / "data"
+        if data.is_symlink() and not flat.holds(directory):
+            raise UserError(
+                f"{data.resolve()}: its rows have the content hash {found[:12]}…, but had {str(noted)[:12]}… when it "
+                "was fetched, so they were changed or damaged since. Put the earlier copy back; or move "
+                f"{directory}, which is a note and a link to it, away and `dac fetch` it: that compares it with "
+                "datasets.lock and says how to go on."
+            )
         raise UserError(
             f"{directory}: the data have the content hash {found}, but {DESCRIPTION_FILE} records {noted}. They were "
-            "changed or damaged; delete the folder and make it again (snakemake does, or `dac fetch`)."
+            "changed or damaged; move the folder away and make it again (snakemake does, or `dac fetch`)."
         )
     return raw
 
@@ -129,6 +166,6 @@ def describe(directory: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path}: not readable ({error}). Delete the folder and make it again (snakemake does, or `dac fetch`)."
+            f"{path}: not readable ({error}). Move the folder away and make it again (snakemake does, or `dac fetch`)."
         ) from error
     return content

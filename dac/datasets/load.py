@@ -33,7 +33,7 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
     return found
 
 
-def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
+def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
     """Bring a dataset here, ready to train on: downloaded where it has to be, checked and converted.
 
     Raises:
@@ -42,7 +42,7 @@ def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
     _functions(dataset.source).fetch(dataset, mirrors)
 
 
-def identify(dataset_id: str, mirrors: Sequence[str]) -> None:
+def identify(dataset_id: str, mirrors: Sequence[str] | None) -> None:
     """Bring here what a dataset's identity is read off, where nothing else says it.
 
     Raises:
@@ -52,6 +52,12 @@ def identify(dataset_id: str, mirrors: Sequence[str]) -> None:
     functions = _functions(source)
     if hasattr(functions, "identify"):
         functions.identify(name, mirrors)
+
+
+def place(dataset: Dataset, mirrors: Sequence[str] | None) -> str | None:
+    """Where `fetch` would take a dataset from: a place on this machine, or who is asked first; None if made here."""
+    functions = _functions(dataset.source)
+    return functions.place(dataset, mirrors) if hasattr(functions, "place") else None
 
 
 def refuse_other_version(group: Group) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ from dac.envs.minari_spec import AGAIN, DATA_FOLDER, metadata, recorded_env
 from dac.rows import hdf5
 from dac.rows.raw import RawDataset, check_finite
 from dac.system.errors import UserError
+from dac.system.files import expanded
 from dac.system.locks import lock
 
 
@@ -46,11 +48,12 @@ def read(directory: Path) -> RawDataset:
     recorded = (
         _hdf5_episodes(data, count) if facts.get("data_format", "hdf5") == "hdf5" else _other(data, facts, layout)
     )
-    found = [layout.episode(f"{directory}: episode {number}", arrays) for number, arrays in recorded]
-    episodes = [episode for episode in found if episode is not None]
-    if not episodes:
+    found = (layout.episode(f"{directory}: episode {number}", arrays) for number, arrays in recorded)
+    episodes = (episode for episode in found if episode is not None)
+    first = next(episodes, None)
+    if first is None:
         raise UserError(f"{directory}: the Minari dataset has no steps. Make it again, or use another.")
-    raw = to_raw(episodes)
+    raw = to_raw(itertools.chain([first], episodes))
     check_finite(directory, raw)
     return raw
 
@@ -79,6 +82,13 @@ def _layout(directory: Path, facts: Mapping[str, Any]) -> Layout:
         )
     if not isinstance(action, gym.spaces.Box) or len(action.shape) != 1:
         raise UserError(f"{directory}: the action space is {action}; only vectors (Box with one axis) can be used.")
+    single = action.low == action.high
+    if single.any():
+        raise UserError(
+            f"{directory}: the action space is {action}: number {int(np.argmax(single))} of an action has one value "
+            "alone, which cannot be brought to [-1, 1]. Correct action_space in metadata.json, or record the dataset "
+            "without that number."
+        )
     return Layout(keys, observation, action, ends_at_goal=is_point_maze(env_id))
 
 
@@ -105,7 +115,18 @@ def _arrays(path: Path, file: h5py.File, name: str) -> dict[str, Any]:
     lacking = [key for key in STEPS if not isinstance(found.get(key), h5py.Dataset)]
     if lacking or not observed:
         raise UserError(f"{path}: {name} has no array {(lacking or ['observations'])[0]}. {AGAIN}")
-    return {**observed, **found}
+    arrays = {**observed, **found}
+    _refuse_lost_rows(f"{path}: {name}", file[name].attrs.get("total_steps"), arrays)
+    return arrays
+
+
+def _refuse_lost_rows(where: str, said: Any, arrays: Mapping[str, Any]) -> None:
+    """Stop where all arrays of an episode agree and have fewer rows than it says; it says its last part's, if it came
+    in parts.
+    """
+    lengths = {len(arrays[key]) for key in STEPS if arrays[key].shape}
+    if isinstance(said, int | np.integer) and len(lengths) == 1 and max(lengths) < said:
+        raise UserError(f"{where} has {max(lengths)} rows; expected are {said}, the steps that were recorded. {AGAIN}")
 
 
 def _leaves(path: str, episode: h5py.Group) -> Iterator[tuple[str, Any]]:
@@ -168,7 +189,7 @@ def write(
 
 def root() -> Path:
     """The folder in which Minari keeps its datasets."""
-    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
+    return expanded(os.environ.get("MINARI_DATASETS_PATH") or "~/.minari/datasets")
 
 
 def fetch(dataset_id: str, log: Callable[[str], None]) -> Path:

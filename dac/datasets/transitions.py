@@ -54,9 +54,10 @@ def to_transitions(raw: RawDataset, reward_scaling: str) -> Transitions:
     if len(raw) < 2:
         raise UserError(f"The dataset has {len(raw)} rows; a transition needs two. Make it again.")
     kept = np.flatnonzero(raw.terminals[:-1] | ~raw.timeouts[:-1])
+    actions = raw.actions[kept].astype(np.float32, copy=False)
     return Transitions(
         observations=raw.observations[kept],
-        actions=np.clip(raw.actions[kept], -ACTION_LIMIT, ACTION_LIMIT).astype(np.float32),
+        actions=np.clip(actions, -ACTION_LIMIT, ACTION_LIMIT, out=actions),  # in place, for the sake of memory
         rewards=_scaled_rewards(raw, reward_scaling)[kept],
         next_observations=raw.observations[kept + 1],
         dones=raw.terminals[kept].astype(np.float32),

@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dac.rows import layout
-from dac.rows.raw import FloatArray, RawDataset
+from dac.rows.raw import FloatArray, RawDataset, place
 from dac.system.errors import UserError
 
 LOG = logging.getLogger(__name__)
 
 # Rounding may carry an action of a `file:` dataset this far outside of [-1, 1]; more is another scale.
 ACTION_MARGIN = 1e-3
-# Of the rows of a Minari dataset, which people may have recorded with a hand beyond the bounds; more is another scale.
+# Of the rows of a published Minari set, which people may have recorded with a hand beyond the bounds; more is another
+# scale. One's own can be written again.
 MOST_CLIPPED = 0.5
+_PUBLISHED_MINARI = ("D4RL/", "mujoco/")
 # Successors that differ by less, relative to their size, are equal but for the precision they were written in.
 ROUNDING = 1e-5
 PIECE = 200_000  # rows that are compared at once, for the sake of memory
@@ -62,7 +64,12 @@ def read(path: Path, *, published: bool = False) -> tuple[RawDataset, int]:
     return raw, rows
 
 
-def clipped_rows(where: str, raw: RawDataset, most_share: float = MOST_CLIPPED) -> int:
+def clipped_rows_of_minari(dataset_id: str, where: str, raw: RawDataset) -> int:
+    """`clipped_rows` of one of Minari's published sets, or of one's own."""
+    return clipped_rows(where, raw, MOST_CLIPPED if dataset_id.startswith(_PUBLISHED_MINARI) else 0.0)
+
+
+def clipped_rows(where: str, raw: RawDataset, most_share: float) -> int:
     """How many rows have actions outside of [-1, 1], which are clipped there when they are trained on.
 
     Args:
@@ -78,10 +85,11 @@ def clipped_rows(where: str, raw: RawDataset, most_share: float = MOST_CLIPPED) 
         float(largest.max(initial=0)),
     )
     if far > most_share * len(raw):
+        first = place(raw, int(np.argmax(largest > 1.0 + ACTION_MARGIN)))
         raise UserError(
-            f"{where}: actions reach {most:.4g}, outside of [-1, 1], in {far} of {len(raw)} rows. Scale them to "
-            "[-1, 1], the range that policies act in here (a Minari dataset whose action space says its true bounds is "
-            "scaled by them)."
+            f"{where}: actions reach {most:.4g}, outside of [-1, 1], in {far} of {len(raw)} rows, the first is "
+            f"{first}. Scale them to [-1, 1], the range that policies act in here (a Minari dataset whose action space "
+            "says its true bounds is scaled by them); or, if the environment clipped them, write them as it took them."
         )
     if rows:
         LOG.warning("%s: actions of %d rows reach %.6g; they are clipped to [-1, 1]", where, rows, most)

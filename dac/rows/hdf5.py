@@ -17,6 +17,7 @@ from h5py import h5d, h5l, h5z
 from numpy.typing import NDArray
 
 from dac.system.errors import UserError
+from dac.system.files import absence
 
 _HEAD_BYTES = 512
 
@@ -30,10 +31,14 @@ _KINDS: tuple[tuple[int, bytes, str], ...] = (
     *((0, b"PK" + next_bytes, "a zip archive; unpack it first") for next_bytes in (b"\x03\x04", b"\x05\x06")),
     (0, b"Rar!\x1a\x07", "a RAR archive; unpack it first"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it first"),
+    (0, b"\x04\x22\x4d\x18", "an lz4 archive; unpack it first"),
     (257, b"ustar", "a tar archive; unpack it first"),
     (0, b"\x93NUMPY", "a NumPy array (.npy); write its arrays as HDF5"),
     (0, b"PAR1", "a Parquet table; write its columns as HDF5"),
     (0, b"ARROW1", "an Arrow table; write its columns as HDF5"),
+    (0, b"\x0e\x03\x13\x01", "an HDF4 file; `h4toh5` makes it HDF5"),
+    (0, b"SQLite format 3", "an SQLite database; write its columns as HDF5"),
+    (8, b'{"', "a safetensors file; write its arrays as HDF5"),
     (0, b"MATLAB 5.0", "a MATLAB file before version 7.3; write its arrays as HDF5"),
     (0, b"CDF\x01", "a NetCDF 3 file; write its arrays as HDF5"),
     (0, b"CDF\x02", "a NetCDF 3 file; write its arrays as HDF5"),
@@ -50,6 +55,8 @@ _TEXTS: tuple[tuple[bytes, str], ...] = (
     (b"<html", "an HTML page and not HDF5: an error page, or a proxy's"),
     (b"<?xml", "XML and not HDF5: perhaps a server's answer about an error"),
     (b"{", "text (JSON) and not HDF5: perhaps a server's answer about an error"),
+    (b"/annex/objects/", "a git-annex pointer and not the file that it stands for; `git annex get` gets that"),
+    (b"outs:", "a DVC file and not the one that it stands for; `dvc pull` gets that"),
 )
 
 # What the HDF5 library and the system say of a file that cannot be opened or read, and what that means.
@@ -62,8 +69,6 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     ),
     ("ermission denied", "it may not be read (permission denied). Correct the permissions and run it again."),
     ("truncated file", "not readable as HDF5 (it is truncated). Copy or fetch the whole file again."),
-    ("signature not found", "not readable as HDF5 (it is something else, or was never closed). Give another file."),
-    ("No such file", "no such file. Get it with `dac fetch`, or correct the path in params.yaml."),
 )
 
 # Links within a file may point to links; one that leads back to itself would not end.
@@ -82,11 +87,25 @@ def foreign(path: Path) -> str | None:
         return "empty"
     if head.startswith(b"PK\x03\x04") and b".npy" in head:
         return "a NumPy archive (.npz); write its arrays as HDF5"
+    if head.startswith(b"PK\x03\x04") and b"/data.pkl" in head:
+        return "a PyTorch file, which could run any program; write its tensors as HDF5"
     text = head.lstrip().lower()
     found = [kind for start, magic, kind in _KINDS if head[start:].startswith(magic)]
     found += [kind for beginning, kind in _TEXTS if text.startswith(beginning)]
     # HDF5 itself may begin with a block of the user's, of any kind.
     return found[0] if found and not h5py.is_hdf5(path) else None
+
+
+def _unknown(path: Path) -> str:
+    """What can be said of a file that is neither HDF5 nor of a known kind."""
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD_BYTES)
+    if not head.strip(b"\0"):
+        return "it begins with zeros: a copy or a download that did not end. Get it again."
+    if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head):
+        line = head.decode().strip().partition("\n")[0].strip()
+        return f"it is a text that begins with {line[:40]!r}. Give another file."
+    return "it is something else, or was never closed. Give another file."
 
 
 @contextmanager
@@ -97,12 +116,16 @@ def opened(path: Path) -> Iterator[h5py.File]:
         UserError: it is not HDF5, not whole, not closed, held by a writer, or may not be read; names what to do.
     """
     try:
+        if missing := absence(path):
+            raise UserError(f"{path}: {missing}. Get it with `dac fetch`, or correct the path in params.yaml.")
         if kind := foreign(path):
             raise UserError(f"{path}: it is {kind}. HDF5 is expected here; give another file.")
         with h5py.File(path, "r") as file:
             yield file
     except OSError as error:
-        raise UserError(f"{path}: {_explained(error)}") from error
+        unknown = "signature not found" in str(error)
+        said = f"not readable as HDF5: {_unknown(path)}" if unknown else _explained(error)
+        raise UserError(f"{path}: {said}") from error
     except (RuntimeError, KeyError) as error:  # h5py's, of an object that is damaged
         text = " ".join(str(error).split())
         raise UserError(f"{path}: it is damaged ({text}). Restore it from a copy, or from where you got it.") from error
@@ -179,12 +202,14 @@ def numbers(dataset: h5py.Dataset) -> NDArray[np.generic]:
     """The values of a dataset.
 
     Raises:
-        UserError: they are no real numbers.
+        UserError: they are no real numbers, or there are none.
     """
     if dataset.dtype.kind not in "biuf":
         raise UserError(
             f"{dataset.file.filename}: {dataset.name} holds {dataset.dtype}; allowed are real numbers. Convert them."
         )
+    if dataset.shape is None:
+        raise UserError(f"{dataset.file.filename}: {dataset.name} was made without values. Write them, a row per step.")
     return np.asarray(dataset)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dac.rows import hdf5
-from dac.rows.raw import FloatArray, RawDataset, check_finite, episode_slices
+from dac.rows.raw import FloatArray, RawDataset, check_finite, episode_stops, flags
 from dac.system.errors import UserError
 
 KEYS = ("observations", "actions", "rewards", "terminals", "timeouts")
@@ -24,7 +24,7 @@ def read(path: Path) -> RawDataset:
 
     Raises:
         UserError: no such file, not HDF5 (`hdf5.opened` has the causes), a missing key, contents in other files,
-            disagreeing shapes, or numbers that are not finite.
+            disagreeing shapes, numbers that are not finite, or flags that are neither 0 nor 1.
     """
     with hdf5.opened(path) as file:
         arrays = {key: _array(path, file, key) for key in KEYS}
@@ -33,8 +33,8 @@ def read(path: Path) -> RawDataset:
         observations=arrays["observations"].astype(np.float32, copy=False),
         actions=arrays["actions"].astype(np.float32, copy=False),
         rewards=arrays["rewards"].astype(np.float32, copy=False),
-        terminals=arrays["terminals"].astype(np.bool_, copy=False),
-        timeouts=arrays["timeouts"].astype(np.bool_, copy=False),
+        terminals=flags(f"{path}: terminals", arrays["terminals"]),
+        timeouts=flags(f"{path}: timeouts", arrays["timeouts"]),
     )
     check_finite(path, raw)
     return raw
@@ -58,6 +58,8 @@ def _check_shapes(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None
         expected = 2 if key in ("observations", "actions") else 1
         if array.ndim != expected:
             raise UserError(f"{path}: {key} has shape {array.shape}; {expected} axes are expected.")
+        if expected == 2 and not array.shape[1]:
+            raise UserError(f"{path}: {key} has shape {array.shape}: a row of it holds no number. Write them.")
     lengths = {key: len(array) for key, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{key} {length}" for key, length in lengths.items())
@@ -82,7 +84,7 @@ def last_observations(path: Path, raw: RawDataset) -> tuple[FloatArray, bool]:
 
     They are rows of `next_observations`, which only some of D4RL's files have; else the last observation before.
     """
-    ends = np.array([rows.stop - 1 for rows in episode_slices(raw)])
+    ends = episode_stops(raw) - 1
     recorded = next_observations(path)
     if recorded is not None and recorded.shape == raw.observations.shape:
         last = recorded[ends]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import difflib
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from dac.system.errors import UserError
+from dac.system.files import expanded
 
 REFERENCE_FOLDER = Path(__file__).resolve().parent.parent / "reference"
 BEHAVIOURS_FOLDER = Path(__file__).resolve().parent.parent / "behaviours"
@@ -72,6 +74,21 @@ _MINARI_FAMILIES = {
 
 
 @dataclass(frozen=True)
+class Report:
+    """What one source alone says of a file: a file that is otherwise is used, and told of.
+
+    Attributes:
+        sha256: hex digest of the file. rows, episodes: in it; the last one may be without an end. None where not said.
+        source: who says so.
+    """
+
+    sha256: str | None
+    rows: int | None
+    episodes: int | None
+    source: str
+
+
+@dataclass(frozen=True)
 class D4RLFile:
     """One of D4RL's HDF5 files.
 
@@ -79,13 +96,15 @@ class D4RLFile:
         id: D4RL's dataset id, such as `hopper-medium-v2`.
         url: where its authors serve it.
         size: bytes, or None where no source gives it.
-        sha256: hex digest of the file, or None where no source gives it.
+        sha256: hex digest of the file, which is its identity, or None where no source gives it, or one alone.
+        report: what one source alone says, if there is such.
     """
 
     id: str
     url: str
     size: int | None
     sha256: str | None
+    report: Report | None = None
 
 
 def d4rl_file(dataset_id: str) -> D4RLFile:
@@ -104,6 +123,13 @@ def d4rl_file(dataset_id: str) -> D4RLFile:
 def d4rl_ids() -> list[str]:
     """The ids of all files in the catalog, in its order."""
     return list(_files())
+
+
+@cache
+def d4rl_mirrors() -> tuple[str, ...]:
+    """Addresses that are known to have D4RL's files in one folder, under D4RL's names."""
+    with (REFERENCE_FOLDER / "d4rl_mirrors.csv").open(newline="") as stream:
+        return tuple(row["address"] for row in csv.DictReader(stream))
 
 
 def reference_returns(dataset_or_environment: str) -> tuple[float, float]:
@@ -150,6 +176,19 @@ def known_returns(dataset_or_environment: str | None) -> tuple[float, float] | N
         return None
 
 
+def usable_returns(found: object) -> tuple[float, float] | None:
+    """Two returns that can be scores 0 and 100: finite numbers, the first the smaller. None where they are not."""
+    if not isinstance(found, list | tuple) or len(found) != 2:
+        return None
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in found):
+        return None
+    try:
+        low, high = float(found[0]), float(found[1])
+    except OverflowError:
+        return None
+    return (low, high) if math.isfinite(high - low) and low < high else None
+
+
 def environment_of(dataset_id: str) -> str:
     """The environment in which policies trained on one of D4RL's datasets are evaluated.
 
@@ -176,7 +215,18 @@ def _files() -> dict[str, D4RLFile]:
 
 def _file(row: dict[str, str]) -> D4RLFile:
     size = int(float(row["size_bytes"])) if row["size_bytes"] else None
-    return D4RLFile(row["d4rl_id"], row["url"], size, row["sha256"] or None)
+    return D4RLFile(row["d4rl_id"], row["url"], size, row["sha256"] or None, _reports().get(row["d4rl_id"]))
+
+
+@cache
+def _reports() -> dict[str, Report]:
+    with (REFERENCE_FOLDER / "d4rl_reports.csv").open(newline="") as stream:
+        return {row["d4rl_id"]: _report(row) for row in csv.DictReader(stream)}
+
+
+def _report(row: dict[str, str]) -> Report:
+    rows, episodes = (int(row[key]) if row[key] else None for key in ("rows", "episodes"))
+    return Report(row["sha256"] or None, rows, episodes, row["source"])
 
 
 @cache
@@ -194,4 +244,4 @@ def recorded_policies() -> list[str]:
 
 def policy_file(name: str) -> Path:
     """The file of a recorded policy: one that comes with the program, or a path, relative to params.yaml's folder."""
-    return Path(name).expanduser() if name.endswith(".safetensors") else BEHAVIOURS_FOLDER / f"{name}.safetensors"
+    return expanded(name) if name.endswith(".safetensors") else BEHAVIOURS_FOLDER / f"{name}.safetensors"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dac.system.errors import UserError
+from dac.system.files import absence, unchanged
 from dac.system.hashing import KnownHashes
 from dac.system.locks import lock
 from dac.system.paths import LOCKS
@@ -55,7 +56,8 @@ def locked_file(dataset: str, path: Path | None = None, *, published: bool = Fal
     if path is None:
         where, how = "no checksum is published for it", f"`dac fetch {dataset.partition(':')[2]}` gets it"
     else:
-        where, how = f"there is no file {path}", "Put the file in place or correct the path in params.yaml"
+        instead = f" but {absence(path)}" if path.exists() or path.is_symlink() else ""
+        where, how = f"there is no file {path}{instead}", "Put the file in place or correct the path in params.yaml"
     raise UserError(
         f"dataset {dataset}: {LOCK_FILE} has no entry for it and {where}. {how}; or restore {LOCK_FILE}, if it was "
         "committed."
@@ -118,12 +120,10 @@ def _facts(path: Path, published: bool) -> dict[str, Any]:
     """What is recorded of a file, once its contents are known to be usable."""
     from dac.rows import checks, layout  # HDF5: only where a file is read
 
-    before = path.stat()
-    checks.read(path, published=published)
-    env = layout.env_id(path)
-    digest, after = _known_sha256(path), path.stat()
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise UserError(f"{path}: it changed while it was read. Run it again when it is written.")
+    with unchanged(path):
+        checks.read(path, published=published)
+        env = layout.env_id(path)
+        digest = _known_sha256(path)
     return {"sha256": digest, **({"env": env} if env else {})}
 
 

@@ -22,6 +22,9 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 # The tables and figures that dac.report has.
 Show = Literal["scores", "curves", "comparison", "sweep", "action_samples", "bandit"]
 
+# A place with D4RL's files: an address, or a folder of this machine.
+MIRROR_PATTERN = r"^((https?|file)://.+|[^:]+)$"
+
 
 def _evaluation_workers(value: Any) -> int | str:
     if value == "auto" or (type(value) is int and 0 <= value <= 256):
@@ -98,7 +101,7 @@ class ComputeSettings(Section):
     evaluation_workers: EvaluationWorkers = "auto"
     checkpoint_seconds: PositiveInt = 300
     cuda_graphs: bool = True
-    d4rl_mirrors: tuple[Annotated[str, Field(pattern=r"^(https?|file)://.+$")], ...] = ()
+    d4rl_mirrors: tuple[Annotated[str, Field(pattern=MIRROR_PATTERN)], ...] | None = None  # () asks no built-in one
 
 
 class SacSettings(Section):

@@ -22,10 +22,12 @@ from dac.study.catalog import (
     minari_returns,
     policy_file,
     reference_returns,
+    usable_returns,
 )
-from dac.study.datasets_lock import entry, locked_file
+from dac.study.datasets_lock import LOCK_FILE, entry, locked_file
 from dac.system import paths
 from dac.system.errors import UserError, closest
+from dac.system.files import expanded
 from dac.system.hashing import sha256_of
 
 if TYPE_CHECKING:
@@ -100,7 +102,12 @@ def _minari_references(name: str) -> tuple[float, float]:
             f"No reference returns are known for minari:{name}. `dac fetch minari:{name}` takes them from Minari's "
             "metadata if they are there."
         )
-    return found[0], found[1]
+    if (returns := usable_returns(found)) is None:
+        raise UserError(
+            f"{LOCK_FILE}: the reference_returns of minari:{name} are {found}; allowed are two finite numbers, the "
+            f"first the smaller. Restore {LOCK_FILE} from git."
+        )
+    return returns
 
 
 def _minari_problems(name: str, task: Task, params: Params) -> Iterator[str]:
@@ -111,12 +118,17 @@ def _minari_problems(name: str, task: Task, params: Params) -> Iterator[str]:
 # file:<path>, HDF5 in D4RL's layout
 
 
+def own_file(name: str) -> Path:
+    """The path of a file of the user's, `~` expanded; `file://~/…` is a usual way to write it."""
+    return expanded(name.removeprefix("//") if name.startswith("//~") else name)
+
+
 def _own_identity(name: str, recipes: Recipes) -> dict[str, Any]:
-    return {"sha256": locked_file(f"file:{name}", Path(name))["sha256"]}
+    return {"sha256": locked_file(f"file:{name}", own_file(name))["sha256"]}
 
 
 def _own_environment(name: str) -> str:
-    found = locked_file(f"file:{name}", Path(name)).get("env")
+    found = locked_file(f"file:{name}", own_file(name)).get("env")
     if found is None:
         raise UserError(f"{name} has no metadata/env_id; give the task's env.")
     if ":" in str(found):
@@ -204,7 +216,7 @@ SOURCES: dict[str, Source] = {
         identity=_own_identity,
         environment=_own_environment,
         title=lambda name: minari_id("file", Path(name).stem),
-        file=Path,
+        file=own_file,
     ),
     "collect": Source(
         made="collected",

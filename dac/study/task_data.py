@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from dac.study.catalog import reference_returns
 from dac.study.datasets_lock import compare_if_here
@@ -66,6 +67,14 @@ def _refuse_other_size(dataset: Dataset) -> None:
         noted = json.loads((dataset.path / "dataset.json").read_bytes())["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return  # it is not here, or has to be fetched again, which compares it
+    known = {Path(name).parts[1] for name in noted if name.startswith("data/")}
+    there = (path for path in (dataset.path / "data").glob("[0-9]*") if path.is_dir())  # an episode's, if not in HDF5
+    if added := sorted(path.name for path in there if path.name not in known):
+        raise UserError(
+            f"{(dataset.path / 'data').resolve()} has more episodes than when it was fetched ({added[0]} is new), and "
+            f"runs were trained on those. `dac fetch {dataset.id}` compares it with datasets.lock and says how to go "
+            "on."
+        )
     for name, entry in noted.items():
         path = dataset.path / name
         try:

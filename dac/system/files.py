@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
+
+
+def expanded(path: str | Path) -> Path:
+    """A path that a user wrote, with `~` as the home folder; as it stands where nobody has such a home."""
+    with contextlib.suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
 
 
 @contextlib.contextmanager
@@ -26,6 +34,56 @@ def atomic_path(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def absence(path: Path) -> str | None:
+    """Why there is no file at a path, None if there is one.
+
+    Raises:
+        OSError: the folders above it cannot be looked at.
+    """
+    if path.is_file():
+        return None
+    if path.is_dir():
+        return "a folder, where a file is expected"
+    if path.is_symlink():
+        return f"a link to {path.readlink()}, which is not there"
+    return "neither a file nor a folder" if path.exists() else "no such file"
+
+
+@contextlib.contextmanager
+def unchanged(path: Path) -> Iterator[None]:
+    """Refuse a file, or a folder with its files, that is written to or replaced while the block reads it.
+
+    So what is hashed in the block is what is read in it.
+
+    Raises:
+        UserError: at the end of the block, also in the place of what such a file made fail in it.
+    """
+    before = _states(path)
+    try:
+        yield
+    except UserError:
+        _refuse_changes(before, _states(path))
+        raise
+    _refuse_changes(before, _states(path))
+
+
+def _refuse_changes(before: dict[Path, tuple[int, ...]], now: dict[Path, tuple[int, ...]]) -> None:
+    changed = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+    if changed:
+        raise UserError(f"{changed[0]}: it changed while it was read. Run it again when nothing writes to it.")
+
+
+def _states(path: Path) -> dict[Path, tuple[int, ...]]:
+    """What tells that a file is the same with the same contents, of all files that are there."""
+    files = [found for found in path.rglob("*") if found.is_file()] if path.is_dir() else [path]
+    states: dict[Path, tuple[int, ...]] = {}
+    for found in files:
+        with contextlib.suppress(OSError):  # gone, or not to be read: whoever reads it says so
+            status = found.stat()
+            states[found] = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return states
 
 
 def sync_folder(folder: Path) -> None:

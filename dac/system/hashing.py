@@ -22,7 +22,7 @@ def sha256_of(path: Path) -> str:
 
 
 class KnownHashes:
-    """The sha256 of files by path, size, time of change and inode: read again only where one of these has changed.
+    """The sha256 of files by path, size, times of change and inode: read again only where one of these has changed.
 
     What was read is kept in work/sha256.json from `save` on. A processor's or a disk's error that changes no time stamp
     is not seen; `sha256_of` sees it.
@@ -39,7 +39,8 @@ class KnownHashes:
             OSError: there is no such file, or it cannot be read.
         """
         before = path.stat()
-        stamp = [before.st_size, before.st_mtime_ns, before.st_ino]
+        # A program may set back the first of the times, not the second.
+        stamp = [before.st_size, before.st_mtime_ns, before.st_ino, before.st_ctime_ns]
         entry = self._known.get(str(path), {})
         if entry.get("stamp") == stamp:
             return str(entry["sha256"])

@@ -46,7 +46,7 @@ def watch(command: Sequence[str]) -> int:
             f"dac watch: found {command[0]!r}, which is no program here; allowed is a command with its arguments, for "
             "example `dac watch snakemake quick --cores all`."
         )
-    if not _on_terminal():
+    if not on_terminal():
         os.execvp(command[0], list(command))
     folder = project_of(command)
     log = folder / WATCH_LOGS / f"{time.strftime('%Y-%m-%dT%H%M%S')}-{os.getpid()}.log"
@@ -65,7 +65,7 @@ def project_of(command: Sequence[str]) -> Path:
     return folder
 
 
-def _on_terminal() -> bool:
+def on_terminal() -> bool:
     """Whether lines can be drawn over."""
     return sys.stdout.isatty() and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
@@ -152,7 +152,7 @@ def _watch_folder() -> int:
     from dac.watch.screen import Display, cells
 
     nothing = "Nothing runs in this project."
-    if not _on_terminal():
+    if not on_terminal():
         lines = ["  ".join(filter(None, cells(job))) for job in progress.running(Path())]
         print("\n".join(lines) or nothing)
         return 0

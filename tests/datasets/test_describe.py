@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tiny import Project, write_rows
 
+from dac import envs
 from dac.cli import main
 from dac.datasets import load
 from dac.datasets.describe import describe, listing
@@ -27,20 +28,47 @@ def test_the_list_says_what_is_here_and_right(project: Project) -> None:
     project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
     project.set("tasks.moons", {"dataset": "bandit:two-moons", "env": "Bandit2D-v0"})
     text = listing(project.load())
-    assert line(text, "file:") == "file:data/pendulum.hdf5 pendulum, again 0.0 MB, to be converted verified"
-    assert line(text, "d4rl:") == "d4rl:hopper-medium-v2 hopper to be fetched -"
-    assert line(text, "collect:").endswith("replay to be collected -")
-    assert line(text, "bandit:") == "bandit:two-moons moons drawn when needed -"
+    own = "file:data/pendulum.hdf5 pendulum, again 0.0 MB, to be converted verified data/pendulum.hdf5"
+    assert line(text, "file:") == own
+    address = "http://rail.eecs.berkeley.edu/datasets/offline_rl/gym_mujoco_v2/hopper_medium-v2.hdf5"
+    assert line(text, "d4rl:") == f"d4rl:hopper-medium-v2 hopper to be fetched - {address}"
+    assert line(text, "collect:").endswith("replay to be collected - -")
+    assert line(text, "bandit:") == "bandit:two-moons moons drawn when needed - -"
     write_rows(Path("data/pendulum.hdf5"), seed=1)
     assert "WRONG: data/pendulum.hdf5: its sha256 is" in line(listing(project.load()), "file:")
+
+
+def test_the_list_says_where_data_would_come_from(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place on this machine that has the file, before any address; the first address that would be asked."""
+    project.set("tasks.hopper", {"dataset": "d4rl:hopper-medium-v2"})
+    project.set("tasks.maze", {"dataset": "minari:D4RL/antmaze/umaze-v1", "reference_returns": [0.0, 1.0]})
+    monkeypatch.setenv("MINARI_DATASETS_PATH", "minari")
+    assert line(listing(project.load()), "minari:").endswith(" Minari's server")
+    Path("minari/D4RL/antmaze/umaze-v1").mkdir(parents=True)
+    assert line(listing(project.load()), "minari:").endswith(" minari/D4RL/antmaze/umaze-v1")
+    project.set("compute.d4rl_mirrors", ["https://near.example/d4rl", "~/mine"])
+    near = "https://near.example/d4rl/gym_mujoco_v2/hopper_medium-v2.hdf5"
+    assert line(listing(project.load()), "d4rl:").endswith(f" {near}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for place, shown in [
+        ("mine/hopper-medium-v2.hdf5", "~/mine/hopper-medium-v2.hdf5"),
+        ("cache/hopper_medium-v2.hdf5", f"{tmp_path}/cache/hopper_medium-v2.hdf5"),
+        ("data/d4rl/hopper_medium-v2.hdf5", "data/d4rl/hopper_medium-v2.hdf5"),
+    ]:
+        monkeypatch.setenv("D4RL_DATASET_DIR", f"{tmp_path}/cache")
+        write_rows(Path(place))
+        assert line(listing(project.load()), "d4rl:").endswith(f" {shown}")
 
 
 def test_what_is_converted_is_compared_with_its_note(project: Project) -> None:
     dataset = task_data.dataset_of(project.load(), "pendulum")
     load.load(dataset)
-    assert line(listing(project.load()), "file:").endswith(" MB verified")
+    right = " MB verified data/pendulum.hdf5"
+    assert line(listing(project.load()), "file:").endswith(right)
     Path("data/pendulum.hdf5").unlink()
-    assert line(listing(project.load()), "file:").endswith(" MB verified"), "what is converted is enough"
+    assert line(listing(project.load()), "file:").endswith(right), "what is converted is enough"
     note = dataset.path / "dataset.json"
     note.write_text(note.read_text().replace(json.loads(note.read_text())["sha256"], "0" * 64))
     assert "WRONG:" in line(listing(project.load()), "file:")
@@ -81,6 +109,25 @@ def test_the_commands(project: Project, capsys: pytest.CaptureFixture[str]) -> N
     ):
         assert main(["datasets", *arguments]) == 1
         assert said in capsys.readouterr().err
+
+
+def test_what_the_simulator_says_of_the_ends(project: Project) -> None:
+    env = envs.make("InvertedPendulum-v5")
+    env.action_space.seed(0)
+    observation, rows, ends = env.reset(seed=0)[0], [], []
+    for _ in range(240):
+        action = env.action_space.sample()
+        rows.append((observation, action))
+        observation, _, terminated, _, _ = env.step(action)
+        ends.append(terminated)
+        if terminated:
+            observation, _ = env.reset()
+    env.close()
+    with h5py.File("data/pendulum.hdf5", "r+") as file:
+        file["observations"][...], file["actions"][...] = (np.array(column) for column in zip(*rows, strict=True))
+        file["terminals"][...], file["timeouts"][...] = np.roll(ends, 2), False
+    text = describe(project.load(), "pendulum", Path("shown/pendulum.png"))
+    assert "; LOOK: ends seem to be marked 2 rows late: the steps 2 rows before them" in line(text, "simulator")
 
 
 def test_ends_that_seem_misplaced_are_said(project: Project) -> None:

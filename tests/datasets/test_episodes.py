@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import h5py
@@ -17,7 +18,7 @@ from tiny import Project
 from unprivileged import somebody_else
 from writing import writer
 
-from dac.datasets import folder, load, minari
+from dac.datasets import episodes, folder, load, minari
 from dac.envs import minari_spec
 from dac.rows.raw import content_hash
 from dac.study import identity
@@ -36,12 +37,12 @@ GOALS = gym.spaces.Dict(
 )
 
 
-def write(root: Path, space: gym.Space[object] = BOX, data_format: str = "hdf5") -> Path:
+def write(root: Path, space: gym.Space[object] = BOX, data_format: str = "hdf5", dataset_id: str = ID) -> Path:
     """Six episodes of 40 steps in Minari's folder; returns its `data`."""
-    data = (root / ID / "data").resolve()
+    data = (root / dataset_id / "data").resolve()
     data.mkdir(parents=True)
     storage = MinariStorage.new(data, space, UNIT, data_format=data_format)
-    storage.update_metadata({"dataset_id": ID, "minari_version": minari.minari.__version__})
+    storage.update_metadata({"dataset_id": dataset_id, "minari_version": minari.minari.__version__})
     random = np.random.default_rng(0)
     flags = np.arange(STEPS) == STEPS - 1
 
@@ -79,10 +80,10 @@ def data(project: Project, root: Path) -> Path:
     return write(root)
 
 
-def fetch() -> identity.Dataset:
+def fetch(dataset_id: str = ID) -> identity.Dataset:
     project = Project()
-    project.set("tasks.pendulum.dataset", f"minari:{ID}")
-    dataset = dataset_named(f"minari:{ID}", project.load().collect)
+    project.set("tasks.pendulum.dataset", f"minari:{dataset_id}")
+    dataset = dataset_named(f"minari:{dataset_id}", project.load().collect)
     load.fetch(dataset, ())
     return dataset
 
@@ -121,6 +122,27 @@ def test_what_is_right_is_read(data: Path) -> None:
         assert raw.actions[40:80] == pytest.approx(file["episode_1/actions"][()] / 3, abs=1e-6)
 
 
+@pytest.mark.parametrize("size", [1, 700, 1000])
+def test_blocks_of_any_size_give_the_same_rows(data: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    whole = content_hash(minari.read(data.parent))
+    monkeypatch.setattr(episodes, "BLOCK_BYTES", size)
+    assert content_hash(minari.read(data.parent)) == whole
+
+
+def test_rows_that_change_between_their_check_and_their_note(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish = folder.publish
+
+    def changed(*arguments: Any, **more: Any) -> Any:
+        change(data, "episode_2/actions", lambda values: -values)
+        return publish(*arguments, **more)
+
+    monkeypatch.setattr(folder, "publish", changed)
+    with pytest.raises(UserError, match=r"those that were read and checked have .*: they changed in between"):
+        fetch()
+    assert not Path("datasets.lock").exists()
+    assert not list(Path("data/datasets").iterdir())
+
+
 WRONG = [
     ("observations", longer, "observations has 42 rows; expected are 41 .*, for 40 steps: every later row would be sh"),
     ("observations", shorter, "observations has 40 rows; expected are 41 .*the observation after the last step is mis"),
@@ -131,6 +153,8 @@ WRONG = [
     ("truncations", shorter, "truncations has 39 rows; expected are 40"),
     ("terminations", early, "terminations is true at step 5 of 40; an episode ends once"),
     ("truncations", early, "truncations is true at step 5 of 40; an episode ends once"),
+    ("truncations", lambda values: values.astype(np.int64) * 2, "truncations is neither 0 nor 1 in 1 of 40 rows"),
+    ("terminations", lambda values: np.where(values, 1.0, np.nan), "terminations is neither 0 nor 1 in 40 of 40 rows"),
     ("observations", lambda values: values[:, :3], r"a row of observations has shape \(3,\); expected is \(4,\)"),
     ("actions", lambda values: values[:, 0], r"a row of actions has shape \(\); expected is \(1,\)"),
     ("rewards", lambda values: values[:, None], r"a row of rewards has shape \(1,\); expected is \(\)"),
@@ -149,6 +173,59 @@ def test_arrays_that_do_not_belong_together(
         fetch()
     assert not Path("datasets.lock").exists()
     assert (data / "main_data.hdf5").is_file()
+
+
+def beyond(values: np.ndarray) -> np.ndarray:
+    values[7] = 9.0
+    return values
+
+
+def test_actions_beyond_the_bounds_of_ones_own_are_refused(data: Path) -> None:
+    change(data, "episode_2/actions", beyond)
+    with pytest.raises(
+        UserError,
+        match=r"reach 3, outside of \[-1, 1\], in 1 of 240 rows, the first is row 87 \(row 7 of episode 2\)",
+    ):
+        fetch()
+    assert not Path("datasets.lock").exists()
+
+
+@pytest.mark.parametrize("dataset_id", ["mujoco/hopper/six-v0", "D4RL/pen/six-v0"])
+def test_those_of_a_published_set_are_counted_and_clipped(
+    project: Project, root: Path, dataset_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    change(write(root, dataset_id=dataset_id), "episode_2/actions", beyond)
+    dataset = fetch(dataset_id)
+    assert "actions of 1 rows reach 3; they are clipped to [-1, 1]" in caplog.text
+    assert folder.describe(dataset.path)["rows_with_clipped_actions"] == 1
+
+
+def test_an_action_without_a_choice(data: Path) -> None:
+    path = data / "metadata.json"
+    content = json.loads(path.read_text())
+    space = {**json.loads(content["action_space"]), "low": [3.0], "high": [3.0]}
+    path.write_text(json.dumps({**content, "action_space": json.dumps(space)}))
+    with pytest.raises(UserError, match=rf"{ID}: the action space is Box.*: number 0 of an action has one value alone"):
+        fetch()
+
+
+def test_an_episode_that_lost_its_last_step(data: Path) -> None:
+    """In all of its arrays, so that they agree with each other."""
+    for key in ("observations", "actions", "rewards", "terminations", "truncations"):
+        change(data, f"episode_3/{key}", shorter)
+    with pytest.raises(UserError, match=r"main_data.hdf5: episode_3 has 39 rows; expected are 40, the steps"):
+        fetch()
+
+
+def test_an_episode_that_was_recorded_in_parts(data: Path) -> None:
+    """What it says of its steps is what its last part had."""
+    with h5py.File(data / "main_data.hdf5", "r+") as file:
+        file["episode_5/truncations"][...] = False
+    storage = MinariStorage.read(data)
+    (first,) = storage.get_episodes([0])
+    more = {key: first[key][:7] for key in ("actions", "rewards", "terminations", "truncations")}
+    storage.update_episodes([EpisodeBuffer(id=5, infos={}, observations=first["observations"][:7], **more)])
+    assert len(load.load(fetch())[0]) == 247
 
 
 def test_lengths_that_cancel_each_other(data: Path) -> None:
@@ -251,6 +328,23 @@ def test_an_episode_that_was_added_after_the_fetch(data: Path) -> None:
     shutil.rmtree(data)
     shutil.copytree("kept", data)
     assert project.plan().cells[0].group.dataset.name == ID
+
+
+def test_an_episode_that_was_added_in_another_format(project: Project, root: Path) -> None:
+    """It is a folder of its own, and no file that was there changes but metadata.json."""
+    pytest.importorskip("pyarrow")
+    data = write(root, data_format="arrow")
+    fetch()
+    storage = MinariStorage.read(data)
+    (first,) = storage.get_episodes([0])
+    storage.update_episodes([EpisodeBuffer(**{**first, "id": 6, "infos": {}})])
+    project.set("tasks.pendulum.dataset", f"minari:{ID}")
+    with pytest.raises(UserError, match=rf"{data} has more episodes than when it was fetched \(6 is new\)"):
+        project.plan()
+    with pytest.raises(
+        UserError, match=rf"^{data}: its rows have the content hash .*Put the earlier copy back; or move"
+    ):
+        fetch()
 
 
 def test_a_collector_that_has_it_open(data: Path) -> None:

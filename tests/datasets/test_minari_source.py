@@ -22,7 +22,7 @@ from dac import envs
 from dac.datasets import load
 from dac.envs import minari_spec
 from dac.study import plan, store, task_data
-from dac.study.identity import Run, fingerprint
+from dac.study.identity import Run, dataset_named, fingerprint
 from dac.study.pending import Pending
 from dac.system.errors import UserError
 from dac.training import evaluate
@@ -60,6 +60,18 @@ def test_minaris_own_copy_is_used(project: Project, root: Path, offline: None) -
         f"minari:{HOPPER}": {"evaluation_env": environment, "sha256": digest}
     }
     assert store.dataset_problem(dataset) is None
+
+
+def test_minaris_folder_may_be_named_by_the_home_folder(
+    project: Project, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell fills `~` in, a job's environment file does not."""
+    record(gym.make("Hopper-v5"), HOPPER)
+    monkeypatch.setenv("HOME", str(root.parent))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", f"~/{root.name}")
+    dataset = fetched(task(project, HOPPER))
+    assert (dataset.path / "data").resolve() == root / HOPPER / "data"
+    assert not Path("~").exists()
 
 
 def test_a_copy_that_is_gone_is_missing(project: Project, root: Path) -> None:
@@ -391,6 +403,31 @@ def test_references_of_minaris_metadata_where_no_catalog_has_them(project: Proje
     ):
         project.plan()
     fetched(project)
+    assert project.plan().cells[0].evaluations[0].reference == (5.0, 95.0)
+
+
+@pytest.mark.parametrize(
+    "found", [(5.0, 5.0), (95.0, 5.0), (float("nan"), 5.0), (5.0, float("inf")), ("5", "95"), (False, True), ([5], 95)]
+)
+def test_references_of_minaris_metadata_that_are_none(
+    project: Project, root: Path, found: tuple[object, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """They stay unknown, and can be mended."""
+    record(gym.make("InvertedPendulum-v5"), "own/pendulum-v0")
+    path = root / "own/pendulum-v0/data/metadata.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "ref_min_score": found[0], "ref_max_score": found[1]}))
+    task(project, "own/pendulum-v0").set("tasks.pendulum.reference_returns", None)
+    dataset = dataset_named("minari:own/pendulum-v0", project.load().collect)
+    load.fetch(dataset, ())
+    assert f"{found[0]!r} and {found[1]!r}, which cannot be scores 0 and 100: allowed are finite numbers" in caplog.text
+    assert "They are left out; set reference_returns: [min, max] of its tasks" in caplog.text
+    assert "reference_returns" not in Path("datasets.lock").read_text()
+    with pytest.raises(UserError, match=r"No reference returns are known for minari:own/pendulum-v0. "):
+        project.plan()
+    path.write_text(json.dumps({**content, "ref_min_score": 5, "ref_max_score": 95}))
+    dataset.path.rename("aside")
+    load.fetch(dataset, ())
     assert project.plan().cells[0].evaluations[0].reference == (5.0, 95.0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,67 @@ def test_rows_that_do_not_follow_each_other_are_seen() -> None:
     found = resimulate(shifted, "Hopper-v4")
     assert found is not None
     assert found.median > 0.1
+
+
+def shifted(raw: RawDataset, by: int) -> RawDataset:
+    """All ends marked some rows later."""
+    flags = []
+    for ends in (raw.terminals, raw.timeouts):
+        places = np.flatnonzero(ends) + by
+        moved = np.zeros(len(raw), np.bool_)
+        moved[places[(places >= 0) & (places < len(raw))]] = True
+        flags.append(moved)
+    return dataclasses.replace(raw, terminals=flags[0], timeouts=flags[1])
+
+
+def doubts(raw: RawDataset, env_id: str) -> str:
+    found = resimulate(raw, env_id)
+    assert found is not None
+    return "; ".join(found.doubts)
+
+
+MISPLACED = [(3, "3 rows late"), (1, "1 row late"), (-1, "1 row early"), (-4, "4 rows early")]
+
+
+@pytest.mark.parametrize(("by", "said"), MISPLACED)
+def test_ends_that_are_marked_elsewhere(by: int, said: str) -> None:
+    raw = recorded("Hopper-v4", steps=600)
+    assert doubts(raw, "Hopper-v4") == ""
+    assert doubts(shifted(raw, by), "Hopper-v4").startswith(
+        f"ends seem to be marked {said}: the steps {said[:-5].strip()}"
+    )
+
+
+@pytest.mark.parametrize("name", ["halfcheetah_medium_replay", "walker2d_medium_expert", "hopper_medium"])
+def test_recorded_ends_raise_no_alarm_and_misplaced_ones_do(zoo: Path, name: str) -> None:
+    """Also of 200 episodes of a thousand steps each, in which three rows at an end are three in a thousand."""
+    raw = layout.read(zoo / f"{name}-zoo-v0.hdf5")
+    env_id = {"half": "HalfCheetah-v4", "walk": "Walker2d-v4", "hopp": "Hopper-v4"}[name[:4]]
+    assert doubts(raw, env_id) == ""
+    for by, said in MISPLACED:
+        assert doubts(shifted(raw, by), env_id).startswith(f"ends seem to be marked {said}")
+
+
+def test_an_end_that_is_not_marked() -> None:
+    raw = recorded("Hopper-v4", steps=600)
+    row = int(np.flatnonzero(raw.terminals)[4])
+    raw.terminals[row] = False
+    assert doubts(raw, "Hopper-v4").startswith("1 of the 200 largest changes within episodes are no steps of this sim")
+    assert f"the first from row {row} to the next" in doubts(raw, "Hopper-v4")
+
+
+def test_ends_after_which_episodes_go_on() -> None:
+    """Each recorded episode cut into pieces of ten, though it went on."""
+    raw = recorded("HalfCheetah-v4", steps=200)
+    cut = dataclasses.replace(raw, timeouts=np.arange(200) % 10 == 9)
+    assert doubts(cut, "HalfCheetah-v4").startswith("episodes seem to go on after their ends (19 looked at)")
+
+
+def test_rows_out_of_order() -> None:
+    raw = recorded("Hopper-v4")
+    order = np.random.default_rng(0).permutation(len(raw))
+    permuted = dataclasses.replace(raw, observations=raw.observations[order], actions=raw.actions[order])
+    assert doubts(permuted, "Hopper-v4") == "the rows do not follow from one another, or are of another environment"
 
 
 def test_what_shows_no_whole_state_is_not_compared() -> None:

@@ -21,3 +21,8 @@ def test_the_functions_of_a_source(source: str) -> None:
     functions = import_module(f"dac.datasets.sources.{source}")
     assert [*inspect.signature(functions.load).parameters] == ["dataset"]
     assert [*inspect.signature(functions.fetch).parameters] == ["dataset", "mirrors"]
+    if hasattr(functions, "identify"):
+        assert [*inspect.signature(functions.identify).parameters] == ["name", "mirrors"]
+    assert hasattr(functions, "place") == (SOURCES[source].made in ("fetched", "given"))
+    if hasattr(functions, "place"):
+        assert [*inspect.signature(functions.place).parameters] == ["dataset", "mirrors"]

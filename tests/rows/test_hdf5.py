@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from unprivileged import somebody_else
 from writing import writer
 
 from dac.rows import hdf5, layout
+from dac.study.datasets_lock import locked_file
 from dac.system.errors import UserError
 
 PATH = Path("a.hdf5")
@@ -39,6 +41,13 @@ def zipped() -> bytes:
     return stream.getvalue()
 
 
+def saved_by_torch() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("archive/data.pkl", "x")
+    return stream.getvalue()
+
+
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 KINDS = {
     "a git-LFS pointer": LFS,
@@ -51,6 +60,13 @@ KINDS = {
     r"text \(JSON\) and not HDF5": b'{"error": "not found"}',
     "a Parquet table": b"PAR1" + bytes(20),
     "empty": b"",
+    "an lz4 archive; unpack it first": b"\x04\x22\x4d\x18x",
+    "an HDF4 file": b"\x0e\x03\x13\x01" + bytes(20),
+    "an SQLite database": b"SQLite format 3\0" + bytes(20),
+    "a safetensors file": (40).to_bytes(8, "little") + b'{"observations":{"dtype":"F32"',
+    "a PyTorch file, which could run any program": saved_by_torch(),
+    "a git-annex pointer": b"/annex/objects/SHA256E-s123--4d7a.hdf5\n",
+    "a DVC file": b"outs:\n- md5: 4d7a\n  path: a.hdf5\n",
 }
 
 
@@ -60,6 +76,56 @@ def test_a_file_of_another_kind_is_named(kind: str) -> None:
     with pytest.raises(UserError, match=rf"^a.hdf5: it is {kind}") as error:
         layout.read(PATH)
     assert "elete" not in str(error.value)
+
+
+def folder_instead() -> None:
+    PATH.mkdir()
+
+
+def link_to_nowhere() -> None:
+    PATH.symlink_to("gone/b.hdf5")
+
+
+def pipe() -> None:
+    os.mkfifo(PATH)
+
+
+@pytest.mark.parametrize(
+    ("make", "said", "instead"),
+    [
+        (folder_instead, "a folder, where a file is expected", " but a folder, where a file is expected"),
+        (
+            link_to_nowhere,
+            "a link to gone/b.hdf5, which is not there",
+            " but a link to gone/b.hdf5, which is not there",
+        ),
+        (pipe, "neither a file nor a folder", " but neither a file nor a folder"),
+        (lambda: None, "no such file", ""),
+    ],
+)
+def test_what_is_no_file(make: Callable[[], None], said: str, instead: str) -> None:
+    PATH.unlink()
+    make()
+    with pytest.raises(UserError, match=rf"^a.hdf5: {said}. Get it with `dac fetch`, or correct the path"):
+        layout.read(PATH)
+    with pytest.raises(UserError, match=rf"has no entry for it and there is no file a.hdf5{instead}. Put the file in"):
+        locked_file("file:a.hdf5", PATH)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (bytes(range(256)) * 10, "it is something else, or was never closed. Give another file"),
+        (bytes(5000), "it begins with zeros: a copy or a download that did not end. Get it again"),
+        (b"observation,action\n1,2\n", "it is a text that begins with 'observation,action'. Give another file"),
+        (b" \n", "it is a text that begins with ''. Give another file"),
+        (pickle.dumps([1.0], protocol=0), "it is a text that begins with '.lp0"),
+    ],
+)
+def test_bytes_of_no_known_kind(content: bytes, said: str) -> None:
+    PATH.write_bytes(content)
+    with pytest.raises(UserError, match=rf"^a.hdf5: not readable as HDF5: {said}"):
+        layout.read(PATH)
 
 
 def test_hdf5_is_of_no_other_kind() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -69,6 +70,44 @@ def test_wrong_number_of_axes(tmp_path: Path, raw: RawDataset) -> None:
     path = write(tmp_path / "a.hdf5", raw, actions=raw.actions[:, 0])
     with pytest.raises(UserError, match=r"actions has shape \(9,\); 2 axes"):
         layout.read(path)
+
+
+def test_rows_without_a_number(tmp_path: Path, raw: RawDataset) -> None:
+    path = write(tmp_path / "a.hdf5", raw, actions=raw.actions[:, :0])
+    with pytest.raises(UserError, match=r"a.hdf5: actions has shape \(9, 0\): a row of it holds no number"):
+        layout.read(path)
+
+
+def test_an_array_that_was_made_without_values(tmp_path: Path, raw: RawDataset) -> None:
+    path = write(tmp_path / "a.hdf5", raw, rewards=None)
+    with h5py.File(path, "r+") as file:
+        file["rewards"] = h5py.Empty("f4")
+    with pytest.raises(UserError, match=r"a.hdf5: /rewards was made without values"):
+        layout.read(path)
+
+
+@pytest.mark.parametrize("key", ["terminals", "timeouts"])
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda flags: flags * 2, r"in 2 of 9 rows, the first is row \d \(2\)"),
+        (lambda flags: flags * -1, r"in 2 of 9 rows, the first is row \d \(-1\)"),
+        (lambda flags: flags * 0.5, r"in 2 of 9 rows, the first is row \d \(0.5\)"),
+        (lambda flags: np.where(flags, 1.0, np.nan), r"in 7 of 9 rows, the first is row 0 \(nan\)"),
+    ],
+)
+def test_flags_that_are_no_flags(
+    tmp_path: Path, raw: RawDataset, key: str, make: Callable[[np.ndarray], np.ndarray], said: str
+) -> None:
+    path = write(tmp_path / "a.hdf5", raw, **{key: make(getattr(raw, key).astype(np.int64))})
+    with pytest.raises(UserError, match=rf"a.hdf5: {key} is neither 0 nor 1 {said}. Write 1 \(true\) at an episode's"):
+        layout.read(path)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32, np.float64])
+def test_flags_of_any_type(tmp_path: Path, raw: RawDataset, kind: type) -> None:
+    path = write(tmp_path / "a.hdf5", raw, terminals=raw.terminals.astype(kind), timeouts=raw.timeouts.astype(kind))
+    assert content_hash(layout.read(path)) == content_hash(raw)
 
 
 def test_nan_names_the_first_row(tmp_path: Path, raw: RawDataset) -> None:

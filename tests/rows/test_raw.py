@@ -5,12 +5,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dac.rows.raw import RawDataset, content_hash, episode_returns, episode_slices, statistics
+from dac.rows.raw import RawDataset, closed, content_hash, episode_returns, episode_slices, place, statistics
+
+
+@pytest.mark.parametrize(
+    ("row", "said"), [(0, "0 of episode 0"), (2, "2 of episode 0"), (3, "0 of episode 1"), (8, "1 of episode 3")]
+)
+def test_the_place_of_a_row(raw: RawDataset, row: int, said: str) -> None:
+    assert place(raw, row) == f"row {row} (row {said})"
+
+
+def test_one_end_for_each_episode(raw: RawDataset) -> None:
+    found = closed(raw)
+    assert np.flatnonzero(found.terminals).tolist() == [4, 6]
+    assert np.flatnonzero(found.timeouts).tolist() == [2, 8]
+    assert (closed(found).timeouts == found.timeouts).all()
+    assert np.flatnonzero(raw.timeouts).tolist() == [2, 6], "its argument is left alone"
 
 
 def test_episode_returns_count_the_partial_last_episode(raw: RawDataset) -> None:
     assert episode_returns(raw).tolist() == [4, 1, -3, 7]
-    assert episode_slices(raw) == [slice(0, 3), slice(3, 5), slice(5, 7), slice(7, 9)]
+    assert list(episode_slices(raw)) == [slice(0, 3), slice(3, 5), slice(5, 7), slice(7, 9)]
 
 
 def test_an_end_at_the_last_row_makes_no_empty_episode(raw: RawDataset) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dac.study.catalog import d4rl_file, d4rl_ids, reference_returns
+from dac.study.catalog import d4rl_file, d4rl_ids, reference_returns, usable_returns
 from dac.system.errors import UserError
 
 PAPER = [
@@ -52,6 +52,20 @@ def test_all_files_have_distinct_checksums() -> None:
     assert len(set(checksums)) == len(checksums) == 42
 
 
+def test_what_one_source_says_is_no_identity() -> None:
+    file = d4rl_file("antmaze-medium-play-v2")
+    assert file.sha256 is None
+    assert file.report is not None
+    assert file.report.sha256 == "c9fec1c1daad97c71d61bd47f4ccc9f74faa855b8a2d2e8107d5378018827e5b"
+    said = {name: d4rl_file(f"kitchen-{name}-v0").report for name in ("complete", "partial", "mixed")}
+    assert {name: (report.rows, report.episodes) for name, report in said.items() if report} == {
+        "complete": (3680, 19),
+        "partial": (136_950, 613),
+        "mixed": (136_950, 613),
+    }
+    assert d4rl_file("hopper-medium-v2").report is None
+
+
 @pytest.mark.parametrize("version", [2, 3, 4, 5])
 def test_environments_take_the_returns_of_their_family(version: int) -> None:
     assert reference_returns(f"Hopper-v{version}") == reference_returns("hopper-medium-replay-v2")
@@ -61,6 +75,19 @@ def test_environments_take_the_returns_of_their_family(version: int) -> None:
 
 def test_adroit_returns() -> None:
     assert reference_returns("AdroitHandDoor-v1") == (-56.512833, 2880.5693087298737)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [None, [], [1.0], [1.0, 1.0], [2, 1], [0.0, float("nan")], [float("-inf"), 0], [-1.7e308, 1.7e308], ["0", "1"],
+     [False, True], [0, 10**400], {"min": 0, "max": 1}],
+)  # fmt: skip
+def test_returns_that_cannot_be_scores(found: object) -> None:
+    assert usable_returns(found) is None
+
+
+def test_returns_that_can_be_scores() -> None:
+    assert usable_returns([-20, 3234.3]) == (-20.0, 3234.3)
 
 
 def test_unknown_names_are_answered_with_close_matches() -> None:

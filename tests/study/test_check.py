@@ -198,6 +198,8 @@ def test_a_key_may_override_a_merged_one(project: Project) -> None:
         ("compute.evaluation_workers", True, "found True; allowed: auto, or a whole number from 0 to 256"),
         ("compute.evaluation_workers", "some", "found 'some'; allowed: auto, or a whole number from 0 to 256"),
         ("compute.device", "gpu", "found 'gpu'; string should match pattern"),
+        ("compute.d4rl_mirrors", ["ftp://x.example/d4rl"], "found 'ftp://x.example/d4rl'; string should match pattern"),
+        ("compute.d4rl_mirrors", "/disk/d4rl", "found '/disk/d4rl'; input should be a valid array"),
         ("tasks.pendulum.dataset", "pendulum.hdf5", "found 'pendulum.hdf5'; string should match pattern"),
         ("tasks.pendulum.dataset", "files:pendulum.hdf5", "no source 'files'; allowed: d4rl, minari, file, "),
         ("tasks.pendulum.settings.eta", None, "found None; input should be a valid number"),

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
@@ -12,6 +13,7 @@ from tiny import write_rows
 from unprivileged import somebody_else
 from writing import writer
 
+from dac.rows import checks, layout
 from dac.study.datasets_lock import entry, locked_file, record
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
@@ -88,6 +90,24 @@ def test_processes_beside_each_other_lose_no_entry() -> None:
     three = [subprocess.Popen([sys.executable, "-c", code, name], env=environment) for name in "abc"]
     assert [process.wait(timeout=60) for process in three] == [0, 0, 0]
     assert len(lock()) == 60
+
+
+@pytest.mark.parametrize("moment", ["checks.read", "layout.env_id"])
+def test_a_file_that_is_replaced_while_it_is_read_leaves_no_entry(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    write_rows(Path("other.hdf5"), seed=1)
+    module = {"checks": checks, "layout": layout}[moment.partition(".")[0]]
+    name = moment.partition(".")[2]
+    wrapped = getattr(module, name)
+
+    def replaced(*arguments: Any, **more: Any) -> Any:
+        found = wrapped(*arguments, **more)
+        Path("other.hdf5").replace(DATA)
+        return found
+
+    monkeypatch.setattr(module, name, replaced)
+    with pytest.raises(UserError, match=r"^data.hdf5: it changed while it was read"):
+        locked_file("file:data.hdf5", DATA)
+    assert not Path("datasets.lock").exists()
 
 
 def test_a_writer_that_cannot_be_waited_for_leaves_no_entry() -> None:

@@ -231,6 +231,7 @@ def test_the_order_of_keys_does_not_matter(project: Project) -> None:
     ("place", "value"),
     [
         ("compute", {"device": "auto", "pack_size": 1, "threads_per_job": 2, "evaluation_workers": 3}),
+        ("compute.d4rl_mirrors", ["/disk/d4rl", "https://near.example"]),
         ("evaluation", {"action_samples": [7], "episodes": 3}),
         ("experiments.main.evaluation", {"episodes": 9}),
         ("studies.tiny.evaluation", {"episodes": 9}),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,14 @@ def test_a_d4rl_file_that_is_another_is_named(project: Project) -> None:
     assert project.plan().cells == before.cells
 
 
+@pytest.mark.parametrize("found", [[95.0, 5.0], [5.0, 5.0], [5.0], ["5", "95"], [5.0, float("nan")]])
+def test_reference_returns_of_the_lock_that_are_none(project: Project, found: list[object]) -> None:
+    Path("datasets.lock").write_text(json.dumps({"minari:own/x-v0": {"sha256": "0" * 64, "reference_returns": found}}))
+    project.set("tasks.pendulum.dataset", "minari:own/x-v0").set("tasks.pendulum.reference_returns", None)
+    with pytest.raises(UserError, match=r"datasets.lock: the reference_returns of minari:own/x-v0 are \[.*allowed"):
+        project.plan()
+
+
 def test_an_unchanged_file_is_read_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many runs are planned, and however often."""
     project.set("experiments.main.vary", {"lcb_coefficient": [0.1 * count for count in range(30)]})
@@ -105,3 +115,24 @@ def test_an_unchanged_file_is_read_once(project: Project, monkeypatch: pytest.Mo
     monkeypatch.setattr(hashing, "sha256_of", read.append)
     assert len(project.plan().runs()) == 60
     assert read == []
+
+
+@pytest.mark.parametrize("spelling", ["file:~/mine/p.hdf5", "file://~/mine/p.hdf5", "file:{}/mine/p.hdf5"])
+def test_a_file_in_the_home_folder(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], spelling: str
+) -> None:
+    """However its path is written it is the same data, and what is planned is trained on."""
+    before = project.group()
+    home = tmp_path / "home"
+    (home / "mine").mkdir(parents=True)
+    Path("data/pendulum.hdf5").rename(home / "mine/p.hdf5")
+    monkeypatch.setenv("HOME", str(home))
+    project.set("tasks.pendulum.dataset", spelling.format(home))
+    assert project.group().fingerprint == before.fingerprint
+    assert main(["fetch", "pendulum"]) == 0
+    assert main(["datasets"]) == 0
+    assert re.search(r"p\.hdf5 +pendulum +\S+ MB +verified", capsys.readouterr().out)
+    (home / "mine/p.hdf5").write_bytes(b"another")
+    with pytest.raises(UserError, match=rf"{home}/mine/p.hdf5: its sha256 is"):
+        project.group()
+    assert not Path("~").exists()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tiny import Project
 
-from dac.system.files import atomic_path, read_json, write_json, write_text
+from dac.system.errors import UserError
+from dac.system.files import atomic_path, expanded, read_json, unchanged, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -25,6 +27,60 @@ def test_a_file_appears_whole(project: Project) -> None:
         assert temporary.parent == path.parent  # a rename across file systems would not be atomic
     assert path.read_text() == "new"
     assert names(path.parent) == ["file.txt"]
+
+
+def append() -> None:
+    with Path("folder/file").open("a") as stream:
+        stream.write("more")
+
+
+def in_place() -> None:
+    """Of the same size, and with the time of change set back."""
+    path = Path("folder/file")
+    status = path.stat()
+    with path.open("r+") as stream:
+        stream.write("xyz")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def replace() -> None:
+    Path("other").write_text("abc")
+    status = Path("folder/file").stat()
+    os.utime("other", ns=(status.st_atime_ns, status.st_mtime_ns))
+    Path("other").replace("folder/file")
+
+
+CHANGES = [append, in_place, replace, lambda: Path("folder/file").unlink()]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("place", ["folder", "folder/file"])
+@pytest.mark.parametrize("failing", [False, True])
+def test_what_changes_while_it_is_read_is_refused(
+    project: Project, change: Callable[[], None], place: str, failing: bool
+) -> None:
+    Path("folder").mkdir()
+    Path("folder/file").write_text("abc")
+    with (
+        pytest.raises(UserError, match=r"^folder/file: it changed while it was read. Run it again when nothing writes"),
+        unchanged(Path(place)),
+    ):
+        change()
+        if failing:
+            raise UserError("not readable")
+
+
+def test_a_file_that_a_folder_grew_by_is_a_change(project: Project) -> None:
+    Path("folder/1").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"^folder/1/more: it changed"), unchanged(Path("folder")):
+        Path("folder/1/more").write_text("more")
+
+
+def test_what_does_not_change_passes(project: Project) -> None:
+    with unchanged(Path("data")), unchanged(Path("nothing there")):
+        assert Path("data/pendulum.hdf5").read_bytes()
+    with pytest.raises(UserError, match=r"^something else$"), unchanged(Path("data")):
+        raise UserError("something else")
 
 
 def test_an_exception_leaves_the_old_file(project: Project) -> None:
@@ -76,3 +132,11 @@ def test_json_files(project: Project) -> None:
         assert read_json(Path("bad.json")) is None
     assert read_json(Path("not-there.json")) is None
     assert read_json(Path("a.json/below")) is None
+
+
+def test_a_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert expanded("~/data/x.hdf5") == Path("/somewhere/data/x.hdf5")
+    assert expanded("~") == Path("/somewhere")
+    for path in ("data/~x", "/a/b", "~no-such-user/x"):
+        assert expanded(path) == Path(path)

@@ -50,6 +50,16 @@ def test_a_changed_file_is_read_again() -> None:
     assert KnownHashes().sha256(path) == sha256_of(path)
 
 
+def test_a_file_whose_time_of_change_was_set_back_is_read_again() -> None:
+    path = settled("abc")
+    known = KnownHashes()
+    known.sha256(path)
+    status = path.stat()
+    path.write_text("abd")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert known.sha256(path) == sha256_of(path)
+
+
 def test_a_file_in_the_place_of_another_is_read_again() -> None:
     """Also one of the same size and time of change."""
     path = settled("abc")

@@ -37,7 +37,7 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
     return folder.load(dataset.path), str(folder.describe(dataset.path)["sha256"])
 
 
-def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
+def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
     spaces = gym.spaces.Box(-np.inf, np.inf, (4,), np.float32), gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
     random, last = np.random.default_rng(0), np.arange(12) == 11
 

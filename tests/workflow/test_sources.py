@@ -69,8 +69,9 @@ def test_a_file_that_cannot_be_had(tmp_path: Path, faults: list[int | str], mess
         task = {"dataset": "d4rl:hopper-medium-replay-v2"}
         project = project_with(tmp_path / "project", task, d4rl_mirrors=[server.root])
         publish_checksum(project, content)
-        # The authors' own address, too, is on this machine here: nobody listens at its port.
+        # The authors' own address and the known mirror, too, are on this machine here: nobody listens at their ports.
         project.edit_all("dac/reference/d4rl_files.csv", "http://rail.eecs.berkeley.edu", "http://127.0.0.1:9")
+        project.edit_all("dac/reference/d4rl_mirrors.csv", "https://huggingface.co", "http://127.0.0.1:10")
         server.faults = list(faults)
         status, output = project.run("snakemake", "own", "--cores", "1", "--show-failed-logs")
     assert status != 0

@@ -12,7 +12,8 @@ from minari.data_collector import EpisodeBuffer
 from numpy.typing import NDArray
 
 from dac import envs
-from dac.datasets import folder, minari
+from dac.datasets import flat, folder, minari
+from dac.datasets.episodes import Episode, to_raw
 from dac.rows.raw import FloatArray
 
 _ARRAYS = ("observations", "actions", "rewards", "terminations", "truncations")
@@ -84,11 +85,19 @@ class Recorder(gym.Wrapper[FloatArray, Any, FloatArray, Any]):
     def write(
         self, directory: Path, dataset_id: str, description: str, algorithm: str = "SAC (Stable-Baselines3)"
     ) -> None:
-        """Write what was recorded as the Minari dataset in `directory`; an episode still running is cut off there."""
+        """Write what was recorded as the dataset in `directory`; an episode still running is cut off there."""
         episodes = list(self._episodes)
         if self._running["rewards"]:
             episodes.append(_arrays(self._running))
             episodes[-1]["truncations"][-1] = not episodes[-1]["terminations"][-1]
+        if len(episodes) > flat.MOST_GROUPS:
+            rows = to_raw(
+                Episode(each["observations"], each["actions"], each["rewards"], bool(each["terminations"][-1]))
+                for each in episodes
+            )
+            last = np.stack([each["observations"][-1] for each in episodes])
+            flat.write(directory, rows, last, self.env.spec.id if self.env.spec is not None else None)
+            return
         buffers = (EpisodeBuffer(id=number, infos={}, **episode) for number, episode in enumerate(episodes))
         spaces = (self.env.observation_space, self.env.action_space)
         facts = {"algorithm_name": algorithm, "description": description}

@@ -16,6 +16,6 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
     return rows, content_hash(rows)
 
 
-def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
+def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
     """Refused: nothing is kept."""
     raise UserError(f"{dataset.id} is drawn when it is needed; there is nothing to fetch.")

@@ -25,7 +25,7 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
     return folder.load(dataset.path), str(folder.describe(dataset.path)["sha256"])
 
 
-def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
+def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
     """Refused: one level is not made without the others."""
     raise UserError(f"{dataset.id} is collected, not fetched: `snakemake <study>_datasets` does so.")
 

@@ -20,20 +20,26 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
     return folder.load(dataset.path), dataset.file_sha256
 
 
-def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
+def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
     """Download the file and convert it, as far as that was not done."""
     if store.folder_problem(dataset):
         download(dataset.name, mirrors)
     _convert(dataset)
 
 
-def identify(name: str, mirrors: Sequence[str]) -> None:
+def identify(name: str, mirrors: Sequence[str] | None) -> None:
     """Download a file whose sha256 nobody has published, unless datasets.lock has it: its identity is its own."""
     if d4rl_file(name).sha256 is None and not datasets_lock.entry(f"d4rl:{name}"):
         download(name, mirrors)
 
 
-def download(name: str, mirrors: Sequence[str]) -> None:
+def place(dataset: Dataset, mirrors: Sequence[str] | None) -> str:
+    """The file itself if it is here, else the first folder that has it, or the first address to ask."""
+    path = d4rl_path(dataset.name)
+    return str(path) if path.is_file() else d4rl.nearest(d4rl_file(dataset.name), mirrors)
+
+
+def download(name: str, mirrors: Sequence[str] | None) -> None:
     """Download one of D4RL's files and check it; one without a published sha256 is recorded in datasets.lock.
 
     Raises:

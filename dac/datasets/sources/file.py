@@ -10,6 +10,7 @@ from dac.rows import layout
 from dac.rows.raw import RawDataset
 from dac.study.catalog import known_returns
 from dac.study.identity import Dataset
+from dac.study.sources import own_file
 
 
 def load(dataset: Dataset) -> tuple[RawDataset, str]:
@@ -18,10 +19,15 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
     return folder.load(dataset.path), dataset.file_sha256
 
 
-def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
+def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
     """Convert the file, unless that was done."""
-    path = Path(dataset.name)
+    path = own_file(dataset.name)
     convert.convert_once(dataset, path, lambda: origin(path))
+
+
+def place(dataset: Dataset, mirrors: Sequence[str] | None) -> str:
+    """The file."""
+    return str(own_file(dataset.name))
 
 
 def origin(path: Path) -> convert.Origin:

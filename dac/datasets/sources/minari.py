@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from dac.datasets import folder, minari
+from dac.datasets import flat, folder, minari, references
 from dac.envs import minari_spec
 from dac.rows import checks
-from dac.rows.raw import RawDataset, content_hash
+from dac.rows.raw import RawDataset, content_hash, episode_stops
 from dac.study import datasets_lock, store
-from dac.study.catalog import minari_returns
+from dac.study.catalog import minari_returns, usable_returns
 from dac.study.identity import Dataset
 from dac.system.errors import UserError
 
@@ -27,7 +26,7 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
     return raw, digest
 
 
-def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
+def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
     """Make the folder of a Minari dataset: a link to Minari's own copy, checked and described."""
     with folder.lock(dataset.path):
         if store.folder_problem(dataset):
@@ -35,20 +34,32 @@ def fetch(dataset: Dataset, mirrors: Sequence[str]) -> None:
             # Before the note of what was fetched gives way to that of something else.
             raw = minari.read(data.parent)
             _refuse_other_contents(dataset, content_hash(raw), data)
-            clipped = checks.clipped_rows(str(data.parent), raw)
-            description = {
+            clipped = checks.clipped_rows_of_minari(dataset.name, str(data.parent), raw)
+            description: dict[str, Any] = {
                 "dataset": dataset.id,
                 "env_id": minari_spec.recorded_env(data),
-                "reference_returns": _references(dataset.name, minari_spec.metadata(data)),
+                "reference_returns": references.of_minari(dataset.name, minari_spec.metadata(data)),
                 "rows_with_clipped_actions": clipped,
                 "source": {"path": str(data)},
             }
-            folder.publish(
-                dataset.path,
-                lambda directory: (directory / "data").symlink_to(data, target_is_directory=True),
-                description,
-            )
+            many = len(episode_stops(raw)) > flat.MOST_GROUPS  # every training would read all of their groups
+
+            def fill(directory: Path) -> None:
+                (directory / "data").symlink_to(data, target_is_directory=True)
+                if many:
+                    flat.write(directory, raw, None, description["env_id"])
+
+            size = folder.size_on_disk(raw.nbytes, 1) if many else 0.0
+            folder.publish(dataset.path, fill, description, size, content_hash(raw))
+        else:
+            folder.load(dataset.path)  # by its contents: sizes do not tell of every change
         _compare_or_lock(dataset, str(folder.describe(dataset.path)["sha256"]))
+
+
+def place(dataset: Dataset, mirrors: Sequence[str] | None) -> str:
+    """Minari's own copy if there is one."""
+    copy = minari.root() / dataset.name
+    return str(copy) if copy.exists() else "Minari's server"
 
 
 def _compare_or_lock(dataset: Dataset, digest: str) -> None:
@@ -61,12 +72,11 @@ def _compare_or_lock(dataset: Dataset, digest: str) -> None:
     _refuse_other_contents(dataset, digest, note["source"]["path"])
     known, environment = datasets_lock.entry(dataset.id), minari_spec.evaluation_digest(dataset.path / "data")
     evaluated = {"evaluation_env": environment} if environment else {}
-    if not known:
-        reference = note["reference_returns"]
-        own = {"reference_returns": reference} if reference and minari_returns(dataset.name) is None else {}
-        datasets_lock.record(dataset.id, {"sha256": digest, **evaluated, **own})
-    elif evaluated and "evaluation_env" not in known:
-        datasets_lock.record(dataset.id, {**known, **evaluated})
+    reference = usable_returns(note["reference_returns"])
+    own = {"reference_returns": list(reference)} if reference and minari_returns(dataset.name) is None else {}
+    facts = {"sha256": digest, **evaluated, **own}
+    if not facts.keys() <= known.keys():  # what was of no use when it was first seen may be mended
+        datasets_lock.record(dataset.id, {**facts, **known})
 
 
 def _refuse_other_contents(dataset: Dataset, digest: str, source: object) -> None:
@@ -80,15 +90,3 @@ def _refuse_other_contents(dataset: Dataset, digest: str, source: object) -> Non
         f"entry in {datasets_lock.LOCK_FILE} and the runs on it. A downloaded copy can be fetched again: move it "
         f"and {dataset.path} away and `dac fetch` it."
     )
-
-
-def _references(dataset_id: str, facts: Mapping[str, Any]) -> list[float] | None:
-    """The reference returns in Minari's metadata; says so where the catalog, which counts, has others."""
-    found = [facts.get("ref_min_score"), facts.get("ref_max_score")]
-    if None in found:
-        return None
-    numbers = [float(value) for value in found if value is not None]
-    used = minari_returns(dataset_id)
-    if used is not None and not np.allclose(used, numbers, rtol=1e-4):
-        LOG.info("minari:%s: its metadata has the references %s; scores here use D4RL's, %s", dataset_id, numbers, used)
-    return numbers
