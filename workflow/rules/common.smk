@@ -66,6 +66,17 @@ def pending_datasets(study):
     return lambda wildcards: asked(PENDING.datasets, study)
 
 
+def waits_for(function):
+    """Input function of a job: the markers that it waits for, asked of the store by the main process alone.
+
+    A process that Snakemake starts for one job, on a node say, plans nothing: what the job waits for was there before
+    it started, whatever this machine's view of a shared file system shows yet.
+    """
+    return lambda wildcards: (
+        or_explain(function, wildcards) if workflow.is_main_process else []
+    )
+
+
 def group_of(wildcards):
     """The group of runs that a training or evaluation job is about."""
     return or_explain(plan.find_group, PARAMS, wildcards.task, wildcards.group)

@@ -1,7 +1,9 @@
 rule evaluate:
     input:
-        lambda wildcards: or_explain(
-            PENDING.trainings, group_of(wildcards), seeds_of(wildcards)
+        waits_for(
+            lambda wildcards: PENDING.trainings(
+                group_of(wildcards), seeds_of(wildcards)
+            )
         ),
     output:
         touch("work/todo/evaluate/{task}/{group}/{seeds}/{evaluations}"),

@@ -1,6 +1,6 @@
 rule report:
     input:
-        lambda wildcards: or_explain(PENDING.runs, wildcards.study),
+        waits_for(lambda wildcards: PENDING.runs(wildcards.study)),
     output:
         touch("work/todo/report/{study}/{key}"),
     log:

@@ -1,6 +1,6 @@
 rule train:
     input:
-        lambda wildcards: or_explain(PENDING.dataset, group_of(wildcards)),
+        waits_for(lambda wildcards: PENDING.dataset(group_of(wildcards))),
     output:
         touch("work/todo/train/{task}/{group}/{seeds}"),
     log:
