@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import get_args
 
-from dac.study import check, plan, store, task_data, why
+from dac.study import check, plan, seed_names, store, task_data, why
 from dac.study.identity import Group
 from dac.study.params import Params, Precision
 from dac.system import files, progress
@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_pack(command: argparse.ArgumentParser) -> None:
     command.add_argument("task")
     command.add_argument("group", help="<label>-<fp>: the name of the group's folder under results/runs/<task>/")
-    command.add_argument("--seeds", required=True, help="joined by '-'")
+    command.add_argument("--seeds", required=True, help="joined by '-', and ranges of them: 0-2-5..9")
     command.add_argument("--threads", type=int, default=1)
 
 
@@ -121,15 +121,6 @@ def _add_behaviours(command: argparse.ArgumentParser) -> None:
     command.add_argument("--steps", type=int, nargs="+", required=True, help="steps of SAC to record it at, ascending")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--folder", type=Path, default=Path("behaviours"), help="where the files go")
-
-
-def _seeds(options: argparse.Namespace) -> list[int]:
-    names = options.seeds.split("-")
-    if not all(name.isdecimal() for name in names) or len(set(map(int, names))) < len(names):
-        raise UserError(
-            f"--seeds: found {options.seeds!r}; allowed are different numbers joined by '-', for example 0-1-2"
-        )
-    return [int(name) for name in names]
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -243,7 +234,7 @@ def _train(options: argparse.Namespace) -> None:
     with _announced(options, params, group):
         from dac.training import trainer  # torch: only once the plan is known to be right
 
-        trainer.train(group, _seeds(options), params.compute, options.threads)
+        trainer.train(group, seed_names.parse(options.seeds), params.compute, options.threads)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -253,7 +244,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     with _announced(options, params, group):
         from dac.training import evaluate
 
-        evaluate.evaluate(group, _seeds(options), evaluations, params.compute, options.threads)
+        evaluate.evaluate(group, seed_names.parse(options.seeds), evaluations, params.compute, options.threads)
 
 
 def _announced(options: argparse.Namespace, params: Params, group: Group) -> AbstractContextManager[None]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from dac.study import store
+from dac.study import seed_names, store
 from dac.study.identity import Dataset, Evaluation, Group, Run
 from dac.study.params import Params
 from dac.study.plan import StudyPlan, study_plan
@@ -22,10 +22,10 @@ from dac.system.errors import UserError
 
 TODO = Path("work/todo")
 
-# A marker's path carries the evaluations' fingerprints and the pack's seeds: as many as fit a file name, whose limit is
-# 255 characters with the suffixes of logs.
-EVALUATIONS_PER_JOB = 12
-SEEDS_NAME_LENGTH = 200
+# A marker's path carries the evaluations' fingerprints and the pack's seeds. Slurm's executor makes one file name of
+# all parts, whose limit is 255 characters: with a task's name of 80 and a group's of 45, so many are left.
+EVALUATIONS_PER_JOB = 6
+SEEDS_NAME_LENGTH = 48
 
 Item = TypeVar("Item")
 
@@ -49,7 +49,7 @@ def packs(runs: Iterable[Run], size: int) -> Iterator[tuple[Run, ...]]:
 
 
 def _seeds_name(runs: Iterable[Run]) -> str:
-    return "-".join(str(run.seed) for run in runs)
+    return seed_names.name(run.seed for run in runs)
 
 
 class Pending:

@@ -11,7 +11,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from dac.study import check, dual_ascent, pending, plan, unheeded
+from dac.study import check, dual_ascent, pending, plan, seed_names, unheeded
 from dac.system.errors import UserError
 
 # Input of every target: without any input, Snakemake would run the target each time.
@@ -84,14 +84,14 @@ def group_of(wildcards):
 
 def seeds_of(wildcards):
     """The seeds of a job's pack."""
-    return [int(seed) for seed in wildcards.seeds.split("-")]
+    return or_explain(seed_names.parse, wildcards.seeds)
 
 
 wildcard_constraints:
     study=r"[A-Za-z][A-Za-z0-9_]*",
     task=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     group=r"[a-z]+-H\d+-[a-z]+[0-9.e+-]*-[0-9a-f]{12}",
-    seeds=r"\d+(-\d+)*",
+    seeds=seed_names.PATTERN,
     evaluations=r"[0-9a-f]{12}(-[0-9a-f]{12})*",
     key=r"[0-9a-f]{12}",
     env=r"[A-Za-z0-9_./-]+",
