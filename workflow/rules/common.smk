@@ -11,6 +11,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
+from dac.cost import demand, speeds
 from dac.study import check, dual_ascent, pending, plan, seed_names, unheeded
 from dac.system.errors import UserError
 
@@ -77,14 +78,57 @@ def waits_for(function):
     )
 
 
+@cache
+def group_named(task, name):
+    """The group of that name, looked up in the plan once."""
+    return or_explain(plan.find_group, PARAMS, task, name)
+
+
 def group_of(wildcards):
     """The group of runs that a training or evaluation job is about."""
-    return or_explain(plan.find_group, PARAMS, wildcards.task, wildcards.group)
+    return group_named(wildcards.task, wildcards.group)
 
 
 def seeds_of(wildcards):
     """The seeds of a job's pack."""
     return or_explain(seed_names.parse, wildcards.seeds)
+
+
+@cache
+def speed():
+    """The speed that jobs are estimated with: this machine's, or the nearest measured one's."""
+    return or_explain(speeds.calibration, PARAMS.compute)
+
+
+def demand_of_training(wildcards):
+    runs = len(seeds_of(wildcards))
+    return demand.training(group_of(wildcards), runs, PARAMS, speed())
+
+
+def demand_of_evaluation(wildcards):
+    group, names = group_of(wildcards), wildcards.evaluations.split("-")
+    evaluations = or_explain(plan.find_evaluations, PARAMS, group, names)
+    return demand.evaluation(
+        group, len(seeds_of(wildcards)), evaluations, PARAMS, speed()
+    )
+
+
+def demand_of_collection(wildcards):
+    return demand.collection(wildcards.env, PARAMS, speed())
+
+
+def memory(needs):
+    """Resource function: what a job needs, and twice that once an attempt failed, which may have been for want of it."""
+    return lambda wildcards, attempt: min(attempt, 2) * needs(wildcards).mem_mb
+
+
+def minutes(needs):
+    """Resource function: the time limit of a job; --retries goes on where one that reached it was."""
+    return lambda wildcards: needs(wildcards).runtime
+
+
+# Of a training or an evaluation.
+GPUS = int(demand.uses_gpu(PARAMS))
 
 
 wildcard_constraints:

@@ -9,8 +9,8 @@ rule collect:
         "../envs/dac.yaml"
     threads: 1  # networks this small; another number rounds sums, and so the data, differently
     resources:
-        mem_mb=8000,
-        runtime=24 * 60,
+        mem_mb=memory(demand_of_collection),
+        runtime=minutes(demand_of_collection),
     params:
         dac=DAC,
     message:

@@ -15,9 +15,9 @@ rule evaluate:
         "../envs/dac.yaml"
     threads: PARAMS.compute.threads_per_job
     resources:
-        mem_mb=lambda wildcards: 4000 + 500 * len(seeds_of(wildcards)),
-        gpu=1,
-        runtime=240,
+        mem_mb=memory(demand_of_evaluation),
+        runtime=minutes(demand_of_evaluation),
+        gpu=GPUS,
     params:
         dac=DAC,
     message:

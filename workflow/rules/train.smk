@@ -11,10 +11,9 @@ rule train:
         "../envs/dac.yaml"
     threads: PARAMS.compute.threads_per_job
     resources:
-        mem_mb=lambda wildcards: 4000 + 1000 * len(seeds_of(wildcards)),
-        gpu=1,
-        # A job that a cluster ends at its limit has saved its state, and --retries goes on from there.
-        runtime=24 * 60,
+        mem_mb=memory(demand_of_training),
+        runtime=minutes(demand_of_training),
+        gpu=GPUS,
     params:
         dac=DAC,
     message:
