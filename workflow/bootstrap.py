@@ -37,7 +37,6 @@ COMMANDS: Dict[str, List[str]] = {
         "mypy",
         "lint-imports --no-logo --no-cache",
         "snakefmt --check Snakefile workflow",
-        "snakemake --lint",
     ],
 }
 PROGRAMS = ("lint-imports",)  # that are no module

@@ -33,7 +33,6 @@ LINT = [
     "mypy",
     "lint-imports --no-logo --no-cache",
     "snakefmt --check Snakefile workflow",
-    "snakemake --lint",
 ]
 
 with_make = pytest.mark.skipif(MAKE is None, reason="there is no make")

@@ -17,7 +17,9 @@ from dac.system.errors import UserError
 
 # Input of every target: without any input, Snakemake would run the target each time.
 ROOT_FILE = "params.yaml"
-DAC = f"{shlex.quote(sys.executable)} -m dac"
+# Each command takes the place of its shell, and its messages go through a `tee` that ignores signals: a cluster that
+# ends a job signals all of its processes, of which the command alone has something to save, and last words for the log.
+DAC = f"exec {shlex.quote(sys.executable)} -m dac"
 
 
 def or_explain(function, *arguments):

@@ -11,8 +11,6 @@ rule evaluate:
         "logs/evaluate/{task}/{group}/{seeds}/{evaluations}.log",
     benchmark:
         "logs/benchmarks/evaluate/{task}/{group}/{seeds}/{evaluations}.tsv"
-    conda:
-        "../envs/dac.yaml"
     threads: PARAMS.compute.threads_per_job
     resources:
         mem_mb=memory(demand_of_evaluation),
@@ -24,4 +22,5 @@ rule evaluate:
         "Evaluate {wildcards.task} {wildcards.group}, seeds {wildcards.seeds}"
     shell:
         "{params.dac} evaluate {wildcards.task} {wildcards.group} --seeds {wildcards.seeds}"
-        " --evaluations {wildcards.evaluations} --threads {threads} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        " --evaluations {wildcards.evaluations} --threads {threads}"
+        " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"

@@ -7,8 +7,6 @@ rule train:
         "logs/train/{task}/{group}/{seeds}.log",
     benchmark:
         "logs/benchmarks/train/{task}/{group}/{seeds}.tsv"
-    conda:
-        "../envs/dac.yaml"
     threads: PARAMS.compute.threads_per_job
     resources:
         mem_mb=memory(demand_of_training),
@@ -20,4 +18,4 @@ rule train:
         "Train {wildcards.task} {wildcards.group}, seeds {wildcards.seeds}"
     shell:
         "{params.dac} train {wildcards.task} {wildcards.group} --seeds {wildcards.seeds} --threads {threads}"
-        " >> {log:q} 2> >(tee -a {log:q} >&2)"
+        " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"
