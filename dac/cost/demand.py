@@ -41,7 +41,7 @@ class Demand:
 
 
 def uses_gpu(params: Params) -> bool:
-    """Whether a job is to ask for a GPU: a node that it gets has one, if any machine of the cluster does."""
+    """Whether a job asks for a GPU; with `auto`, too, for whether there are any is not known here."""
     return params.compute.device != "cpu"
 
 

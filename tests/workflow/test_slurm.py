@@ -29,7 +29,7 @@ pytestmark = [
 
 # The runs of each value of rho meet something of their own.
 REQUEUED, CANCELLED, LIMITED, ORPHANED = RHOS = (0.1, 0.2, 0.3, 0.4)
-SETTINGS = {"steps": 1200, "eval_interval": 300, "batch_size": 16, "eval_episodes": 2, "eval_action_samples": 2,
+SETTINGS = {"steps": 2000, "eval_interval": 400, "batch_size": 16, "eval_episodes": 2, "eval_action_samples": 2,
             "kept_policies": 1, "hidden_sizes": [8, 8], "ensemble_size": 2, "next_action_samples": 2}  # fmt: skip
 SEEDS = (0, 1)
 # Slurm is asked more often than a user's patience asks for.
@@ -142,7 +142,7 @@ class Head:
         while len(stopped) < len(RHOS):
             assert time.monotonic() < until, self.said("first.txt")
             for rho in RHOS:
-                if rho not in stopped and "step 300: return" in self.log(rho):
+                if rho not in stopped and "step 400: return" in self.log(rho):
                     (stopped[rho],) = self.trainings(rho)
                     os.kill(stopped[rho], signal.SIGSTOP)
             time.sleep(0.02)
@@ -232,7 +232,7 @@ def test_nothing_is_lost(head: Head, cluster: Cluster, tmp_path: Path) -> None:
     assert len(trained) == len(RHOS) * len(SEEDS)
     resumed = {rho: [head.resumed_from(rho, seed) for seed in SEEDS] for rho in RHOS}
     assert resumed[ORPHANED] == [0, 0]
-    assert min(min(resumed[rho]) for rho in (REQUEUED, CANCELLED, LIMITED)) >= 300
+    assert min(min(resumed[rho]) for rho in (REQUEUED, CANCELLED, LIMITED)) >= 400
     results = head.results()
     assert len(results) > 3 * len(RHOS) * len(SEEDS)  # curve, policy, evaluation; tables
     assert results == Head(local, cluster).results()
