@@ -32,6 +32,8 @@ REQUEUED, CANCELLED, LIMITED, ORPHANED = RHOS = (0.1, 0.2, 0.3, 0.4)
 SETTINGS = {"steps": 2000, "eval_interval": 400, "batch_size": 16, "eval_episodes": 2, "eval_action_samples": 2,
             "kept_policies": 1, "hidden_sizes": [8, 8], "ensemble_size": 2, "next_action_samples": 2}  # fmt: skip
 SEEDS = (0, 1)
+# Nothing is to be collected for it.
+BANDIT = {"dataset": "bandit:two-moons", "env": "Bandit2D-v0", "reward_scaling": "none"}
 # Slurm is asked more often than a user's patience asks for.
 OFTEN = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5"]
 
@@ -242,7 +244,7 @@ def test_a_job_asks_for_what_the_plan_estimates(head: Head, cluster: Cluster, mo
     """A training where the device is not the CPU: a GPU, and the estimated memory and time. Ctrl-C cancels it."""
     content = params(RHOS[:1])
     content["compute"] |= {"device": "auto", "threads_per_job": 2}
-    content["tasks"]["replay"] = {"dataset": "bandit:two-moons", "env": "Bandit2D-v0", "reward_scaling": "none"}
+    content["tasks"]["replay"] = BANDIT
     write_params(head.project, content)
     cluster.set_node("DRAIN")
     before = len(cluster.jobs("train"))
@@ -263,3 +265,22 @@ def test_a_job_asks_for_what_the_plan_estimates(head: Head, cluster: Cluster, mo
     assert f"MinMemoryNode={asked.mem_mb}M" in details
     assert f"TimeLimit=00:{asked.runtime}:00" in details
     assert "NumCPUs=2 " in details
+
+
+def test_many_seeds_and_evaluations_have_names_that_fit(head: Head, cluster: Cluster) -> None:
+    """The plugin makes one folder's name of a job's wildcards: here of 32 seeds and 10 values of N_a."""
+    content = params(RHOS[:1])
+    content["tasks"]["replay"] = BANDIT
+    content["compute"] |= {"pack_size": 32}
+    content["experiments"]["main"]["show"] = ["bandit"]
+    content["studies"]["mini"] |= {
+        "seeds": list(range(32)),
+        "settings": {**SETTINGS, "steps": 2, "eval_interval": 1},
+        "evaluation": {"action_samples": list(range(1, 11)), "episodes": 1},
+    }
+    write_params(head.project, content)
+    before = len(cluster.jobs())
+    assert head.make("said.txt").wait(TIMEOUT) == 0, head.said("said.txt")
+    rules = [job.comment.split("_")[1] for job in cluster.jobs()[before:]]
+    assert rules == ["train", "evaluate", "evaluate"]
+    assert len(list((head.project.path / "results/runs").glob("*/*/*/evaluation-*"))) == 32 * 10
