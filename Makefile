@@ -17,7 +17,7 @@ echo "No Python 3 is in PATH; this project is tested with Python 3.11 and 3.12. 
 exit 1
 endef
 
-.PHONY: quick test lint setup bench clean-env
+.PHONY: quick test lint setup slurm-env bench clean-env
 
 # The quick study: collects data, trains, evaluates, writes results/quick/README.md.
 quick:
@@ -33,6 +33,10 @@ lint:
 setup:
 	$(BOOTSTRAP)
 
+# .venv-slurm: .venv with Snakemake's plugin for a Slurm cluster, docs/cluster.md.
+slurm-env:
+	$(BOOTSTRAP)
+
 # Training and environment speed of this machine, recorded; `dac plan` estimates with it.
 bench: setup
 	$(VENV_PYTHON) -m dac bench --runs 1 2 4 8 16 32 --diffusion-steps 5 10 20 50 100 --processes 8 \
@@ -41,4 +45,4 @@ bench: setup
 	$(VENV_PYTHON) -m dac bench --page
 
 clean-env:
-	rm -rf .venv
+	rm -rf .venv .venv-slurm

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from dac.agent.config import PRECISIONS
-from dac.study import check, pages, plan, store, task_data, why
+from dac.study import check, pages, plan, seed_names, store, task_data, why
 from dac.study.identity import Group, dataset_named
 from dac.study.params import Params
 from dac.study.sources import SOURCES
@@ -123,7 +123,7 @@ def _add_fetch(command: argparse.ArgumentParser) -> None:
 def _add_pack(command: argparse.ArgumentParser) -> None:
     command.add_argument("task")
     command.add_argument("group", help="<label>-<fp>: the name of the group's folder under results/runs/<task>/")
-    command.add_argument("--seeds", required=True, help="joined by '-'")
+    command.add_argument("--seeds", required=True, help="joined by '-', and ranges of them: 0-2-5..9")
     command.add_argument("--threads", type=int, default=1)
 
 
@@ -137,15 +137,6 @@ def _add_behaviours(command: argparse.ArgumentParser) -> None:
     command.add_argument("--steps", type=int, nargs="+", required=True, help="steps of SAC to record at, ascending")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--folder", type=files.expanded, default=Path("behaviours"), help="where the files go")
-
-
-def _seeds(options: argparse.Namespace) -> list[int]:
-    names = options.seeds.split("-")
-    if not all(name.isdecimal() for name in names) or len(set(map(int, names))) < len(names):
-        raise UserError(
-            f"--seeds: found {options.seeds!r}; allowed are different numbers joined by '-', for example 0-1-2"
-        )
-    return [int(name) for name in names]
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -273,7 +264,7 @@ def _train(options: argparse.Namespace) -> None:
     with _announced(options, params, group):
         from dac.training import trainer  # torch: only once the plan is known to be right
 
-        trainer.train(group, _seeds(options), params.compute, options.threads)
+        trainer.train(group, seed_names.parse(options.seeds), params.compute, options.threads)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -283,7 +274,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     with _announced(options, params, group):
         from dac.training import evaluate
 
-        evaluate.evaluate(group, _seeds(options), evaluations, params.compute, options.threads)
+        evaluate.evaluate(group, seed_names.parse(options.seeds), evaluations, params.compute, options.threads)
 
 
 def _announced(options: argparse.Namespace, params: Params, group: Group) -> AbstractContextManager[None]:

@@ -90,7 +90,8 @@ def test_evaluating_and_reporting_before_training(project: Project, capsys: Capt
 @pytest.mark.parametrize("seeds", ["0-0", "1-01", "zero", "0-", "", "0,1"])
 def test_seeds(seeds: str, project: Project, capsys: Capture) -> None:
     said = refused("train", "pendulum", project.group().name, f"--seeds={seeds}", capsys=capsys)
-    assert said == f"--seeds: found {seeds!r}; allowed are different numbers joined by '-', for example 0-1-2"
+    allowed = "different numbers joined by '-', and ranges of them, for example 0-2-5..9"
+    assert said == f"--seeds: found {seeds!r}; allowed are {allowed}"
 
 
 @pytest.mark.parametrize(("number", "status"), [(2, 130), (15, 143)])

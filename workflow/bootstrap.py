@@ -1,4 +1,4 @@
-"""What `make quick`, `make test` and `make lint` do; without make, `python3 workflow/bootstrap.py quick`.
+"""What `make quick`, `test`, `lint` and `slurm-env` do; without make, `python3 workflow/bootstrap.py quick`.
 
 It makes .venv and installs the pinned packages in it, unless that is done, and runs the target's commands there.
 
@@ -16,6 +16,7 @@ from typing import Dict, List, NamedTuple, Optional
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = Path(".venv")
+SLURM_VENV = Path(".venv-slurm")
 STAMP = VENV / ".installed"  # holds the folder that .venv was made in: a moved one does not work
 PINS = (Path("pyproject.toml"), Path("constraints.txt"))
 
@@ -26,6 +27,7 @@ NAMES = ("python3.11", "python3.12", "python3", "python", "python3.14", "python3
 
 COMMANDS: Dict[str, List[str]] = {
     "setup": [],
+    "slurm-env": [],
     "quick": [
         "dac watch snakemake quick --cores all --show-failed-logs --quiet host reason",
         "dac claims quick",
@@ -37,9 +39,11 @@ COMMANDS: Dict[str, List[str]] = {
         "mypy",
         "lint-imports --no-logo --no-cache",
         "snakefmt --check Snakefile workflow",
-        "snakemake --lint",
     ],
 }
+# Snakemake's plugin for Slurm asks the cluster for its configuration at each start: it is no part of .venv.
+SLURM_PLUGIN = "snakemake-executor-plugin-slurm"
+SLURM_PROGRAMS = ("snakemake", "dac", "dvc")
 PROGRAMS = ("lint-imports",)  # that are no module
 UNANNOUNCED = ("quick",)  # its commands say themselves what they do
 
@@ -185,6 +189,25 @@ def set_up(target: str) -> None:
     STAMP.write_text(str(ROOT))
 
 
+def set_up_slurm() -> None:
+    """Make .venv-slurm anew: .venv's packages and programs, with the plugin for Slurm.
+
+    Raises:
+        SetUpError: a step failed.
+    """
+    step([str(venv_python()), "-m", "venv", "--clear", str(SLURM_VENV)], ".venv could not make .venv-slurm")
+    (packages,) = (ROOT / VENV).glob("lib/python*/site-packages")
+    (own,) = SLURM_VENV.glob("lib/python*/site-packages")
+    (own / "venv.pth").write_text(f"import site; site.addsitedir({str(packages)!r})\n")
+    python = str(SLURM_VENV / "bin" / "python")
+    install = ["-m", "pip", "install", "--quiet", "--constraint", "constraints.txt", SLURM_PLUGIN]
+    step([python, *install], "pip could not install " + SLURM_PLUGIN)
+    for name in SLURM_PROGRAMS:
+        program = SLURM_VENV / "bin" / name
+        program.write_text(f'#!/bin/sh\nexec "${{0%/*}}/python" -m {name} "$@"\n')
+        program.chmod(0o755)
+
+
 def step(command: List[str], failure: str, hint: str = "") -> None:
     """Run a step of the set-up.
 
@@ -195,7 +218,8 @@ def step(command: List[str], failure: str, hint: str = "") -> None:
     status = run(command, {"PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"})
     if status != 0:
         raise SetUpError(
-            f"{failure}; its own message stands above. {hint}.venv is not finished: the same command tries again."
+            f"{failure}; its own message stands above. {hint}The environment is not finished: the same command tries "
+            "again."
         )
 
 
@@ -234,6 +258,8 @@ def main(arguments: List[str]) -> int:
     try:
         if not is_ready():
             set_up(target)
+        if target == "slurm-env":
+            set_up_slurm()
     except SetUpError as problem:
         print(problem, file=sys.stderr)
         return 1

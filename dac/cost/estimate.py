@@ -7,6 +7,7 @@ for each pass through one has a cost of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -152,14 +153,14 @@ def evaluation_seconds(group: Group, runs: int, wanted: tuple[Evaluation, ...], 
     )
 
 
-def collection_seconds(job: Collect, params: Params, speed: Calibration) -> float:
+def collection_seconds(env_id: str, names: Sequence[str], params: Params, speed: Calibration) -> float:
     """Seconds to collect levels; one that waits for a return is assumed to come at the end of the SAC training."""
-    recipe = params.collect[job.env]
-    sac, env = recipe.sac, environment_named(job.env, speed)
-    levels = [recipe.levels[name] for name in job.levels]  # type: ignore[index]
+    recipe = params.collect[env_id]
+    sac, env = recipe.sac, environment_named(env_id, speed)
+    levels = [recipe.levels[name] for name in names]  # type: ignore[index]
     if sac is None:
         return sum((level.transitions or 0) * (RECORDED_POLICY_SECONDS + env["step"]) for level in levels)
-    cost = _sac_step(job.env, sac, env["step"], speed)
+    cost = _sac_step(env_id, sac, env["step"], speed)
     steps = max(sac.steps if level.at_step is None else level.at_step for level in levels)
     learning = max(0, steps - sac.learning_starts)
     seconds = learning * cost["step"] + (steps - learning) * env["step"]
@@ -189,7 +190,7 @@ def job_seconds(job: Job, params: Params, speed: Calibration) -> float:
         case Fetch():
             work = FETCH_SECONDS
         case Collect():
-            work = collection_seconds(job, params, speed)
+            work = collection_seconds(job.env, job.levels, params, speed)
         case Train():
             work = training_seconds(job.group, job.runs, speed)
         case Evaluate():

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dac.study import store
+from dac.study import seed_names, store
 from dac.study.identity import Dataset, Evaluation, Group, Run
 from dac.study.plan import StudyPlan
 
-# A marker's path carries the evaluations' fingerprints and the pack's seeds: as many as fit a file name, whose limit is
-# 255 characters with the suffixes of logs.
-EVALUATIONS_PER_JOB = 12
-SEEDS_NAME_LENGTH = 200
+# A marker's path carries the evaluations' fingerprints and the pack's seeds. Slurm's executor makes one file name of
+# all parts, whose limit is 255 characters: with a task's name of 80 and a group's of 45, so many are left.
+EVALUATIONS_PER_JOB = 6
+SEEDS_NAME_LENGTH = 48
 
 Item = TypeVar("Item")
 
@@ -87,7 +87,7 @@ class Train:
 
     @property
     def marker(self) -> str:
-        return f"train/{self.group.task}/{self.group.name}/{_seeds_name(self.seeds)}"
+        return f"train/{self.group.task}/{self.group.name}/{seed_names.name(self.seeds)}"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Evaluate:
     @property
     def marker(self) -> str:
         names = "-".join(evaluation.fingerprint for evaluation in self.evaluations)
-        return f"evaluate/{self.group.task}/{self.group.name}/{_seeds_name(self.seeds)}/{names}"
+        return f"evaluate/{self.group.task}/{self.group.name}/{seed_names.name(self.seeds)}/{names}"
 
 
 Job = Fetch | Collect | Train | Evaluate
@@ -235,13 +235,9 @@ def packs(runs: Iterable[Run], size: int) -> Iterator[tuple[Run, ...]]:
     """Consecutive tuples of at most `size` runs; fewer where the seeds would not fit a file name."""
     pack: list[Run] = []
     for run in runs:
-        if len(pack) == size or (pack and len(_seeds_name(item.seed for item in [*pack, run])) > SEEDS_NAME_LENGTH):
+        if len(pack) == size or (pack and len(seed_names.name(item.seed for item in [*pack, run])) > SEEDS_NAME_LENGTH):
             yield tuple(pack)
             pack = []
         pack.append(run)
     if pack:
         yield tuple(pack)
-
-
-def _seeds_name(seeds: Iterable[int]) -> str:
-    return "-".join(map(str, seeds))

@@ -96,13 +96,13 @@ def test_seconds_of_a_collection(project: Project) -> None:
     speed = replace(SPEED, measured=measured)
     levels = [Dataset("collect", f"{env}/{level}", "{}") for level in ("medium-replay", "expert")]
     replay = Collect((levels[0],))
-    assert estimate.collection_seconds(replay, params, speed) == 100 * 0.125 + 100 * 0.5
+    assert estimate.collection_seconds(replay.env, replay.levels, params, speed) == 100 * 0.125 + 100 * 0.5
     # A level that waits for a return: to the end of SAC, with its evaluations, and 150 steps of a roll-out.
     expert = Collect(tuple(levels))
     evaluations = 200 / 1000 * 10 * (0.25 + 5 * 0.125)
     expected = 100 * 0.125 + 200 * 0.5 + evaluations + 150 * (0.25 + 0.125)
-    assert estimate.collection_seconds(expert, params, speed) == pytest.approx(expected)
-    assert estimate.collection_seconds(expert, params, SPEED) > 200 * PASS
+    assert estimate.collection_seconds(expert.env, expert.levels, params, speed) == pytest.approx(expected)
+    assert estimate.collection_seconds(expert.env, expert.levels, params, SPEED) > 200 * PASS
 
 
 def test_seconds_of_recorded_policies(project: Project) -> None:
@@ -113,7 +113,7 @@ def test_seconds_of_recorded_policies(project: Project) -> None:
     collect = next(job for job in jobs(plan, plan.runs(), missing=True) if isinstance(job, Collect))
     assert (collect.env, collect.levels) == ("Pendulum-v1", ("mixed",))
     measured = {shapes.environment_shape("Pendulum-v1"): {"step": 0.125, "make": 1.0, "limit": 200.0}}
-    seconds = estimate.collection_seconds(collect, plan.params, replace(SPEED, measured=measured))
+    seconds = estimate.collection_seconds(collect.env, collect.levels, plan.params, replace(SPEED, measured=measured))
     assert seconds == pytest.approx(4000 * (0.125 + estimate.RECORDED_POLICY_SECONDS))
     # 4000 rows of 3 + 3 observations, an action, a reward and an end, in float32.
     more = estimate.pack_bytes(plan.cells[0].group, 1, plan.params)

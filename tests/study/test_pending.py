@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 from tiny import Project, publish, publish_evaluation, publish_study
 
-from dac.study import pages, store
+from dac.study import pages, seed_names, store
 from dac.study.identity import Run
-from dac.study.jobs import SEEDS_NAME_LENGTH
 from dac.study.pending import Pending
 from dac.system import files
 from dac.system.errors import UserError
+
+# Settings whose label has the most characters.
+LONGEST = {"guidance": "denoised", "ensemble_size": 1000, "q_target": "convex", "lcb_coefficient": 1.23456e-05}
 
 
 def pending(project: Project) -> Pending:
@@ -82,8 +84,8 @@ def test_asking_twice_gives_the_same(project: Project) -> None:
 def test_packs_are_formed_from_the_missing_seeds(project: Project) -> None:
     project.set("studies.tiny.seeds", [0, 1, 2, 3, 4, 5, 6])
     publish(Run(project.group(), 1))
-    assert seeds_of(pending(project).runs("tiny"), "train") == ["0-2-3-4", "5-6"]
-    assert seeds_of(pending(project.set("compute.pack_size", 8)).runs("tiny"), "train") == ["0-2-3-4-5-6"]
+    assert seeds_of(pending(project).runs("tiny"), "train") == ["0-2..4", "5-6"]
+    assert seeds_of(pending(project.set("compute.pack_size", 8)).runs("tiny"), "train") == ["0-2..6"]
 
 
 def test_groups_do_not_mix_in_a_pack(project: Project) -> None:
@@ -92,17 +94,25 @@ def test_groups_do_not_mix_in_a_pack(project: Project) -> None:
     assert sorted(groups) == ["none", "soft"]
 
 
-def test_many_seeds_still_fit_a_file_name(project: Project) -> None:
-    seeds = [*range(120), 2**31 - 1]
-    found = pending(project.set("studies.tiny.seeds", seeds).set("compute.pack_size", 256))
-    markers = found.runs("tiny")
-    names = seeds_of(markers, "train")
-    assert len(names) == 2
-    assert all(len(name) <= SEEDS_NAME_LENGTH for name in names)
-    assert sorted(int(seed) for name in names for seed in name.split("-")) == seeds
-    for marker in markers:
-        Path(marker).parent.mkdir(parents=True, exist_ok=True)
-        Path(f"{marker}.log").touch()
+def test_many_seeds_and_evaluations_still_fit_one_file_name(project: Project) -> None:
+    """Also where all parts of a marker are one name: with the longest task, label and seeds, and many N_a."""
+    task = "t" * 80
+    project.set(f"tasks.{task}", project.settings["tasks"]["pendulum"])
+    project.set("experiments.main.tasks", [task])
+    project.set("experiments.main.variants", {"longest": LONGEST})
+    seeds = [*range(0, 64, 2), *range(100, 132), 2**31 - 1]
+    project.set("studies.tiny.seeds", seeds).set("compute.pack_size", 256)
+    markers = pending(project.set("evaluation.action_samples", list(range(1, 21)))).runs("tiny")
+    trained = [seed_names.parse(name) for name in seeds_of(markers, "train")]
+    assert sorted(seed for pack in trained for seed in pack) == seeds
+    evaluations = [job.rpartition("/")[2].split("-") for job in jobs(markers, "evaluate")]
+    assert sum(len(names) for names in evaluations) == 20 * len(trained)
+    assert max(len("_".join(marker.split("/")[3:])) for marker in markers) <= 255
+
+
+def test_a_row_of_seeds_is_one_name(project: Project) -> None:
+    project.set("studies.tiny.seeds", list(range(32))).set("compute.pack_size", 32)
+    assert seeds_of(pending(project).runs("tiny"), "train") == ["0..31"]
 
 
 def test_studies_asked_for_together_train_a_shared_run_once(project: Project) -> None:
@@ -110,14 +120,14 @@ def test_studies_asked_for_together_train_a_shared_run_once(project: Project) ->
     project.set("studies.other", {**project.settings["studies"]["tiny"], "seeds": [2, 3, 4]})
     found = pending(project)
     first, second = found.runs("tiny"), found.runs("other")
-    assert seeds_of(first, "train") == ["0-1-2"]
-    assert seeds_of(second, "train") == ["0-1-2", "3-4"]
-    assert seeds_of(first, "evaluate") == ["0-1-2"]
-    assert seeds_of(second, "evaluate") == ["0-1-2", "3-4"]
+    assert seeds_of(first, "train") == ["0..2"]
+    assert seeds_of(second, "train") == ["0..2", "3-4"]
+    assert seeds_of(first, "evaluate") == ["0..2"]
+    assert seeds_of(second, "evaluate") == ["0..2", "3-4"]
     # The other way round it is the other study's pack that is shared.
     found = pending(project)
-    assert seeds_of(found.runs("other"), "train") == ["2-3-4"]
-    assert seeds_of(found.runs("tiny"), "train") == ["0-1", "2-3-4"]
+    assert seeds_of(found.runs("other"), "train") == ["2..4"]
+    assert seeds_of(found.runs("tiny"), "train") == ["0-1", "2..4"]
 
 
 # Evaluations
@@ -153,7 +163,7 @@ def test_a_run_that_trains_again_is_evaluated_again(project: Project) -> None:
 def test_many_evaluations_are_split_over_jobs(project: Project) -> None:
     project.set("evaluation.action_samples", list(range(1, 31)))
     names = [job.split("/")[3].split("-") for job in jobs(pending(project).runs("tiny"), "evaluate")]
-    assert sorted(len(name) for name in names) == [6, 12, 12]
+    assert sorted(len(name) for name in names) == [6, 6, 6, 6, 6]
     wanted = {evaluation.fingerprint for evaluation in project.plan().cells[0].evaluations}
     assert {fingerprint for name in names for fingerprint in name} == wanted
 

@@ -36,6 +36,7 @@ elif arguments[0] == "-m":
             shutil.rmtree(arguments[-1], ignore_errors=True)
         program = Path(arguments[-1], "bin/python")
         program.parent.mkdir(parents=True, exist_ok=True)
+        Path(arguments[-1], "lib/python3/site-packages").mkdir(parents=True, exist_ok=True)
         program.write_text(Path(name).read_text())
         program.chmod(0o755)
 else:

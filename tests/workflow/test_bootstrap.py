@@ -33,7 +33,6 @@ LINT = [
     "mypy",
     "lint-imports --no-logo --no-cache",
     "snakefmt --check Snakefile workflow",
-    "snakemake --lint",
 ]
 
 with_make = pytest.mark.skipif(MAKE is None, reason="there is no make")
@@ -194,7 +193,11 @@ def test_without_make_and_only_another(machine: Machine) -> None:
 
 def test_an_unknown_target(machine: Machine) -> None:
     machine.add("python3", "3.11.9")
-    assert machine.script("python3", "qick") == (2, "", f"python3 {SCRIPT}: one of setup, quick, test, lint\n")
+    assert machine.script("python3", "qick") == (
+        2,
+        "",
+        f"python3 {SCRIPT}: one of setup, slurm-env, quick, test, lint\n",
+    )
 
 
 @with_make
@@ -257,8 +260,8 @@ def test_a_failed_install_is_tried_again(machine: Machine) -> None:
     assert error.startswith("pip could not install the packages for ")
     assert error.endswith(
         "its own message stands above. If it found no matching distribution, a package is not made for this system, or "
-        "the package index that pip asks lacks it; if it got no answer, it needs the network. .venv is not finished: "
-        "the same command tries again.\n"
+        "the package index that pip asks lacks it; if it got no answer, it needs the network. The environment is not "
+        "finished: the same command tries again.\n"
     )
     assert machine.calls() == SET_UP
     machine.variables = {}
@@ -270,6 +273,26 @@ def test_a_failed_install_is_tried_again(machine: Machine) -> None:
     machine.variables = {"FAKE_FAILS": "pip"}
     assert machine.script("python3", "lint")[0] == 1
     assert not machine.stamp.exists()
+
+
+def test_the_environment_of_a_cluster_is_one_beside_it(machine: Machine) -> None:
+    machine.add("python3", "3.11.9")
+    plugin = "pip install --quiet --constraint constraints.txt snakemake-executor-plugin-slurm"
+    made = ["venv --clear .venv-slurm", plugin]
+    assert machine.script("python3", "slurm-env")[0] == 0
+    assert machine.calls() == [*SET_UP, *made]
+    programs = machine.root / ".venv-slurm/bin"
+    machine.start(programs / "dac", "plan", "a b")
+    assert machine.calls() == ["dac plan a b"]
+    (packages,) = machine.root.glob(".venv-slurm/lib/python*/site-packages/venv.pth")
+    assert str(machine.root / ".venv/lib") in packages.read_text()
+    # Anew each time, and .venv stays.
+    assert machine.script("python3", "slurm-env")[0] == 0
+    assert machine.calls() == made
+    machine.variables = {"FAKE_FAILS": "pip"}
+    status, _, error = machine.script("python3", "slurm-env")
+    assert (status, machine.stamp.exists()) == (1, True)
+    assert error.startswith("pip could not install snakemake-executor-plugin-slurm; its own message stands above. ")
 
 
 def test_a_folder_that_was_moved_is_set_up_anew(machine: Machine) -> None:

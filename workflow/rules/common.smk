@@ -11,13 +11,16 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from dac.study import check, dual_ascent, identity, pending, plan, unheeded
+from dac.cost import demand, speeds
+from dac.study import check, dual_ascent, identity, pending, plan, seed_names, unheeded
 from dac.system import paths
 from dac.system.errors import UserError
 
 # Input of every target: without any input, Snakemake would run the target each time.
 ROOT_FILE = str(check.PARAMS_FILE)
-DAC = f"{shlex.quote(sys.executable)} -m dac"
+# Each command takes the place of its shell, and its messages go through a `tee` that ignores signals: a cluster that
+# ends a job signals all of its processes, of which the command alone has something to save, and last words for the log.
+DAC = f"exec {shlex.quote(sys.executable)} -m dac"
 TODO = str(paths.TODO)
 
 
@@ -68,21 +71,75 @@ def pending_datasets(study):
     return lambda wildcards: asked(PENDING.datasets, study)
 
 
+def waits_for(function):
+    """Input function of a job: the markers that it waits for, asked of the store by the main process alone.
+
+    A process that Snakemake starts for one job, on a node say, plans nothing: what the job waits for was there before
+    it started, whatever this machine's view of a shared file system shows yet.
+    """
+    return lambda wildcards: (
+        or_explain(function, wildcards) if workflow.is_main_process else []
+    )
+
+
+@cache
+def group_named(task, name):
+    """The group of that name, looked up in the plan once."""
+    return or_explain(plan.find_group, PARAMS, task, name)
+
+
 def group_of(wildcards):
     """The group of runs that a training or evaluation job is about."""
-    return or_explain(plan.find_group, PARAMS, wildcards.task, wildcards.group)
+    return group_named(wildcards.task, wildcards.group)
 
 
 def seeds_of(wildcards):
     """The seeds of a job's pack."""
-    return [int(seed) for seed in wildcards.seeds.split("-")]
+    return or_explain(seed_names.parse, wildcards.seeds)
+
+
+@cache
+def speed():
+    """The speed that jobs are estimated with: this machine's, or the nearest measured one's."""
+    return or_explain(speeds.calibration, PARAMS.compute)
+
+
+def demand_of_training(wildcards):
+    runs = len(seeds_of(wildcards))
+    return demand.training(group_of(wildcards), runs, PARAMS, speed())
+
+
+def demand_of_evaluation(wildcards):
+    group, names = group_of(wildcards), wildcards.evaluations.split("-")
+    evaluations = or_explain(plan.find_evaluations, PARAMS, group, names)
+    return demand.evaluation(
+        group, len(seeds_of(wildcards)), evaluations, PARAMS, speed()
+    )
+
+
+def demand_of_collection(wildcards):
+    return demand.collection(wildcards.env, PARAMS, speed())
+
+
+def memory(needs):
+    """Resource function: what a job needs, and twice that once an attempt failed, which may have been for want of it."""
+    return lambda wildcards, attempt: min(attempt, 2) * needs(wildcards).mem_mb
+
+
+def minutes(needs):
+    """Resource function: the time limit of a job; --retries goes on where one that reached it was."""
+    return lambda wildcards: needs(wildcards).runtime
+
+
+# Of a training or an evaluation.
+GPUS = int(demand.uses_gpu(PARAMS))
 
 
 wildcard_constraints:
     study=r"[A-Za-z][A-Za-z0-9_]*",
     task=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     group=identity.GROUP_NAME,
-    seeds=r"\d+(-\d+)*",
+    seeds=seed_names.PATTERN,
     evaluations=r"[0-9a-f]{12}(-[0-9a-f]{12})*",
     key=r"[0-9a-f]{12}",
     env=r"[A-Za-z0-9_./-]+",

@@ -5,18 +5,17 @@ rule collect:
         "logs/collect/{env}-{datasets}.log",
     benchmark:
         "logs/benchmarks/collect/{env}-{datasets}.tsv"
-    conda:
-        "../envs/dac.yaml"
     threads: 1  # networks this small; another number rounds sums, and so the data, differently
     resources:
-        mem_mb=8000,
-        runtime=24 * 60,
+        mem_mb=memory(demand_of_collection),
+        runtime=minutes(demand_of_collection),
     params:
         dac=DAC,
     message:
         "Collect data in {wildcards.env}"
     shell:
-        "{params.dac} collect {wildcards.env} --datasets {wildcards.datasets} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        "{params.dac} collect {wildcards.env} --datasets {wildcards.datasets}"
+        " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"
 
 
 rule fetch:
@@ -26,8 +25,8 @@ rule fetch:
         "logs/fetch/{task}-{key}.log",
     benchmark:
         "logs/benchmarks/fetch/{task}-{key}.tsv"
-    conda:
-        "../envs/dac.yaml"
+    # Compute nodes often see no network.
+    localrule: True
     threads: 1
     resources:
         mem_mb=8000,
@@ -37,4 +36,5 @@ rule fetch:
     message:
         "Download the data of {wildcards.task}, check and convert them"
     shell:
-        "{params.dac} fetch {wildcards.task} --dataset {wildcards.key} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        "{params.dac} fetch {wildcards.task} --dataset {wildcards.key}"
+        " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"

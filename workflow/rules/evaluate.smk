@@ -1,7 +1,9 @@
 rule evaluate:
     input:
-        lambda wildcards: or_explain(
-            PENDING.trainings, group_of(wildcards), seeds_of(wildcards)
+        waits_for(
+            lambda wildcards: PENDING.trainings(
+                group_of(wildcards), seeds_of(wildcards)
+            )
         ),
     output:
         touch(TODO + "/evaluate/{task}/{group}/{seeds}/{evaluations}"),
@@ -9,17 +11,16 @@ rule evaluate:
         "logs/evaluate/{task}/{group}/{seeds}/{evaluations}.log",
     benchmark:
         "logs/benchmarks/evaluate/{task}/{group}/{seeds}/{evaluations}.tsv"
-    conda:
-        "../envs/dac.yaml"
     threads: PARAMS.compute.threads_per_job
     resources:
-        mem_mb=lambda wildcards: 4000 + 500 * len(seeds_of(wildcards)),
-        gpu=1,
-        runtime=240,
+        mem_mb=memory(demand_of_evaluation),
+        runtime=minutes(demand_of_evaluation),
+        gpu=GPUS,
     params:
         dac=DAC,
     message:
         "Evaluate {wildcards.task} {wildcards.group}, seeds {wildcards.seeds}"
     shell:
         "{params.dac} evaluate {wildcards.task} {wildcards.group} --seeds {wildcards.seeds}"
-        " --evaluations {wildcards.evaluations} --threads {threads} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        " --evaluations {wildcards.evaluations} --threads {threads}"
+        " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"

@@ -1,14 +1,13 @@
 rule report:
     input:
-        lambda wildcards: or_explain(PENDING.runs, wildcards.study),
+        waits_for(lambda wildcards: PENDING.runs(wildcards.study)),
     output:
         touch(TODO + "/report/{study}/{key}"),
     log:
         "logs/report/{study}-{key}.log",
     benchmark:
         "logs/benchmarks/report/{study}-{key}.tsv"
-    conda:
-        "../envs/dac.yaml"
+    localrule: True
     threads: 1
     resources:
         mem_mb=4000,
@@ -18,4 +17,5 @@ rule report:
     message:
         "Write the tables, figures and page of the study {wildcards.study}"
     shell:
-        "{params.dac} report {wildcards.study} --plan {wildcards.key} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        "{params.dac} report {wildcards.study} --plan {wildcards.key}"
+        " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"

@@ -1,24 +1,21 @@
 rule train:
     input:
-        lambda wildcards: or_explain(PENDING.dataset, group_of(wildcards)),
+        waits_for(lambda wildcards: PENDING.dataset(group_of(wildcards))),
     output:
         touch(TODO + "/train/{task}/{group}/{seeds}"),
     log:
         "logs/train/{task}/{group}/{seeds}.log",
     benchmark:
         "logs/benchmarks/train/{task}/{group}/{seeds}.tsv"
-    conda:
-        "../envs/dac.yaml"
     threads: PARAMS.compute.threads_per_job
     resources:
-        mem_mb=lambda wildcards: 4000 + 1000 * len(seeds_of(wildcards)),
-        gpu=1,
-        # A job that a cluster ends at its limit has saved its state, and --retries goes on from there.
-        runtime=24 * 60,
+        mem_mb=memory(demand_of_training),
+        runtime=minutes(demand_of_training),
+        gpu=GPUS,
     params:
         dac=DAC,
     message:
         "Train {wildcards.task} {wildcards.group}, seeds {wildcards.seeds}"
     shell:
         "{params.dac} train {wildcards.task} {wildcards.group} --seeds {wildcards.seeds} --threads {threads}"
-        " >> {log:q} 2> >(tee -a {log:q} >&2)"
+        " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"
