@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from dac.report import bandit
 from dac.report.cells import MEAN_STD
 from dac.report.data import ReportData, select
-from dac.report.statistics import Summary, action_sample_scores, interval
+from dac.report.statistics import Summary, action_sample_scores, interval, satterthwaite, squared_error
 from dac.report.symbols import assigned
 from dac.report.table import NONE, Table, Text
 from dac.study.params import Claim, ClaimSide
@@ -91,35 +90,16 @@ def _average(measured: Sequence[Finding], confidence: float, paired: bool) -> Fi
     higher, lower = (np.array([getattr(item, side) for item in measured]).mean(0) for side in ("higher", "lower"))
     difference = float(np.mean([item.difference for item in measured]))
     terms = [term for item in measured for term in _squared_errors(item, paired)]
-    low, high = satterthwaite(difference, terms, len(measured), confidence)
+    low, high = satterthwaite(difference, terms, confidence, parts=len(measured))
     of = f"mean of {len(measured)} tasks"
     return Finding(measured[0].claim, of, higher, lower, difference, low, high, measured[0].varied)
 
 
 def _squared_errors(item: Finding, paired: bool) -> list[tuple[float, int]]:
-    """Squared standard errors of a difference's independent parts, each with its number of seeds."""
+    """Of a difference's independent parts."""
     alone = paired or len(item.lower) == 1
     samples = [item.higher - item.lower] if alone else [item.higher, item.lower]
-    return [
-        (float(values.var(ddof=1)) / len(values) if len(values) > 1 else math.nan, len(values)) for values in samples
-    ]
-
-
-def satterthwaite(
-    mean: float, squared_errors: Sequence[tuple[float, int]], parts: int, confidence: float
-) -> tuple[float, float]:
-    """Interval of a mean of `parts` differences from independent squared standard errors, each of n values.
-
-    NaN where one of them is not finite.
-    """
-    variance = sum(term for term, _ in squared_errors) / parts**2
-    if not math.isfinite(variance):
-        return math.nan, math.nan
-    if variance == 0:
-        return mean, mean
-    freedom = variance**2 / sum((term / parts**2) ** 2 / (count - 1) for term, count in squared_errors)
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
-    return mean - half, mean + half
+    return [squared_error(values) for values in samples]
 
 
 def _values(

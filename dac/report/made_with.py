@@ -57,8 +57,8 @@ def not_the_papers(data: ReportData) -> list[str]:
     simulators = sorted({name for names in data.runs["simulator"] for name in str(names).split("; ")})
     precisions = sorted({str(values["precision"]) for values in data.made_with.values()})
     return [
-        f"- **Simulator.** {'; '.join(simulators)}. The paper's runs had mujoco-py with MuJoCo 2 (docs/tasks.md).",
-        f"- **Precision** of the matrix products: {', '.join(precisions)}. The paper's code had JAX's default.",
+        f"- **Simulator.** {'; '.join(simulators)}. Published scores were evaluated with an older one (docs/tasks.md).",
+        f"- **Precision** of the matrix products: {', '.join(precisions)}.",
         *(
             [
                 "- **AntMaze.** A score is the success rate in per cent. The goal is drawn for each episode, in D4RL's "

@@ -41,7 +41,7 @@ def page(
         _contents(data.experiments),
         protocol(data, summaries),
         f"## What it was made with\n\n{_table(used)}",
-        "\n".join(["**What is not the paper's, whatever the settings:**", "", *not_the_papers(data)]),
+        "\n".join(["What is not the paper's besides the settings:", "", *not_the_papers(data)]),
     ]
     for summary, its_tables in zip(summaries, made, strict=True):
         parts.append(_experiment(data, summary, its_tables))

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from dac.report import published
 from dac.report.data import Candidate, PageSettings, ReportData
-from dac.report.statistics import Summary, evaluation_means
+from dac.report.statistics import Summary, evaluation_means, satterthwaite, squared_error
 from dac.report.table import NONE, Table, Text, mean_std, number
 
 Array = npt.NDArray[np.float64]
@@ -85,13 +84,8 @@ def welch(ours: Array, theirs: published.PublishedScore, confidence: float) -> t
     """
     if len(ours) < 2 or theirs.std is None or not np.isfinite(ours).all():
         return math.nan, math.nan
-    variances = np.array([ours.var(ddof=1) / len(ours), theirs.std**2 / PUBLISHED_SEEDS])
-    difference, variance = float(ours.mean() - theirs.mean), float(variances.sum())
-    if variance == 0:
-        return difference, difference
-    freedom = variance**2 / float((variances**2 / np.array([len(ours) - 1, PUBLISHED_SEEDS - 1])).sum())
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
-    return difference - half, difference + half
+    terms = [squared_error(ours), (theirs.std**2 / PUBLISHED_SEEDS, PUBLISHED_SEEDS)]
+    return satterthwaite(float(ours.mean() - theirs.mean), terms, confidence)
 
 
 def counted(found: Sequence[Outcome], settings: PageSettings) -> str:

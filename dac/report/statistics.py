@@ -138,6 +138,33 @@ def band(values: Array, settings: ReportSettings) -> tuple[Array, Array]:
     return low, high
 
 
+def squared_error(values: Array) -> tuple[float, int]:
+    """Squared standard error of the mean of (n,) values, and n; NaN for a single one."""
+    count = len(values)
+    return (float(values.var(ddof=1)) / count if count > 1 else math.nan), count
+
+
+def satterthwaite(
+    mean: float, squared_errors: Sequence[tuple[float, int]], confidence: float, parts: int = 1
+) -> tuple[float, float]:
+    """Student's interval of a mean of `parts` differences, with Satterthwaite's degrees of freedom.
+
+    Args:
+        squared_errors: independent squared standard errors of the differences, each with its number of values.
+
+    Returns:
+        its bounds; NaN where an error is not finite.
+    """
+    variance = sum(term for term, _ in squared_errors) / parts**2
+    if not math.isfinite(variance):
+        return math.nan, math.nan
+    if variance == 0:
+        return mean, mean  # no value differs from another
+    freedom = variance**2 / sum((term / parts**2) ** 2 / (count - 1) for term, count in squared_errors)
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
+    return mean - half, mean + half
+
+
 def interval(higher: Array, lower: Array, confidence: float, *, paired: bool) -> tuple[float, float]:
     """Student's interval of a difference of means: Welch's for independent seeds, of the differences where paired.
 
@@ -150,16 +177,8 @@ def interval(higher: Array, lower: Array, confidence: float, *, paired: bool) ->
     """
     if len(higher) < 2 or not (np.isfinite(higher).all() and np.isfinite(lower).all()):
         return math.nan, math.nan
-    difference = float(higher.mean() - lower.mean())
-    if paired or len(lower) == 1:
-        if np.ptp(higher - lower) == 0:
-            return difference, difference  # no seed differs from another
-        found = stats.ttest_1samp(higher - lower, 0.0).confidence_interval(confidence)
-    elif np.ptp(higher) == np.ptp(lower) == 0:
-        return difference, difference
-    else:
-        found = stats.ttest_ind(higher, lower, equal_var=False).confidence_interval(confidence)
-    return float(found.low), float(found.high)
+    samples = [higher - lower] if paired or len(lower) == 1 else [higher, lower]
+    return satterthwaite(float(higher.mean() - lower.mean()), [squared_error(values) for values in samples], confidence)
 
 
 def indistinguishable(samples: Sequence[Array], confidence: float) -> list[bool]:

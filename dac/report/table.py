@@ -61,7 +61,7 @@ class Table:
     def markdown(self) -> str:
         """The table and its notes in GitHub's Markdown."""
         body = [[_bold_markdown(cell) for cell in row] for row in self.rows]
-        align = ("left", *("right" for _ in self.header[1:]))
+        align = ("left", *("left" if length > _FOLDED else "right" for length in self._lengths()[1:]))
         header = [_escape_markdown(title) for title in self.header]
         table = tabulate(body, headers=header, tablefmt="pipe", colalign=align, disable_numparse=True)
         notes = ["", *(f"- {_escape_markdown(note)}" for note in self.notes)] if self.notes else []
