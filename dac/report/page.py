@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -18,29 +19,38 @@ from dac.report.table import NONE, Table, Text, mean_std, number, slug
 _IMAGE_FORMATS = ("png", "svg")
 
 
-def page(
-    data: ReportData,
-    summaries: Sequence[Summary],
-    made: Sequence[Sequence[Table]],
-    used: Table,
-    claims: Table | None = None,
-    answer: tuple[str, Table] | None = None,
-) -> str:
-    """The whole page as Markdown.
+@dataclass(frozen=True)
+class Opening:
+    """What a page begins with.
 
-    Args:
-        made: the tables of every summary. used: the settings. claims: that of what the study is to show.
-        answer: whether the paper was reproduced, in a line and as a table.
+    Attributes:
+        answer, reproduced: whether the paper was reproduced, in a line and as a table, if a task is the paper's.
+        claims: what the study is to show, if it is to show something.
+        settings: what it was made with.
     """
+
+    answer: str
+    reproduced: Table | None
+    claims: Table | None
+    settings: Table
+
+    def tables(self) -> list[Table]:
+        """All that there are."""
+        return [table for table in (self.reproduced, self.claims, self.settings) if table is not None]
+
+
+def page(data: ReportData, summaries: Sequence[Summary], made: Sequence[Sequence[Table]], opening: Opening) -> str:
+    """The whole page as Markdown; `made` holds the tables of every summary."""
+    reproduced, claims = opening.reproduced, opening.claims
     parts = [
         f"# SYNTHETIC: {data.study}" if data.synthetic else f"# {data.study}",
         "**No number here was measured: runs of this page are invented ones.**" if data.synthetic else "",
         data.description.strip(),
-        f"## Was it reproduced?\n\n**{answer[0]}.**\n\n{_table(answer[1])}" if answer else "",
+        f"## Was it reproduced?\n\n**{opening.answer}.**\n\n{_table(reproduced)}" if reproduced else "",
         f"## What it shows\n\n{_table(claims)}" if claims else "",
         _contents(data.experiments),
         protocol(data, summaries),
-        f"## What it was made with\n\n{_table(used)}",
+        f"## What it was made with\n\n{_table(opening.settings)}",
         "\n".join(["What is not the paper's besides the settings:", "", *not_the_papers(data)]),
     ]
     for summary, its_tables in zip(summaries, made, strict=True):

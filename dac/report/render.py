@@ -19,14 +19,14 @@ def render(data: ReportData, directory: Path) -> list[Path]:
     """Write the report of a study; the same input gives the same bytes.
 
     Writes `tables/*.{csv,md,tex}`, `figures/*`, `README.md` (the page), `metrics.json` (experiment → task →
-    variant → mean score) and `curves.csv` (experiment, task, variant, step, mean, std over seeds) under
-    `directory`. Files of an earlier report that this one does not write are left where they are.
+    variant → mean score), `curves.csv` (experiment, task, variant, step, mean, std over seeds), `scores.csv` (a row per
+    experiment and run) and, where there are some, `published.csv` (what is quoted) under `directory`. Files of an earlier
+    report that this one does not write are left where they are.
 
     Returns: every path written.
 
     Raises:
-        UserError: runs of one dataset were trained on different files, or an experiment asks for an unknown
-        published
+        UserError: runs of one dataset were trained on different files, or an experiment asks for an unknown published
             method.
     """
     refuse_mixed_datasets(data)
@@ -36,39 +36,41 @@ def render(data: ReportData, directory: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     summaries = [statistics.summarise(data, experiment) for experiment in data.experiments]
     made = [tables.experiment_tables(data, summary) for summary in summaries]
+    opening = _opening(data, summaries)
     paths: list[Path] = []
-    found = [finding for summary in summaries for finding in claims.findings(data, summary)]
-    shown = claims.claims_table(found, data.settings.confidence) if found else None
-    if shown:
-        paths += shown.write(directory / "tables")
-    compared = reproduction.outcomes(data, summaries)
-    answer = (
-        (reproduction.counted(compared, data.settings), reproduction.reproduction_table(compared, data.settings))
-        if compared
-        else None
-    )
-    if answer:
-        paths += answer[1].write(directory / "tables")
-    used = made_with.settings_table(data)
-    paths += used.write(directory / "tables")
-    for summary, its_tables in zip(summaries, made, strict=True):
-        for table in its_tables:
-            paths += table.write(directory / "tables")
+    for table in [*opening.tables(), *(table for its_tables in made for table in its_tables)]:
+        paths += table.write(directory / "tables")
+    for summary in summaries:
         paths += figures.write_figures(data, summary, directory / "figures")
-    texts = {
-        "tables/provenance.csv": csv_bytes(tables.provenance_frame(data.runs)),
-        "scores.csv": csv_bytes(tables.scores_frame(data, summaries)),
-        "curves.csv": csv_bytes(curve_frame(summaries)),
-        "metrics.json": (json.dumps(metrics(data, summaries), indent=2, ensure_ascii=False) + "\n").encode(),
-        "README.md": page.page(data, summaries, made, used, shown, answer).encode(),
-    }
-    quoted = tables.published_frame(data)
-    if len(quoted):
-        texts["published.csv"] = csv_bytes(quoted)
+    texts = {**_data_files(data, summaries), "README.md": page.page(data, summaries, made, opening).encode()}
     for name, content in texts.items():
         (directory / name).write_bytes(content)
         paths.append(directory / name)
     return paths
+
+
+def _opening(data: ReportData, summaries: Sequence[Summary]) -> page.Opening:
+    """What a page begins with: whether the paper was reproduced, the claims, the settings."""
+    compared = reproduction.outcomes(data, summaries)
+    found = [finding for summary in summaries for finding in claims.findings(data, summary)]
+    return page.Opening(
+        answer=reproduction.counted(compared, data.settings) if compared else "",
+        reproduced=reproduction.reproduction_table(compared, data.settings) if compared else None,
+        claims=claims.claims_table(found, data.settings.confidence) if found else None,
+        settings=made_with.settings_table(data),
+    )
+
+
+def _data_files(data: ReportData, summaries: Sequence[Summary]) -> dict[str, bytes]:
+    """The files of numbers beside the page, by name."""
+    quoted = tables.published_frame(data)
+    return {
+        "tables/provenance.csv": csv_bytes(tables.provenance_frame(data.runs)),
+        "scores.csv": csv_bytes(tables.scores_frame(data, summaries)),
+        "curves.csv": csv_bytes(curve_frame(summaries)),
+        "metrics.json": (json.dumps(metrics(data, summaries), indent=2, ensure_ascii=False) + "\n").encode(),
+        **({"published.csv": csv_bytes(quoted)} if len(quoted) else {}),
+    }
 
 
 def metrics(data: ReportData, summaries: Sequence[Summary]) -> dict[str, dict[str, dict[str, float | None]]]:
