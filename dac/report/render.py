@@ -20,8 +20,8 @@ def render(data: ReportData, directory: Path) -> list[Path]:
 
     Writes `tables/*.{csv,md,tex}`, `figures/*`, `README.md` (the page), `metrics.json` (experiment → task →
     variant → mean score), `curves.csv` (experiment, task, variant, step, mean, std over seeds), `scores.csv` (a row per
-    experiment and run) and, where there are some, `published.csv` (what is quoted) under `directory`. Files of an earlier
-    report that this one does not write are left where they are.
+    experiment and run) and, where there are some, `published.csv` (what is quoted) under `directory`. Files of an
+    earlier report that this one does not write are left where they are.
 
     Returns: every path written.
 
