@@ -25,7 +25,7 @@ def best_episode_table(data: ReportData, summary: Summary) -> Table:
     return Table("main-best-episode", "Best episode.", ("Variant", "Return"), rows, best)
 
 
-def bandit_table('''
+def robust_table('''
 FIGURE = '''def lengths_figure(data: ReportData, summary: Summary) -> Figure:
     """How long the episodes are."""
     grid = grid_of(summary.experiment.tasks, "Episode", "Steps")
@@ -39,7 +39,7 @@ LINE = '    tables += [best_episode_table(data, summary)] if "best_episode" in s
 # File, what stands there, what is put in its place.
 EDITS = (
     ("dac/study/params.py", 'Show = Literal["', 'Show = Literal["best_episode", "lengths", "'),
-    ("dac/report/tables.py", "\n\ndef bandit_table(", TABLE),
+    ("dac/report/tables.py", "\n\ndef robust_table(", TABLE),
     ("dac/report/tables.py", "    # The robust table is of", f"{LINE}    # The robust table is of"),
     ("dac/report/figures.py", "_DRAW: ", FIGURE),
     (
