@@ -74,7 +74,7 @@ def report_data(plan: StudyPlan) -> ReportData:
         made_with={
             (cell.experiment, cell.task, cell.variant): {
                 **cell.group.settings.as_json(),
-                **({} if cell.group.reward_scaling == "locomotion" else {"reward_scaling": cell.group.reward_scaling}),
+                "reward_scaling": cell.group.reward_scaling,
             }
             for cell in plan.cells
         },

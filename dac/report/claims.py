@@ -65,8 +65,7 @@ def findings(data: ReportData, summary: Summary) -> Iterator[Finding]:
     kept = action_sample_scores(select(data.evaluations, experiment.name))
     frames = (drawn, kept, summary.run_scores)
     for claim in experiment.claims:
-        measured = []
-        paired = claim.lower != "data" and claim.lower.variant == claim.higher.variant
+        measured, terms = [], []
         for task in (task for task in experiment.tasks if task in (claim.tasks or experiment.tasks)):
             higher = _values(claim, claim.higher, task, frames)
             lower = (
@@ -74,31 +73,38 @@ def findings(data: ReportData, summary: Summary) -> Iterator[Finding]:
                 if claim.lower == "data"
                 else _values(claim, claim.lower, task, frames)
             )
+            paired = _same_runs(data, experiment.name, task, claim)
             low, high = interval(higher, lower, data.settings.confidence, paired=paired)
+            terms += _squared_errors(higher, lower, paired)
             measured.append(
                 Finding(claim, task, higher, lower, float(higher.mean() - lower.mean()), low, high, experiment.varied)
             )
-        yield from [_average(measured, data.settings.confidence, paired)] if claim.average else measured
+        yield from [_average(measured, terms, data.settings.confidence)] if claim.average else measured
 
 
-def _average(measured: Sequence[Finding], confidence: float, paired: bool) -> Finding:
+def _same_runs(data: ReportData, experiment: str, task: str, claim: Claim) -> bool:
+    """Whether both sides are numbers of the same runs, under whatever names."""
+    if claim.lower == "data":
+        return False
+    names = [set(select(data.runs, experiment, task, side.variant)["run"]) for side in (claim.higher, claim.lower)]
+    return claim.higher.variant == claim.lower.variant or names[0] == names[1]
+
+
+def _average(measured: Sequence[Finding], terms: Sequence[tuple[float, int]], confidence: float) -> Finding:
     """The mean over tasks of a claim's differences; its interval is over seeds, for these tasks.
 
-    Its variance is the sum of the tasks' squared standard errors by the number of tasks squared, its degrees of freedom
-    are Satterthwaite's.
+    Its variance is the sum of the tasks' squared standard errors, `terms`, by the number of tasks squared.
     """
     higher, lower = (np.array([getattr(item, side) for item in measured]).mean(0) for side in ("higher", "lower"))
-    difference = float(np.mean([item.difference for item in measured]))
-    terms = [term for item in measured for term in _squared_errors(item, paired)]
-    low, high = satterthwaite(difference, terms, confidence, parts=len(measured))
-    of = f"mean of {len(measured)} tasks"
+    difference, count = float(np.mean([item.difference for item in measured])), len(measured)
+    low, high = satterthwaite(difference, terms, confidence, parts=count)
+    of = f"mean of {count} task{'s' if count > 1 else ''}"
     return Finding(measured[0].claim, of, higher, lower, difference, low, high, measured[0].varied)
 
 
-def _squared_errors(item: Finding, paired: bool) -> list[tuple[float, int]]:
+def _squared_errors(higher: Array, lower: Array, paired: bool) -> list[tuple[float, int]]:
     """Of a difference's independent parts."""
-    alone = paired or len(item.lower) == 1
-    samples = [item.higher - item.lower] if alone else [item.higher, item.lower]
+    samples = [higher - lower] if paired or len(lower) == 1 else [higher, lower]
     return [squared_error(values) for values in samples]
 
 

@@ -87,10 +87,9 @@ def task_settings(dataset: str) -> dict[str, Any]:
     return _task_settings().get(dataset, {})
 
 
-def paper_value(setting: str, dataset: str) -> str | None:
-    """The paper's value of a setting on a dataset as a variant is named; None where it is not known."""
-    known = {**PAPER_AGENT, **task_settings(dataset)}
-    return str(known[setting]) if setting in known else None
+def paper_value(setting: str, dataset: str) -> Any:
+    """The paper's value of a setting on a dataset; None where it is not known."""
+    return {**PAPER_AGENT, **task_settings(dataset)}.get(setting)
 
 
 def _data_and_environment(plan: StudyPlan, name: str) -> Iterator[str]:

@@ -14,8 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dac.report import bandit, published
-from dac.report.comparable import paper_value
+from dac.report import bandit
 from dac.report.data import Experiment, PageSettings, ReportData
 from dac.report.panels import (
     COLUMN_WIDTH,
@@ -32,6 +31,7 @@ from dac.report.panels import (
     looks,
     style,
 )
+from dac.report.references import fit_to_late_steps, paper_place, published_curve
 from dac.report.statistics import Summary
 from dac.report.symbols import assigned, named
 from dac.report.table import slug
@@ -92,11 +92,11 @@ def curves_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     unit, unit_name = _step_unit(float(points["step"].max()))
     grid = grid_of(experiment.tasks, width, f"Gradient steps{unit_name}", score_label)
     for task, axis in grid.axes.items():
-        _published_curve(data, axis, summary.experiment.name, task, float(points["step"].max()), unit)
+        theirs = published_curve(data, axis, summary.experiment.name, task, float(points["step"].max()), unit)
         for variant in experiment.variants:
             line = points[(points["task"] == task) & (points["variant"] == variant)].sort_values("step")
             band_line(axis, line["step"] / unit, line, look[experiment.name, variant], marker=None)
-        _fit_to_late_steps(axis, points[points["task"] == task])
+        fit_to_late_steps(axis, points[points["task"] == task], theirs)
         _data_mean(data, axis, task)
         level(axis, data.task_number(task, "data_score_max"), BEST, ":")
         _end_at_success(axis, task)
@@ -139,18 +139,20 @@ def sweep_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     setting = experiment.varied or "variant"
     grid = grid_of(experiment.tasks, width, named(setting), score_label)
     for task, axis in grid.axes.items():
-        line = _sweep_line(data, summary, task)
-        band_line(axis, pd.Series(places), line, drawn, marker="o")
-        for place, variant in zip(places, experiment.variants, strict=True):
+        order = np.argsort(places, kind="stable")
+        line = _sweep_line(data, summary, task).iloc[order]
+        band_line(axis, pd.Series(places).iloc[order], line, drawn, marker="o")
+        for x, variant in zip(places, experiment.variants, strict=True):
             values = scores.loc[(scores["task"] == task) & (scores["variant"] == variant), "score"]
-            axis.scatter([place] * len(values), values, s=6, color=drawn.colour, alpha=0.45, linewidths=0)
+            axis.scatter([x] * len(values), values, s=6, color=drawn.colour, alpha=0.45, linewidths=0)
         _data_mean(data, axis, task)
         axis.set_xscale(scale)
         fix_ticks(axis, places, experiment.variants)
-        theirs = paper_value(setting, str(data.task_rows[task]["published_id"]))
-        if theirs in experiment.variants:
-            place = places[experiment.variants.index(theirs)]
-            axis.axvline(place, color="black", linestyle=":", linewidth=0.9, label="the paper's value", zorder=0)
+        place = paper_place(data, experiment, task)
+        if place is not None:
+            axis.axvline(
+                places[place], color="black", linestyle=":", linewidth=0.9, label="the paper's value", zorder=0
+            )
     legend(grid, [handle(drawn, "mean over seeds", "o"), dot(drawn, "one seed")])
     return grid.figure
 
@@ -211,34 +213,6 @@ def _end_at_success(axis: Axes, task: str) -> None:
 
 def _data_mean(data: ReportData, axis: Axes, task: str) -> None:
     level(axis, data.task_number(task, "data_score_mean"), "data mean", "--")
-
-
-def _fit_to_late_steps(axis: Axes, points: pd.DataFrame) -> None:
-    """Fit the axis to the second half of the training where earlier values would more than double its range.
-
-    Args:
-        points: what the panel shows.
-    """
-    late = points.loc[points["step"] >= points["step"].max() / 2, ["mean", "low", "high"]].to_numpy()
-    values = late[np.isfinite(late)]
-    span, (bottom, top) = np.ptp(values), axis.get_ylim()
-    if top - bottom > 2.2 * span > 0:
-        # A steady end of a rise from far below would fill the panel with its noise: a fifth of the rise stays.
-        span = max(span, (top - bottom) / 5)
-        axis.set_ylim(max(bottom, values.min() - 0.5 * span), min(top, values.max() + 0.2 * span))
-
-
-def _published_curve(data: ReportData, axis: Axes, experiment: str, task: str, last_step: float, unit: float) -> None:
-    """The published curve behind ours: black and thin, each point the mean of as many evaluations as a score is."""
-    identity = data.published_id(experiment, task)
-    line = published.curve(identity) if identity else pd.DataFrame()
-    if not line.empty:
-        line = line[line["step"] <= last_step]
-        smooth = line[["mean", "std"]].rolling(data.settings.window, min_periods=1).mean()
-        x = line["step"] / unit
-        axis.plot(x, smooth["mean"], color="black", linewidth=0.7, label="published", zorder=1.5)
-        low, high = smooth["mean"] - smooth["std"], smooth["mean"] + smooth["std"]
-        axis.fill_between(x, low, high, color="black", alpha=0.1, linewidth=0, zorder=1)
 
 
 def _beside(place: int, count: int) -> np.ndarray:

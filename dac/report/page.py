@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dac.report import figures, tables
+from dac.report import figures, references, tables
 from dac.report.bandit import SHOWN_ACTIONS
 from dac.report.comparable import PAPER_SEEDS
 from dac.report.data import Experiment, ReportData, select
@@ -77,9 +77,11 @@ def protocol(data: ReportData, summaries: Sequence[Summary]) -> str:
         f"{settings.bootstrap_samples} resamples of seeds within every task, random seed "
         f"{settings.bootstrap_seed}).",
         f"- **Figures.** Lines are means over seeds; the band of a curve is {band} over seeds.",
-        "- **Published scores** stand only beside tasks on the published data, in D4RL's environment, at the paper's "
-        f"sizes, steps and evaluation protocol, with {PAPER_SEEDS} seeds or more; a table's notes name what differs. "
-        "They are quoted, not measured here, and were evaluated with an older simulator (docs/tasks.md).",
+        "- **Published scores** stand in tables and figures of scores only beside tasks on the published data, in "
+        "D4RL's environment, at the paper's sizes, steps and evaluation protocol, with "
+        f"{PAPER_SEEDS} seeds or more; a table's notes name what differs. Where a page asks whether the paper was "
+        "reproduced they are quoted at any number of seeds. They are not measured here, and were evaluated with an "
+        "older simulator (docs/tasks.md).",
         *(_bandit_protocol() if bandits else []),
         _divergence(data.runs),
     ]
@@ -103,14 +105,14 @@ def figure_caption(data: ReportData, summary: Summary, kind: str) -> str:
     }
     around = f"Lines: mean over seeds; band: {band[data.settings.curve_band]} over seeds."
     experiment = summary.experiment
-    comparable = any(data.published_id(experiment.name, task) for task in experiment.tasks)
     quoted = (
         f" Thin black: the published curve of DAC, mean of {data.settings.window} evaluations, with its standard "
         "deviation over seeds."
-        if comparable
+        if references.has_published_curve(data, experiment)
         else ""
     )
-    marked = " Dotted: the paper's value." if experiment.varied and comparable else ""
+    places = [references.paper_place(data, experiment, task) for task in experiment.tasks]
+    marked = " Dotted: the paper's value." if any(place is not None for place in places) else ""
     what = {
         "curves": f"Score during training. {around} {dashed} Dotted: its best episode.{quoted} "
         "Where early values lie far outside, the axis fits the second half of the training.",

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from dac.report import published
+from dac.report.cells import score_text
 from dac.report.data import Candidate, PageSettings, ReportData
-from dac.report.statistics import Summary, evaluation_means, satterthwaite, squared_error
+from dac.report.statistics import MeanScore, Summary, evaluation_means, satterthwaite, squared_error
 from dac.report.table import NONE, Table, Text, mean_std, number
 
 Array = npt.NDArray[np.float64]
@@ -22,7 +23,7 @@ METHOD = "DAC-curve-last5"
 PUBLISHED_SEEDS = 8
 
 REPRODUCED, HIGHER, LOWER, TOO_FEW = "reproduced", "higher", "lower", "too few seeds"
-INCOMPARABLE = "not comparable"
+INCOMPARABLE, NOT_FINITE = "not comparable", "not finite"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Outcome:
         scores: (seeds,) of this study's runs. best: (seeds,) each run's best evaluation.
         theirs: the published score.
         difference, low, high: ours minus theirs with Welch's interval; NaN bounds for a single seed.
+        diverged: how many of the runs.
     """
 
     candidate: Candidate
@@ -42,11 +44,14 @@ class Outcome:
     difference: float
     low: float
     high: float
+    diverged: int = 0
 
     def verdict(self, settings: PageSettings) -> str:
         """By the rule that `rule` states."""
         if self.candidate.differences:
             return INCOMPARABLE
+        if not math.isfinite(self.difference):
+            return NOT_FINITE
         if len(self.scores) < settings.reproduction_seeds or math.isnan(self.low):
             return TOO_FEW
         margin = settings.reproduction_margin
@@ -58,7 +63,7 @@ def rule(settings: PageSettings) -> str:
     return (
         f"A task is {REPRODUCED} if the {100 * settings.confidence:g} % interval of the difference, ours minus "
         f"published, reaches within {settings.reproduction_margin:g} of zero, else {HIGHER} or {LOWER}; with fewer "
-        f"than {settings.reproduction_seeds} seeds they are {TOO_FEW}."
+        f"than {settings.reproduction_seeds} seeds there are {TOO_FEW}."
     )
 
 
@@ -73,7 +78,8 @@ def outcomes(data: ReportData, summaries: Sequence[Summary]) -> list[Outcome]:
         ours = _cell(scores[candidate.experiment], candidate)
         best = _cell(_best(data.curves, candidate), candidate)
         low, high = welch(ours, theirs, data.settings.confidence)
-        found.append(Outcome(candidate, ours, best, theirs, float(ours.mean() - theirs.mean), low, high))
+        diverged = data.diverged(candidate.experiment, candidate.task, candidate.variant)
+        found.append(Outcome(candidate, ours, best, theirs, float(ours.mean() - theirs.mean), low, high, diverged))
     return found
 
 
@@ -93,10 +99,12 @@ def counted(found: Sequence[Outcome], settings: PageSettings) -> str:
     verdicts = [item.verdict(settings) for item in found]
     apart = verdicts.count(INCOMPARABLE)
     compared = len(verdicts) - apart
-    others = ", ".join(f"{verdicts.count(name)} {name}" for name in (HIGHER, LOWER, TOO_FEW) if name in verdicts)
-    line = f"{verdicts.count(REPRODUCED)} of {compared} tasks reproduced" + (f" ({others})" if others else "")
+    apart_from = [name for name in (HIGHER, LOWER, TOO_FEW, NOT_FINITE) if name in verdicts]
+    others = ", ".join(f"{verdicts.count(name)} {name}" for name in apart_from)
+    line = f"{verdicts.count(REPRODUCED)} of {compared} task{'s' if compared > 1 else ''} reproduced"
+    line += f" ({others})" if others else ""
     if not compared:
-        return f"No task of {apart} is comparable with the paper's"
+        return f"None of {apart} task{'s' if apart > 1 else ''} is comparable with the paper's"
     return line + (f"; {apart} not comparable" if apart else "")
 
 
@@ -113,6 +121,7 @@ def reproduction_table(found: Sequence[Outcome], settings: PageSettings) -> Tabl
         f"per-step deviations over {PUBLISHED_SEEDS} seeds, so the interval is wider than one of the runs' own scores "
         "would be.",
         *(["An AntMaze score is the success rate in per cent."] if _has_antmaze(found) else []),
+        *(["†: so many of the runs diverged; they count with their recorded scores."] if _diverged(found) else []),
         *(f"({letter}) {reason}" for reason, letter in letters.items()),
     ]
     return Table(
@@ -126,12 +135,12 @@ def reproduction_table(found: Sequence[Outcome], settings: PageSettings) -> Tabl
 
 
 def _row(item: Outcome, settings: PageSettings, letters: Mapping[str, str]) -> tuple[Text, ...]:
-    verdict = item.verdict(settings)
+    verdict, mean = item.verdict(settings), float(item.scores.mean())
     marks = ", ".join(letters[reason] for reason in item.candidate.differences)
     return (
         Text(item.candidate.task),
         Text(str(len(item.scores))),
-        Text(mean_std(float(item.scores.mean()), _deviation(item.scores))),
+        Text(score_text(MeanScore(mean, _deviation(item.scores), len(item.scores), item.diverged))),
         Text(number(float(item.best.mean()))),
         # Beside a score that it may not be compared with, a published one would only mislead.
         Text(NONE if verdict == INCOMPARABLE else mean_std(item.theirs.mean, item.theirs.std)),
@@ -141,6 +150,8 @@ def _row(item: Outcome, settings: PageSettings, letters: Mapping[str, str]) -> t
 
 
 def _difference(item: Outcome) -> str:
+    if not math.isfinite(item.difference):
+        return NONE
     if math.isnan(item.low):
         return f"{item.difference:+.1f}"
     return f"{item.difference:+.1f} [{item.low:.1f}, {item.high:.1f}]"
@@ -183,6 +194,10 @@ def _cell(frame: pd.DataFrame, candidate: Candidate) -> Array:
 
 def _deviation(scores: Array) -> float:
     return float(scores.std(ddof=1)) if len(scores) > 1 else math.nan
+
+
+def _diverged(found: Sequence[Outcome]) -> bool:
+    return any(item.diverged for item in found)
 
 
 def _has_antmaze(found: Sequence[Outcome]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dac.report import published
-from dac.report.cells import ALIKE, MEAN_STD, diverged_notes, score_text, seeds_text
+from dac.report.cells import ALIKE, BOLD, MEAN_STD, diverged_notes, score_text, seeds_text
 from dac.report.data import Experiment, ReportData
 from dac.report.statistics import Summary, indistinguishable
 from dac.report.symbols import assigned
@@ -142,7 +142,9 @@ def _with_deviation(values: np.ndarray) -> str:
 
 
 def _is_whole(data: ReportData, suite: str, tasks: Sequence[str]) -> bool:
-    return {data.task_rows[task]["dataset"] for task in tasks} == SUITE_DATASETS.get(suite)
+    """Whether some tasks are all of a suite, each once."""
+    datasets = [data.task_rows[task]["dataset"] for task in tasks]
+    return set(datasets) == SUITE_DATASETS.get(suite) and len(set(datasets)) == len(datasets)
 
 
 def _average_name(data: ReportData, suite: str, tasks: Sequence[str]) -> str:
@@ -174,7 +176,9 @@ def _scores_frame(data: ReportData, summary: Summary, methods: Sequence[str]) ->
 def _score_notes(data: ReportData, summary: Summary, methods: Sequence[str], averages: bool) -> tuple[str, ...]:
     experiment = summary.experiment
     notes = [MEAN_STD, "Data: mean score of the episodes trained on."]
-    notes += [ALIKE] if len(experiment.variants) > 1 else []
+    if len(experiment.variants) > 1:
+        # A single seed has no interval: the highest alone is bold.
+        notes.append(BOLD if all(cell.seeds == 1 for cell in summary.cells.values()) else ALIKE)
     notes += ["Averages: each seed's mean over the tasks, and its deviation over seeds."] if averages else []
     notes += diverged_notes(summary)
     notes += _source_notes(data, experiment, methods)

@@ -29,7 +29,9 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "–": "--", "—": "---", "…": r"\ldots{}",
-    "†": r"\dag{}", "·": r"$\cdot$", "×": r"$\times$", "≥": r"$\geq$", "η": r"$\eta$", "ρ": r"$\rho$",
+    "†": r"\dag{}", "·": r"$\cdot$", "×": r"$\times$", "≥": r"$\geq$", "η": r"$\eta$", "ρ": r"$\rho$", "γ": r"$\gamma$",
+    "α": r"$\alpha$", "β": r"$\beta$", "δ": r"$\delta$", "ε": r"$\varepsilon$", "λ": r"$\lambda$", "μ": r"$\mu$",
+    "σ": r"$\sigma$", "τ": r"$\tau$", "≤": r"$\leq$", "→": r"$\to$", "°": r"$^\circ$",
     "−": "$-$", "‖": r"$\Vert$",
 }  # fmt: skip
 
@@ -147,7 +149,7 @@ def _symbols(text: str) -> str:
     escaped = escape_latex(text)
     escaped = escaped.replace(r"N\_a", "$N_a$")
     escaped = re.sub(r"\b([HTNb]) = ", r"$\1$ = ", escaped)
-    return re.sub(r"(?<![\w.$])-(?=\d)", "$-$", escaped)
+    return re.sub(r"(?<![\w.$-])-(?=\d)", "$-$", escaped)
 
 
 def slug(name: str) -> str:
@@ -166,7 +168,9 @@ def mean_std(mean: float, std: float | None) -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    return text.replace("|", r"\|").replace("_", r"\_").replace("*", r"\*")
+    """On one line, with what Markdown would take for its own escaped."""
+    escaped = re.sub(r"([\\|_*<`])", r"\\\1", " ".join(text.split()))
+    return escaped.replace("](", r"\](")
 
 
 def _bold_markdown(cell: Text) -> str:
@@ -175,5 +179,5 @@ def _bold_markdown(cell: Text) -> str:
 
 
 def _bold_latex(cell: Text) -> str:
-    text = _symbols(cell.text)
+    text = _symbols(" ".join(cell.text.split()))
     return rf"\textbf{{{text}}}" if cell.bold else text

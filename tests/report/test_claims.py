@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,12 @@ def test_values_of_a_swept_setting_have_its_symbol(build: Build, experiment: Cal
     swept = experiment(variants=("5", "10"), varied="ensemble_size", show=("scores",), claims=(above,))
     table = claims.claims_table(found(build([swept])), 0.95)
     assert [cell.text for cell in table.rows[0]][2:4] == ["H = 10: 60.2 ± 4.0", "H = 5: 58.2 ± 4.0"]
+
+
+def test_variants_of_the_same_runs_are_paired(build: Build, experiment: Callable[..., Experiment]) -> None:
+    same = claim({"variant": "soft"}, {"variant": "bc_only"}, within=1)
+    data = build([experiment(claims=(same,), tasks=("own_hopper",))])
+    data.runs["run"] = "soft-ab12cd34ef56"
+    curves = data.curves.assign(score=50.0 + data.curves["seed"])
+    (item,) = found(replace(data, curves=curves))
+    assert (item.low, item.high, item.verdict) == (0.0, 0.0, "holds")

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from dac.report.data import Experiment, ReportData
 from dac.report.figures import draw, figure_kinds
 from dac.report.panels import arranged, style
+from dac.report.references import paper_place
 from dac.report.statistics import summarise
 
 Build = Callable[..., ReportData]
@@ -107,6 +108,48 @@ def test_an_antmaze_has_a_success_rate_that_ends_at_100(build: Build, experiment
     axis = _panels(_draw(data, "curves"))["antmaze-umaze-v0"]
     assert axis.get_ylabel() == "Success rate (%)"
     assert axis.get_ylim()[1] <= 102
+
+
+def test_a_published_curve_far_from_ours_stays_in_view(build: Build) -> None:
+    data = build(steps=tuple(range(0, 400_000, 10_000)))
+    curves = data.curves.assign(score=30 + data.curves["seed"] * 0.1)
+    curves.loc[curves["step"] == 0, "score"] = -500.0
+    axis = _panels(_draw(replace(data, curves=curves), "curves"))["hopper-medium-v2"]
+    (line,) = [line for line in axis.lines if line.get_label() == "published"]
+    assert axis.get_ylim()[0] > -400
+    assert axis.get_ylim()[1] > _heights(line)[-1] > 70
+
+
+def test_scores_that_are_not_finite_are_drawn_as_far_as_they_are(build: Build) -> None:
+    data = build(seeds=1)
+    data.curves["score"] = np.inf
+    assert "own_hopper" in _panels(_draw(data, "curves"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "variants", "place"),
+    [
+        ("ensemble_size", ("2", "10"), 1),
+        ("bc_threshold", ("1", "5"), 0),
+        ("max_backup", ("true", "false"), 1),
+        ("guidance", ("hard", "soft"), 1),
+        ("ensemble_size", ("2", "5"), None),
+        ("eval_interval", ("1", "2"), None),
+    ],
+)
+def test_the_papers_value_is_found_however_it_is_spelt(
+    setting: str, variants: tuple[str, ...], place: int | None, build: Build, experiment: Make
+) -> None:
+    data = build([experiment(variants=variants, varied=setting)], seeds=1)
+    assert paper_place(data, data.experiments[0], "hopper-medium-v2") == place
+    data.task_rows["hopper-medium-v2"]["published_id"] = None  # type: ignore[index]
+    assert paper_place(data, data.experiments[0], "hopper-medium-v2") is None
+
+
+def test_a_sweep_is_drawn_in_the_order_of_its_values(build: Build, experiment: Make) -> None:
+    data = build([experiment(variants=("10", "2", "5"), varied="ensemble_size", show=("sweep",))])
+    line = _panels(_draw(data, "sweep"))["hopper-medium-v2"].lines[0]
+    assert np.asarray(line.get_xdata(), dtype=float).tolist() == [2.0, 5.0, 10.0]
 
 
 def test_a_sweep_marks_the_papers_value(build: Build, experiment: Make) -> None:

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dac.report.data import Experiment, ReportData
-from dac.report.made_with import described, not_the_papers, settings_table
+from dac.report.made_with import WHOLE, described, not_the_papers, settings_rows, settings_table
 from dac.report.render import render
+from dac.study.params import Settings
 
 Build = Callable[..., ReportData]
 
@@ -67,3 +68,24 @@ def test_the_page_says_what_is_not_the_papers(data: ReportData, tmp_path: Path) 
     assert "AntMaze" not in "".join(not_the_papers(data))
     maze = {("guidance", "antmaze-umaze-v0", variant): values for (_, _, variant), values in data.made_with.items()}
     assert "success rate" in "".join(not_the_papers(replace(data, made_with=maze)))
+
+
+def test_the_rows_together_say_all_settings_of_every_run(build: Build, experiment: Callable[..., Experiment]) -> None:
+    """Also a task's own value where another experiment varies it, and what holds on some tasks of a variant alone."""
+    main = experiment(name="main", title="Main", variants=("DAC",))
+    swept = experiment(name="rho", title="Rho", variants=("0.5", "1.0"), varied="lcb_coefficient")
+    odd = experiment(name="odd", title="Odd", variants=("x", "y"))
+    data = build([main, swept, odd])
+    made_with = {key: dict(values) for key, values in data.made_with.items()}
+    for (name, task, variant), values in made_with.items():
+        values["lcb_coefficient"] = float(variant) if name == "rho" else 1.5 if task == "own_hopper" else 1.0
+        values["eta"] = 2.0 if name == "odd" and (variant == "x" or task == "own_hopper") else 1.0
+    data = replace(data, made_with=made_with)
+    rows = settings_rows(data)
+    assert rows["own_hopper"] == {"lcb_coefficient": 1.5}
+    titles = {"main": "Main", "rho": "Rho", "odd": "Odd"}
+    for (name, task, variant), values in made_with.items():
+        found = Settings().as_json()
+        for place in (WHOLE, task, f"{titles[name]}: {variant}", f"{titles[name]}: {variant}, {task}"):
+            found |= rows.get(place, {})
+        assert {key: found[key] for key in values} == values, (name, task, variant)

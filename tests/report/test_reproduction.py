@@ -46,7 +46,7 @@ def test_the_interval_is_welchs() -> None:
         ([102.5, 102.4, 102.6], "reproduced"),  # the interval reaches within the margin
         ([100.0, 100.0], "too few seeds"),
         ([100.0], "too few seeds"),
-        ([100.0, math.inf, 100.0], "too few seeds"),
+        ([100.0, math.inf, 100.0], "not finite"),
     ],
 )
 def test_verdicts(scores: list[float], verdict: str) -> None:
@@ -62,7 +62,7 @@ def test_the_answer_in_a_line() -> None:
     other = replace(HOPPER, differences=("steps 1000, not 2000000",))
     found = [outcome([99.0, 101.0, 100.0]), outcome([94.0, 94.1, 93.9]), outcome([100.0] * 8, other)]
     assert reproduction.counted(found, SETTINGS) == "1 of 2 tasks reproduced (1 lower); 1 not comparable"
-    assert reproduction.counted(found[2:], SETTINGS) == "No task of 1 is comparable with the paper's"
+    assert reproduction.counted(found[2:], SETTINGS) == "None of 1 task is comparable with the paper's"
 
 
 def test_the_page_opens_with_the_answer(build: Build, tmp_path: Path) -> None:
@@ -88,3 +88,11 @@ def test_beside_a_score_that_is_not_comparable_stands_no_published_one(
     assert [cell.text for cell in table.rows[0]][4:] == ["–", "–", "not comparable (a)"]
     assert "(a) 4 seeds" in table.notes
     assert table.frame[["published_mean", "difference", "low"]].isna().all(axis=None)
+
+
+def test_diverged_runs_are_marked(build: Build) -> None:
+    data = replace(build(diverged=[("hopper-medium-v2", "soft", 1)]), candidates=(HOPPER,))
+    found = reproduction.outcomes(data, [summarise(data, data.experiments[0])])
+    table = reproduction.reproduction_table(found, data.settings)
+    assert table.rows[0][2].text == "64.2 ± 4.0 †1"
+    assert any(note.startswith("†") for note in table.notes)

@@ -15,6 +15,7 @@ import pytest
 from dac.report.data import Experiment, ReportData
 from dac.report.scores import scores_table
 from dac.report.statistics import summarise
+from dac.report.symbols import SYMBOLS
 from dac.report.table import Table, Text, escape_latex, mean_std, number, paper_caption
 from dac.report.tables import experiment_tables
 
@@ -130,3 +131,18 @@ def test_written_files_hold_the_same_table(data: ReportData, tmp_path: Path) -> 
     assert r"**70.2 ± 4.0**" in paths[1].read_text()
     assert r"bc\_only" in paths[1].read_text()
     assert r"\textbf{70.2 $\pm$ 4.0}" in paths[2].read_text()
+
+
+def test_every_symbol_can_be_set() -> None:
+    for symbol in SYMBOLS.values():
+        table = Table(
+            "t", "A caption.", ("Task", f"{symbol} = 2"), ((Text("a"), Text(f"{symbol} ≤ 3–8 → 1")),), pd.DataFrame()
+        )
+        assert table.latex_float().isascii()
+        assert "3--8" in table.latex()
+
+
+def test_a_cell_of_markdown_is_one_line_and_escaped() -> None:
+    table = Table("t", "", ("Task", "x"), ((Text("a\nb"), Text(r"c\|d <b> [x](y)")),), pd.DataFrame())
+    assert len(table.markdown().splitlines()) == 3
+    assert r"c\\\|d \<b> [x\](y)" in table.markdown()
