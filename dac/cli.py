@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -237,8 +238,20 @@ def _dataset_to_fetch(params: Params, what: str) -> str:
 
     if what in params.tasks:
         return params.tasks[what].dataset
-    source = SOURCES.get(what.partition(":")[0])
-    name = what if source and source.made == "fetched" else f"d4rl:{what}"
+    prefix, _, rest = what.partition(":")
+    source = SOURCES.get(prefix)
+    if source and source.made != "fetched":
+        how = {
+            "collected": "is collected: `snakemake <study>_datasets` does so",
+            "given": "is a file of yours, read when a task needs it: give that task's name to have it checked",
+            "drawn": "is drawn when it is needed",
+        }
+        raise UserError(f"dac fetch: {what} {how[source.made]}.")
+    if source and not rest:
+        raise UserError(f"dac fetch: found {what!r}; give a name behind it, such as minari:D4RL/door/human-v2.")
+    if prefix == "minari" and not re.search(r"-v\d+$", rest):
+        raise UserError(f"dac fetch: found {what!r}; give the version too, such as minari:D4RL/door/human-v2.")
+    name = what if source else f"d4rl:{what}"
     if name.startswith("d4rl:") and name.partition(":")[2] not in d4rl_ids():
         known = list(dict.fromkeys([*params.tasks, *d4rl_ids()]))
         raise UserError(f"No task or D4RL dataset {what!r}. {suggestions(what, known)}")

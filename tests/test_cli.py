@@ -231,3 +231,21 @@ def test_parity_passes_and_fails_by_its_tolerance(capsys: Capture) -> None:
     assert "parameters/critic" in out
     message = refused("parity", recording, "--tolerance", "1e-12", capsys=capsys)
     assert "soft_min: next_q deviates by" in message
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("file:x.hdf5", "is a file of yours"),
+        ("bandit:two-moons", "is drawn when it is needed"),
+        ("collect:Hopper-v4/medium", "is collected"),
+        ("minari:", "give a name behind it"),
+        ("minari:foo/bar", "give the version too"),
+    ],
+)
+def test_what_cannot_be_fetched_says_why(
+    what: str, said: str, project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.load()
+    assert cli.main(["fetch", what]) == 1
+    assert said in capsys.readouterr().err

@@ -121,9 +121,9 @@ def check_source(dataset: Dataset, path: Path) -> None:
 
 def source_changed(dataset: Dataset, path: Path) -> bool:
     """Whether the file is not the one that was converted, by size and time of change."""
-    converted = folder.describe(dataset.path)["source"]
-    status = path.stat()
-    return bool((status.st_size, status.st_mtime_ns) != (converted["size"], converted["mtime_ns"]))
+    converted, status = folder.describe(dataset.path).get("source"), path.stat()
+    noted = (converted.get("size"), converted.get("mtime_ns")) if isinstance(converted, dict) else None
+    return (status.st_size, status.st_mtime_ns) != noted
 
 
 def _episodes(raw: RawDataset, last: FloatArray) -> Iterator[EpisodeBuffer]:

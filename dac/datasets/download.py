@@ -71,8 +71,8 @@ def download(
             problems.append(f"{destination}: {problem}")
         silent = set()
         for address in addresses:
-            server = urllib.parse.urlsplit(address).netloc
             try:
+                server = _server_of(address)
                 if server and server in silent:
                     raise Unusable("its server did not answer, see above")
                 return _from_address(address, destination, wanted)
@@ -80,7 +80,7 @@ def download(
                 LOG.info("%s: %s: %s", name, address, error)
                 problems.append(f"{address}: {error}")
                 if error.silent:
-                    silent.add(server)
+                    silent.add(_server_of(address))
         listed = "".join(f"  {problem}\n" for problem in problems)
         raise UserError(
             f"{name}: no address gave the file.\n{listed}Check the network and run it again, name a mirror "
@@ -134,6 +134,13 @@ def _from_address(address: str, destination: Path, wanted: _Wanted) -> str:
     return digest
 
 
+def _server_of(address: str) -> str:
+    try:
+        return urllib.parse.urlsplit(address).netloc
+    except ValueError as error:
+        raise Unusable(f"it is no address: {error}") from None
+
+
 def _from_disk(path: Path, destination: Path, wanted: _Wanted) -> str:
     """Link or copy the user's file; as `_from_address`."""
     # Not the name of what is resumed: nothing may ever be written behind a file that is the user's own.
@@ -147,6 +154,8 @@ def _from_disk(path: Path, destination: Path, wanted: _Wanted) -> str:
         if problem:
             raise Unusable(f"{problem}. It is left as it is")
         copy.replace(destination)
+        # What was left of a download that was cut off is of no use any more.
+        destination.with_name(f".{destination.name}.part").unlink(missing_ok=True)
     except OSError as error:
         raise Unusable(f"it cannot be read: {error}") from None
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,14 @@ def _explain(path: Path, error: ValidationError) -> str:
     return _listing(path, [_explain_one(detail) for detail in error.errors()])
 
 
+# What is allowed, by place, where the schema could only show a regular expression.
+_ALLOWED = {
+    r"tasks\..+\.dataset": "allowed is <source>:<name>, such as d4rl:hopper-medium-v2",
+    r"compute\.d4rl_mirrors": "allowed is a list of addresses (http, https) and folders, such as [/disk/d4rl]; or null",
+    r"compute\.d4rl_mirrors\.\d+": "allowed is an address (http://…, https://…, file://…) or a folder",
+}
+
+
 def _explain_one(detail: ErrorDetails) -> str:
     location = tuple(part for part in detail["loc"] if part != "[key]")
     where = ".".join(str(part) for part in location) or "the file"
@@ -138,6 +147,9 @@ def _explain_one(detail: ErrorDetails) -> str:
         return f"{where}: found {found!r}; {closest(found, allowed)}"
     if "[key]" in detail["loc"]:
         return f"{where}: this name is not allowed: {detail['msg']}"
+    for pattern, rule in _ALLOWED.items():
+        if re.fullmatch(pattern, where) and detail["type"] in ("string_pattern_mismatch", "tuple_type"):
+            return f"{where}: found {found!r}; {rule}"
     message = f"{where}: found {found!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
     return f"{message}{_spelling_hint(found, detail['type'])}"
 

@@ -70,7 +70,8 @@ def problem(plan: StudyPlan) -> str | None:
 def publish(plan: StudyPlan, rendered: Path, key: str) -> None:
     """Put a rendered page in the place of the study's present one.
 
-    What the present one has and the new one lacks is removed; other files beside them, a reader's notes say, stay.
+    What the present one has and the new one lacks is removed; other files beside them, a reader's notes
+    say, stay; the folders tables and figures are the page's own, and nothing else stays there.
 
     Args:
         key: `key_of` of what it was rendered from.

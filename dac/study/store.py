@@ -262,7 +262,7 @@ def folder_problem(dataset: Dataset) -> str | None:
     content = read_json(dataset.path / "dataset.json")
     if content is None:
         return "missing"
-    for name, entry in content.get("files", {}).items():
-        if not has_size(dataset.path / name, entry):
-            return f"incomplete: {name}"
-    return None
+    files = content.get("files")
+    if not isinstance(files, dict) or not files or not isinstance(content.get("sha256"), str):
+        return "incomplete: dataset.json"
+    return next((f"incomplete: {name}" for name in files if not has_size(dataset.path / name, files[name])), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 
 from dac.study.catalog import reference_returns
@@ -11,6 +11,7 @@ from dac.study.identity import Dataset, dataset_named
 from dac.study.params import Params, Task
 from dac.study.sources import source_of
 from dac.system.errors import UserError
+from dac.system.files import read_json
 
 
 def references(task: Task, name: str) -> tuple[float, float]:
@@ -63,11 +64,10 @@ def _refuse_other_size(dataset: Dataset) -> None:
 
     Its rows are hashed by whoever reads them; here is a look at the sizes of files alone.
     """
-    try:
-        noted = json.loads((dataset.path / "dataset.json").read_bytes())["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+    noted = (read_json(dataset.path / "dataset.json") or {}).get("files")
+    if not isinstance(noted, dict) or not all(isinstance(entry, dict) for entry in noted.values()):
         return  # it is not here, or has to be fetched again, which compares it
-    known = {Path(name).parts[1] for name in noted if name.startswith("data/")}
+    known = {Path(name).parts[1] for name in noted if re.match(r"data/.", name)}
     there = (path for path in (dataset.path / "data").glob("[0-9]*") if path.is_dir())  # an episode's, if not in HDF5
     if added := sorted(path.name for path in there if path.name not in known):
         raise UserError(
@@ -81,7 +81,7 @@ def _refuse_other_size(dataset: Dataset) -> None:
             size = path.stat().st_size
         except OSError:
             continue  # a clone, or a disk that is not mounted
-        if path.name != "metadata.json" and size != entry["size"]:
+        if path.name != "metadata.json" and size != entry.get("size"):
             raise UserError(
                 f"{path.resolve()} has another size than when it was fetched, and runs were trained on that. "
                 f"`dac fetch {dataset.id}` compares it with datasets.lock and says how to go on."

@@ -390,3 +390,19 @@ def test_two_processes_download_once(server: Server) -> None:
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate()[0].strip() for process in both] == [SHA256, SHA256]
     assert len(server.ranges) == 1
+
+
+@pytest.mark.parametrize("broken", ["http://[x", "file://[x/y"])
+def test_what_is_no_address_means_the_next_one(broken: str, server: Server) -> None:
+    assert fetch(broken, address(server)) == SHA256
+    with pytest.raises(UserError, match=r"no address gave the file"):
+        download("b-v0", [broken], Path("data/b.hdf5"), size=None, sha256=SHA256)
+
+
+def test_a_file_from_the_disk_leaves_nothing_of_a_download_that_was_cut(server: Server, tmp_path: Path) -> None:
+    DESTINATION.parent.mkdir()
+    (DESTINATION.parent / f".{DESTINATION.name}.part").write_bytes(CONTENT[:HALF])
+    own = tmp_path / "own.hdf5"
+    own.write_bytes(CONTENT)
+    assert fetch(str(own)) == SHA256
+    assert left() == [DESTINATION.name]

@@ -140,7 +140,7 @@ def test_damaged_data_are_not_recorded(complete: Project) -> None:
     folder = COLLECTED / "some"
     folder.mkdir(parents=True)
     (folder / "rows").write_bytes(b"rows")
-    write_json(folder / "dataset.json", {"files": {"rows": file_entry(folder / "rows")}})
+    write_json(folder / "dataset.json", {"files": {"rows": file_entry(folder / "rows")}, "sha256": "a" * 64})
     assert dvc.record() == COMPLETE
     (folder / "rows").write_bytes(b"Rows")
     first, said = dvc.record()

@@ -98,7 +98,8 @@ def test_levels_of_one_collection_share_a_job(project: Project) -> None:
     assert levels(plan.runs()) == [("medium-replay", "expert")]
     data = plan.cells[0].group.dataset
     data.path.mkdir(parents=True)
-    files.write_json(data.path / "dataset.json", {"files": {}})
+    (data.path / "rows").write_bytes(b"rows")
+    files.write_json(data.path / "dataset.json", {"files": {"rows": {"size": 4}}, "sha256": "a" * 64})
     assert levels(plan.runs()) == [("expert",)]
     assert levels([run for run in plan.runs() if run.group.dataset == data]) == []
     assert levels(plan.runs(), missing=False) == [("medium-replay", "expert")]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -155,7 +156,7 @@ def test_datasets(project: Project) -> None:
     assert store.dataset_problem(collected) == "missing"
     collected.path.mkdir(parents=True)
     (collected.path / "data.bin").write_bytes(b"1234")
-    note = {"files": {"data.bin": {"size": 4}}}
+    note = {"files": {"data.bin": {"size": 4}}, "sha256": "a" * 64}
     (collected.path / "dataset.json").write_text(json.dumps(note))
     assert store.dataset_problem(collected) is None
     (collected.path / "data.bin").write_bytes(b"123")
@@ -219,3 +220,20 @@ def test_an_evaluation_that_arrives_otherwise_does_not_count(
         publish_evaluation(run, evaluation)
     assert not store.has_evaluation(run, evaluation)
     assert store.run_problem(run) is None
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["{}", '{"files": []}', '{"files": {}, "sha256": "a"}', '{"files": {"rows.hdf5": {}}, "sha256": "a"}',
+     '{"files": {"rows.hdf5": 3}, "sha256": "a"}', '{"files": {"rows.hdf5": {"size": 4}}}'],
+)  # fmt: skip
+@pytest.mark.parametrize("source", ["file", "minari"])
+def test_a_damaged_note_of_a_dataset_is_not_a_complete_dataset(note: str, source: str, project: Project) -> None:
+    dataset = Dataset(source, "a/b-v1", '{"source": "x", "sha256": "b"}')
+    dataset.path.mkdir(parents=True)
+    (dataset.path / "rows.hdf5").write_bytes(b"rows")
+    (dataset.path / "dataset.json").write_text(note)
+    assert str(store.folder_problem(dataset)).startswith("incomplete: ")
+    if source == "minari" and "size" not in note:
+        with contextlib.suppress(UserError):  # a file of another size is said, and nothing else
+            task_data._refuse_other_size(dataset)

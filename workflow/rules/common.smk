@@ -20,7 +20,12 @@ from dac.system.errors import UserError
 ROOT_FILE = str(check.PARAMS_FILE)
 # Each command takes the place of its shell, and its messages go through a `tee` that ignores signals: a cluster that
 # ends a job signals all of its processes, of which the command alone has something to save, and last words for the log.
-DAC = f"exec {shlex.quote(sys.executable)} -m dac"
+# The jobs' code is the plan's, beside this Snakefile, before one that is installed or lies in the project's folder.
+CODE = f"{workflow.basedir}{os.pathsep}{os.getcwd()}"
+DAC = (
+    f'exec env PYTHONSAFEPATH=1 PYTHONPATH={shlex.quote(CODE)}"${{PYTHONPATH:+:$PYTHONPATH}}" '
+    f"{shlex.quote(sys.executable)} -m dac"
+)
 TODO = str(paths.TODO)
 
 
@@ -36,7 +41,7 @@ PARAMS = or_explain(check.load)
 PENDING = pending.Pending(PARAMS)
 
 # `dvc exp run -S` edits params.yaml by itself, so nobody sees that an edit changes nothing.
-if os.environ.get("DVC_STAGE") == "datasets":
+if os.environ.get("DVC_STAGE") == "datasets" and workflow.is_main_process:
     for notice in or_explain(unheeded.notices, PARAMS, PARAMS.dvc_study):
         print(notice, file=sys.stderr)
 
@@ -142,7 +147,7 @@ wildcard_constraints:
     seeds=seed_names.PATTERN,
     evaluations=r"[0-9a-f]{12}(-[0-9a-f]{12})*",
     key=r"[0-9a-f]{12}",
-    env=r"[A-Za-z0-9_./-]+",
+    env=r"[A-Za-z0-9_.:/-]+",
     datasets=r"[0-9a-f]{12}(-[0-9a-f]{12})*",
 
 
@@ -153,7 +158,7 @@ def record_in_dvc():
     they were when this workflow was planned.
     """
     if "DVC_STAGE" not in os.environ:
-        subprocess.run([sys.executable, "-m", "dac", "record"], stdout=sys.stderr)
+        subprocess.run(["sh", "-c", f"{DAC} record"], stdout=sys.stderr)
 
 
 onsuccess:

@@ -21,10 +21,11 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
 
 
 def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
-    """Download the file and convert it, as far as that was not done."""
+    """Download the file and convert it, as far as that was not done; what is there is compared with its note."""
     if store.folder_problem(dataset):
         download(dataset.name, mirrors)
     _convert(dataset)
+    folder.load(dataset.path)
 
 
 def identify(name: str, mirrors: Sequence[str] | None) -> None:

@@ -15,19 +15,24 @@ from dac.study.sources import own_file
 
 def load(dataset: Dataset) -> tuple[RawDataset, str]:
     """The rows, and the sha256 of the file; one that was not converted yet is converted first."""
-    fetch(dataset, ())
+    _convert(dataset)
     return folder.load(dataset.path), dataset.file_sha256
 
 
 def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
-    """Convert the file, unless that was done."""
-    path = own_file(dataset.name)
-    convert.convert_once(dataset, path, lambda: origin(path))
+    """Convert the file, unless that was done; what is there already is compared with its note."""
+    _convert(dataset)
+    folder.load(dataset.path)
 
 
 def place(dataset: Dataset, mirrors: Sequence[str] | None) -> str:
     """The file."""
     return str(own_file(dataset.name))
+
+
+def _convert(dataset: Dataset) -> None:
+    path = own_file(dataset.name)
+    convert.convert_once(dataset, path, lambda: origin(path))
 
 
 def origin(path: Path) -> convert.Origin:

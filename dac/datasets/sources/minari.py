@@ -80,7 +80,7 @@ def _compare_or_lock(dataset: Dataset, digest: str) -> None:
 
 
 def _refuse_other_contents(dataset: Dataset, digest: str, source: object) -> None:
-    known = datasets_lock.entry(dataset.id).get("sha256", digest)
+    known = str(datasets_lock.entry(dataset.id).get("sha256", digest))
     if known == digest:
         return
     raise UserError(
