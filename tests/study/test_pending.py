@@ -206,7 +206,9 @@ def test_data_are_asked_for_once_per_source(project: Project) -> None:
         [fetch], [collect], [collect], [],
     ]  # fmt: skip
     data["expert"].path.mkdir(parents=True)
-    files.write_json(data["expert"].path / "dataset.json", {"files": {}})
+    (data["expert"].path / "rows").write_bytes(b"rows")
+    note = {"files": {"rows": {"size": 4}}, "sha256": "a" * 64}
+    files.write_json(data["expert"].path / "dataset.json", note)
     alone = f"work/todo/collect/InvertedPendulum-v5/{data['replay'].fingerprint}"
     assert pending(project).datasets("tiny") == [alone, fetch]
 
