@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from dac.envs.bandit import BEST_ACTION, MODE_SHARE, SUPPORT_RADIUS, Behaviour, behaviour, expected_reward, quality
 from dac.report.cells import MEAN_STD, diverged_mark, diverged_notes
 from dac.report.data import BanditTask, Experiment, ReportData, select
+from dac.report.panels import COLUMN_WIDTH
 from dac.report.statistics import Summary
 from dac.report.table import NONE, Table, Text, slug
 
@@ -63,7 +64,7 @@ def bandit_table(data: ReportData, summary: Summary) -> Table:
             f"Mean reward: mean of −‖a − {BEST_ACTION}‖ over {_drawn(data, experiment)} drawn actions; 0 is best.",
             f"Inside the support: nearer than {SUPPORT_RADIUS} to a recorded action. A mode (a Gaussian, a moon, both "
             f"circles) is covered if {100 * MODE_SHARE:g} % of the drawn actions or more are inside and nearest to it.",
-            *diverged_notes(summary),
+            *diverged_notes(summary.cells.values()),
             f"{FRESH}: fresh actions of the behaviour set itself, as many as were recorded.",
         ),
     )
@@ -97,12 +98,12 @@ def draw(data: ReportData, experiment: Experiment, looks: Mapping[str, tuple[obj
         looks: variant → (colour, marker). width: of the figure, in inches; a narrow one has the sets as its columns
             where that makes larger panels.
     """
-    turned = width < 4 and len(experiment.tasks) < len(experiment.variants)
+    turned = width < 4 and 1 < len(experiment.tasks) < len(experiment.variants)
     places = [(task, variant) for task in experiment.tasks for variant in experiment.variants]
     if turned:
         places = [(task, variant) for variant in experiment.variants for task in experiment.tasks]
     columns = len(experiment.tasks) if turned else len(experiment.variants)
-    width = min(width, 2.6 * columns)
+    width = min(width, max(2.6 * columns, COLUMN_WIDTH))  # the legend needs as much
     rows = len(places) // columns
     figure = Figure(figsize=(width, width / columns * rows + 0.7), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)

@@ -61,9 +61,7 @@ def report_data(plan: StudyPlan) -> ReportData:
         evaluations=_frame("evaluations", _evaluations(plan, read)),
         runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in _cells(plan)]),
         tasks=pd.DataFrame(_tasks(plan, contents)),
-        actions=_frame("actions", _actions(plan, read))
-        if _bandit_cells(plan)
-        else pd.DataFrame(columns=COLUMNS["actions"]),
+        actions=_frame("actions", _actions(plan, read)),
         bandits={key: _bandit(cell, plan.seeds[0]) for key, cell in first.items()},
         differences={
             (name, task): differences(plan, name, task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from dac.report.statistics import Estimate, MeanScore, Summary
+from dac.report.statistics import Estimate, MeanScore
 from dac.report.table import NONE, mean_std, number
 
 MEAN_STD = "Mean ± sample standard deviation (ddof = 1) over seeds; – where there is none (one seed)."
@@ -15,9 +15,9 @@ ALIKE = (
 )
 
 
-def diverged_notes(summary: Summary) -> list[str]:
+def diverged_notes(cells: Iterable[MeanScore]) -> list[str]:
     """What † means; empty where no run diverged."""
-    counts = sorted({cell.diverged for cell in summary.cells.values()} - {0})
+    counts = sorted({cell.diverged for cell in cells} - {0})
     marks = ", ".join(f"†{count}" for count in counts)
     return [f"{marks} diverged: that many of the cell's runs; they count with their recorded scores."] if counts else []
 
@@ -46,6 +46,15 @@ def interval_text(estimate: Estimate) -> str:
     if not math.isfinite(estimate.low):
         return number(estimate.point)
     return f"{number(estimate.point)} [{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def difference_text(difference: float, low: float, high: float, digits: int = 1) -> str:
+    """A difference with its sign and its interval; alone where there is none, "–" where it is not finite."""
+    if not math.isfinite(difference):
+        return NONE
+    if math.isnan(low):
+        return f"{difference:+.{digits}f}"
+    return f"{difference:+.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def seeds_text(cells: Iterable[MeanScore]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,9 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from dac.report import bandit
-from dac.report.cells import MEAN_STD
+from dac.report.cells import MEAN_STD, difference_text
 from dac.report.data import ReportData, select
-from dac.report.statistics import Summary, action_sample_scores, interval, satterthwaite, squared_error
+from dac.report.statistics import Summary, action_sample_scores, interval, satterthwaite, squared_errors
 from dac.report.symbols import assigned
 from dac.report.table import NONE, Table, Text
 from dac.study.params import Claim, ClaimSide
@@ -75,7 +74,7 @@ def findings(data: ReportData, summary: Summary) -> Iterator[Finding]:
             )
             paired = _same_runs(data, experiment.name, task, claim)
             low, high = interval(higher, lower, data.settings.confidence, paired=paired)
-            terms += _squared_errors(higher, lower, paired)
+            terms += squared_errors(higher, lower, paired=paired)
             measured.append(
                 Finding(claim, task, higher, lower, float(higher.mean() - lower.mean()), low, high, experiment.varied)
             )
@@ -102,12 +101,6 @@ def _average(measured: Sequence[Finding], terms: Sequence[tuple[float, int]], co
     return Finding(measured[0].claim, of, higher, lower, difference, low, high, measured[0].varied)
 
 
-def _squared_errors(higher: Array, lower: Array, paired: bool) -> list[tuple[float, int]]:
-    """Of a difference's independent parts."""
-    samples = [higher - lower] if paired or len(lower) == 1 else [higher, lower]
-    return [squared_error(values) for values in samples]
-
-
 def _values(
     claim: Claim, side: ClaimSide, task: str, frames: tuple[pd.DataFrame | None, pd.DataFrame, pd.DataFrame]
 ) -> Array:
@@ -128,7 +121,7 @@ def claims_table(found: Sequence[Finding], settings_confidence: float) -> Table:
             Text(item.task),
             Text(f"{_side(item.claim.higher, item.varied)}: {_mean(item.higher, item.claim.measure)}"),
             Text(f"{_side(item.claim.lower, item.varied)}: {_mean(item.lower, item.claim.measure)}"),
-            Text(_difference(item)),
+            Text(difference_text(item.difference, item.low, item.high, _DIGITS[item.claim.measure])),
             Text(item.verdict, bold=item.verdict != HOLDS),
         )
         for item in found
@@ -197,12 +190,3 @@ def _mean(values: Array, measure: str) -> str:
     mean = f"{values.mean():.{digits}f}" if np.isfinite(values).all() else NONE
     spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 and np.isfinite(values).all() else ""
     return f"{mean}{spread}{' %' if measure == 'inside' else ''}"
-
-
-def _difference(item: Finding) -> str:
-    digits = _DIGITS[item.claim.measure]
-    if not math.isfinite(item.difference):
-        return NONE
-    if math.isnan(item.low):
-        return f"{item.difference:+.{digits}f}"
-    return f"{item.difference:+.{digits}f} [{item.low:.{digits}f}, {item.high:.{digits}f}]"

@@ -21,6 +21,7 @@ from dac.report.panels import (
     TEXT_WIDTH,
     Look,
     band_line,
+    columns_of,
     dot,
     fix_ticks,
     grid_of,
@@ -29,11 +30,12 @@ from dac.report.panels import (
     legend,
     level,
     looks,
+    numbers_of,
     style,
 )
-from dac.report.references import fit_to_late_steps, paper_place, published_curve
+from dac.report.published_marks import fit_to_late_steps, paper_place, published_curve
 from dac.report.statistics import Summary
-from dac.report.symbols import assigned, named
+from dac.report.symbols import assigned, named_on_axis
 from dac.report.table import slug
 
 SCORE, SUCCESS = "Normalised score", "Success rate (%)"
@@ -110,9 +112,8 @@ def comparison_figure(data: ReportData, summary: Summary, width: float) -> Figur
     experiment, scores = summary.experiment, summary.run_scores
     look = looks(data)
     grid = grid_of(experiment.tasks, width, "", score_label, height=0.8)
-    columns = 3 if width > COLUMN_WIDTH else 2
     names = [textwrap.fill(assigned(experiment.varied, variant), 10) for variant in experiment.variants]
-    crowded = sum(max(map(len, name.splitlines())) for name in names) > 48 / min(columns, len(experiment.tasks))
+    crowded = sum(max(map(len, name.splitlines())) for name in names) > 48 / columns_of(experiment.tasks, width)
     for task, axis in grid.axes.items():
         for place, variant in enumerate(experiment.variants):
             cell = summary.cells[task, variant]
@@ -137,7 +138,7 @@ def sweep_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     places, scale = _sweep_axis(experiment.variants)
     drawn = Look(seaborn.color_palette("colorblind")[0], "o", "-")
     setting = experiment.varied or "variant"
-    grid = grid_of(experiment.tasks, width, named(setting), score_label)
+    grid = grid_of(experiment.tasks, width, named_on_axis(setting), score_label)
     for task, axis in grid.axes.items():
         order = np.argsort(places, kind="stable")
         line = _sweep_line(data, summary, task).iloc[order]
@@ -162,7 +163,7 @@ def action_samples_figure(data: ReportData, summary: Summary, width: float) -> F
     experiment, points = summary.experiment, summary.action_samples
     look = looks(data)
     counts = sorted(points["action_samples"].unique())
-    grid = grid_of(experiment.tasks, width, named("action_samples"), score_label)
+    grid = grid_of(experiment.tasks, width, named_on_axis("action_samples"), score_label)
     for task, axis in grid.axes.items():
         for variant in experiment.variants:
             line = points[(points["task"] == task) & (points["variant"] == variant)].sort_values("action_samples")
@@ -237,11 +238,8 @@ def _sweep_line(data: ReportData, summary: Summary, task: str) -> pd.DataFrame:
 def _sweep_axis(variants: Sequence[str]) -> tuple[list[float], str]:
     """Positions and scale of a swept setting: one on which no two neighbours touch, else even spacing."""
     even = [float(place) for place in range(len(variants))]
-    try:
-        values = [float(variant) for variant in variants]
-    except ValueError:
-        return even, "linear"
-    if not all(math.isfinite(value) for value in values):
+    values = numbers_of(variants)
+    if values is None:
         return even, "linear"
     if _smallest_gap(values) >= 0.08:
         return values, "linear"

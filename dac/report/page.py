@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dac.report import figures, references, tables
+from dac.report import figures, published_marks, tables
 from dac.report.bandit import SHOWN_ACTIONS
 from dac.report.comparable import PAPER_SEEDS
 from dac.report.data import Experiment, ReportData, select
@@ -108,10 +108,10 @@ def figure_caption(data: ReportData, summary: Summary, kind: str) -> str:
     quoted = (
         f" Thin black: the published curve of DAC, mean of {data.settings.window} evaluations, with its standard "
         "deviation over seeds."
-        if references.has_published_curve(data, experiment)
+        if published_marks.has_published_curve(data, experiment)
         else ""
     )
-    places = [references.paper_place(data, experiment, task) for task in experiment.tasks]
+    places = [published_marks.paper_place(data, experiment, task) for task in experiment.tasks]
     marked = " Dotted: the paper's value." if any(place is not None for place in places) else ""
     what = {
         "curves": f"Score during training. {around} {dashed} Dotted: its best episode.{quoted} "

@@ -23,6 +23,7 @@ from dac.report.symbols import assigned
 
 # Inches, at which the fonts below have their size in print: a text's width of two columns, and one of these.
 TEXT_WIDTH, COLUMN_WIDTH = 6.75, 3.25
+LEGEND_ROW = 0.17  # inches
 DATA_GREY = "0.45"
 _STYLE = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 8, "xtick.labelsize": 7,
@@ -80,14 +81,16 @@ def looks(data: ReportData) -> dict[tuple[str, str], Look]:
 
 def is_numeric(experiment: Experiment) -> bool:
     """Whether the variants are numbers of a swept setting."""
-    return experiment.varied is not None and all(_is_number(variant) for variant in experiment.variants)
+    return experiment.varied is not None and numbers_of(experiment.variants) is not None
 
 
-def _is_number(text: str) -> bool:
+def numbers_of(variants: Sequence[str]) -> list[float] | None:
+    """The finite numbers that variants are named by; None where one is not."""
     try:
-        return math.isfinite(float(text))
+        values = [float(variant) for variant in variants]
     except ValueError:
-        return False
+        return None
+    return values if all(map(math.isfinite, values)) else None
 
 
 def _free_look(index: int) -> Look:
@@ -136,11 +139,12 @@ def grid_of(
         ylabel: of the first panel of a row, by its task.
         height: of a panel, as a share of its width.
     """
-    columns = min(len(tasks), 3 if width > COLUMN_WIDTH else 2)
+    columns = columns_of(tasks, width)
     rows = arranged(tasks, columns)
     width = min(width, 4.0) if len(tasks) == 1 else width
     panel = width / columns
-    figure = Figure(figsize=(width, panel * height * len(rows) + 0.45), layout="constrained")
+    # Titles and ticks take as much of a small panel as of a large one.
+    figure = Figure(figsize=(width, max(panel * height, 1.4) * len(rows) + 0.45), layout="constrained")
     places = figure.add_gridspec(len(rows), columns)
     axes: dict[str, Axes] = {}
     lowest: dict[int, str] = {}
@@ -153,6 +157,11 @@ def grid_of(
     for task in lowest.values():
         axes[task].set_xlabel(xlabel)
     return Grid(figure, axes)
+
+
+def columns_of(tasks: Sequence[str], width: float) -> int:
+    """Panels side by side in a figure of a width in inches."""
+    return min(len(tasks), 3 if width > COLUMN_WIDTH else 2)
 
 
 def arranged(tasks: Sequence[str], columns: int) -> list[list[str]]:
@@ -193,9 +202,12 @@ def legend(grid: Grid, handles: list[Any]) -> None:
         new, labels = axis.get_legend_handles_labels()
         handles = handles + [h for h, label in zip(new, labels, strict=True) if label not in shown]
     widest = max((len(line) for handle in handles for line in str(handle.get_label()).splitlines()), default=1)
-    columns = max(1, int(grid.figure.get_figwidth() / (0.06 * widest + 0.5)))
     if handles:
-        grid.figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
+        columns = min(max(1, int(grid.figure.get_figwidth() / (0.06 * widest + 0.5))), len(handles))
+        grid.figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+        # `grid_of` has room for one row.
+        rows = math.ceil(len(handles) / columns)
+        grid.figure.set_figheight(grid.figure.get_figheight() + LEGEND_ROW * (rows - 1))
 
 
 def level(axis: Axes, value: float, label: str, dashes: str) -> None:

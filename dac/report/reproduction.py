@@ -6,17 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from dac.report import published
-from dac.report.cells import score_text
-from dac.report.data import Candidate, PageSettings, ReportData
-from dac.report.statistics import MeanScore, Summary, evaluation_means, satterthwaite, squared_error
+from dac.report.cells import difference_text, diverged_notes, score_text
+from dac.report.data import Candidate, PageSettings, ReportData, select
+from dac.report.statistics import MeanScore, Summary, evaluation_means, satterthwaite
 from dac.report.table import NONE, Table, Text, mean_std, number
-
-Array = npt.NDArray[np.float64]
 
 # The published scores with a standard deviation, and the number of seeds that it is over.
 METHOD = "DAC-curve-last5"
@@ -31,20 +27,18 @@ class Outcome:
     """What came out on one task.
 
     Attributes:
-        scores: (seeds,) of this study's runs. best: (seeds,) each run's best evaluation.
+        ours: of this study's runs. best: mean of each run's best evaluation.
         theirs: the published score.
         difference, low, high: ours minus theirs with Welch's interval; NaN bounds for a single seed.
-        diverged: how many of the runs.
     """
 
     candidate: Candidate
-    scores: Array
-    best: Array
+    ours: MeanScore
+    best: float
     theirs: published.PublishedScore
     difference: float
     low: float
     high: float
-    diverged: int = 0
 
     def verdict(self, settings: PageSettings) -> str:
         """By the rule that `rule` states."""
@@ -52,7 +46,7 @@ class Outcome:
             return INCOMPARABLE
         if not math.isfinite(self.difference):
             return NOT_FINITE
-        if len(self.scores) < settings.reproduction_seeds or math.isnan(self.low):
+        if self.ours.seeds < settings.reproduction_seeds or math.isnan(self.low):
             return TOO_FEW
         margin = settings.reproduction_margin
         return HIGHER if self.low > margin else LOWER if self.high < -margin else REPRODUCED
@@ -69,29 +63,27 @@ def rule(settings: PageSettings) -> str:
 
 def outcomes(data: ReportData, summaries: Sequence[Summary]) -> list[Outcome]:
     """The tasks of a study with a published score of DAC, in the plan's order."""
-    scores = {summary.experiment.name: summary.run_scores for summary in summaries}
+    cells = {summary.experiment.name: summary.cells for summary in summaries}
     found = []
     for candidate in data.candidates:
         theirs = published.score(candidate.dataset, METHOD)
         if theirs is None:
             continue
-        ours = _cell(scores[candidate.experiment], candidate)
-        best = _cell(_best(data.curves, candidate), candidate)
+        ours = cells[candidate.experiment][candidate.task, candidate.variant]
         low, high = welch(ours, theirs, data.settings.confidence)
-        diverged = data.diverged(candidate.experiment, candidate.task, candidate.variant)
-        found.append(Outcome(candidate, ours, best, theirs, float(ours.mean() - theirs.mean), low, high, diverged))
+        found.append(Outcome(candidate, ours, _best(data, candidate), theirs, ours.mean - theirs.mean, low, high))
     return found
 
 
-def welch(ours: Array, theirs: published.PublishedScore, confidence: float) -> tuple[float, float]:
-    """Welch's interval of the mean of `ours`, (n,), minus a published mean over `PUBLISHED_SEEDS` seeds.
+def welch(ours: MeanScore, theirs: published.PublishedScore, confidence: float) -> tuple[float, float]:
+    """Welch's interval of our mean minus a published one over `PUBLISHED_SEEDS` seeds.
 
     NaN where a single seed, a value that is not finite, or a missing standard deviation leaves none.
     """
-    if len(ours) < 2 or theirs.std is None or not np.isfinite(ours).all():
+    if theirs.std is None or not math.isfinite(ours.mean):
         return math.nan, math.nan
-    terms = [squared_error(ours), (theirs.std**2 / PUBLISHED_SEEDS, PUBLISHED_SEEDS)]
-    return satterthwaite(float(ours.mean() - theirs.mean), terms, confidence)
+    terms = [(ours.std**2 / ours.seeds, ours.seeds), (theirs.std**2 / PUBLISHED_SEEDS, PUBLISHED_SEEDS)]
+    return satterthwaite(ours.mean - theirs.mean, terms, confidence)
 
 
 def counted(found: Sequence[Outcome], settings: PageSettings) -> str:
@@ -121,7 +113,7 @@ def reproduction_table(found: Sequence[Outcome], settings: PageSettings) -> Tabl
         f"per-step deviations over {PUBLISHED_SEEDS} seeds, so the interval is wider than one of the runs' own scores "
         "would be.",
         *(["An AntMaze score is the success rate in per cent."] if _has_antmaze(found) else []),
-        *(["†: so many of the runs diverged; they count with their recorded scores."] if _diverged(found) else []),
+        *diverged_notes(item.ours for item in found),
         *(f"({letter}) {reason}" for reason, letter in letters.items()),
     ]
     return Table(
@@ -135,33 +127,25 @@ def reproduction_table(found: Sequence[Outcome], settings: PageSettings) -> Tabl
 
 
 def _row(item: Outcome, settings: PageSettings, letters: Mapping[str, str]) -> tuple[Text, ...]:
-    verdict, mean = item.verdict(settings), float(item.scores.mean())
+    verdict = item.verdict(settings)
     marks = ", ".join(letters[reason] for reason in item.candidate.differences)
+    # Beside a score that it may not be compared with, a published one would only mislead.
+    theirs = (mean_std(item.theirs.mean, item.theirs.std), difference_text(item.difference, item.low, item.high))
     return (
         Text(item.candidate.task),
-        Text(str(len(item.scores))),
-        Text(score_text(MeanScore(mean, _deviation(item.scores), len(item.scores), item.diverged))),
-        Text(number(float(item.best.mean()))),
-        # Beside a score that it may not be compared with, a published one would only mislead.
-        Text(NONE if verdict == INCOMPARABLE else mean_std(item.theirs.mean, item.theirs.std)),
-        Text(NONE if verdict == INCOMPARABLE else _difference(item)),
+        Text(str(item.ours.seeds)),
+        Text(score_text(item.ours)),
+        Text(number(item.best)),
+        *(Text(NONE if verdict == INCOMPARABLE else text) for text in theirs),
         Text(f"{verdict} ({marks})" if marks else verdict, bold=verdict in (HIGHER, LOWER)),
     )
-
-
-def _difference(item: Outcome) -> str:
-    if not math.isfinite(item.difference):
-        return NONE
-    if math.isnan(item.low):
-        return f"{item.difference:+.1f}"
-    return f"{item.difference:+.1f} [{item.low:.1f}, {item.high:.1f}]"
 
 
 def _frame(found: Sequence[Outcome], settings: PageSettings) -> pd.DataFrame:
     rows = []
     for item in found:
         candidate, verdict = item.candidate, item.verdict(settings)
-        ours = {"seeds": len(item.scores), "mean": item.scores.mean(), "std": _deviation(item.scores)}
+        ours = {"seeds": item.ours.seeds, "mean": item.ours.mean, "std": item.ours.std}
         theirs = {"published_mean": item.theirs.mean, "published_std": item.theirs.std}
         apart = {"difference": item.difference, "low": item.low, "high": item.high}
         rows.append(
@@ -171,7 +155,7 @@ def _frame(found: Sequence[Outcome], settings: PageSettings) -> pd.DataFrame:
                 "experiment": candidate.experiment,
                 "variant": candidate.variant,
                 **ours,
-                "best": item.best.mean(),
+                "best": item.best,
                 **{key: math.nan if verdict == INCOMPARABLE else value for key, value in {**theirs, **apart}.items()},
                 "verdict": verdict,
                 "differs": "; ".join(candidate.differences),
@@ -180,24 +164,10 @@ def _frame(found: Sequence[Outcome], settings: PageSettings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _best(curves: pd.DataFrame, candidate: Candidate) -> pd.DataFrame:
-    rows = curves[(curves["experiment"] == candidate.experiment) & (curves["task"] == candidate.task)]
-    means = evaluation_means(rows[rows["variant"] == candidate.variant])
-    return means.groupby(["task", "variant", "seed"], as_index=False).agg({"score": "max"})
-
-
-def _cell(frame: pd.DataFrame, candidate: Candidate) -> Array:
-    """A score per seed, in the order of the seeds."""
-    rows = frame[(frame["task"] == candidate.task) & (frame["variant"] == candidate.variant)]
-    return rows.sort_values("seed")["score"].to_numpy(dtype=np.float64)
-
-
-def _deviation(scores: Array) -> float:
-    return float(scores.std(ddof=1)) if len(scores) > 1 else math.nan
-
-
-def _diverged(found: Sequence[Outcome]) -> bool:
-    return any(item.diverged for item in found)
+def _best(data: ReportData, candidate: Candidate) -> float:
+    """Mean over seeds of each run's best evaluation."""
+    rows = select(data.curves, candidate.experiment, candidate.task, candidate.variant)
+    return float(evaluation_means(rows).groupby("seed")["score"].max().mean())
 
 
 def _has_antmaze(found: Sequence[Outcome]) -> bool:

@@ -12,7 +12,7 @@ import pandas as pd
 from dac.report import published
 from dac.report.cells import ALIKE, BOLD, MEAN_STD, diverged_notes, score_text, seeds_text
 from dac.report.data import Experiment, ReportData
-from dac.report.statistics import Summary, indistinguishable
+from dac.report.statistics import Summary, indistinguishable, mean_score
 from dac.report.symbols import assigned
 from dac.report.table import NONE, Table, Text, mean_std, number, slug
 
@@ -110,7 +110,7 @@ def _average_row(
     return (
         Text(_average_name(data, suite, tasks)),
         Text(seeds_text(cells)),
-        *(Text(_with_deviation(values), bold) for values, bold in zip(averages, alike, strict=True)),
+        *(Text(score_text(mean_score(values)), bold) for values, bold in zip(averages, alike, strict=True)),
         *(Text(number(mean)) for mean in theirs),
         Text(number(_mean(data.task_number(task, "data_score_mean") for task in tasks))),
     )
@@ -135,10 +135,6 @@ def _seed_scores(summary: Summary, tasks: Sequence[str], variant: str) -> np.nda
     matrix = rows[rows["task"].isin(tasks)].pivot(index="seed", columns="task", values="score")
     means: np.ndarray = matrix.to_numpy(dtype=np.float64).mean(axis=1)
     return means
-
-
-def _with_deviation(values: np.ndarray) -> str:
-    return mean_std(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan)
 
 
 def _is_whole(data: ReportData, suite: str, tasks: Sequence[str]) -> bool:
@@ -180,7 +176,7 @@ def _score_notes(data: ReportData, summary: Summary, methods: Sequence[str], ave
         # A single seed has no interval: the highest alone is bold.
         notes.append(BOLD if all(cell.seeds == 1 for cell in summary.cells.values()) else ALIKE)
     notes += ["Averages: each seed's mean over the tasks, and its deviation over seeds."] if averages else []
-    notes += diverged_notes(summary)
+    notes += diverged_notes(summary.cells.values())
     notes += _source_notes(data, experiment, methods)
     if experiment.published:
         notes += _incomparable_notes(data, experiment)

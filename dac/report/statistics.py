@@ -63,6 +63,12 @@ class Summary:
     window: tuple[int, int]
 
 
+def mean_score(values: Array, diverged: int = 0) -> MeanScore:
+    """Of (seeds,) scores."""
+    deviation = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    return MeanScore(float(values.mean()), deviation, len(values), diverged)
+
+
 def mean_over_episodes(episodes: pd.DataFrame) -> pd.DataFrame:
     """A run's episodes, columns step and score, as evaluations: step, episodes (their number), score (their mean)."""
     grouped = _visible(episodes).groupby("step", sort=True)["score"]
@@ -144,6 +150,12 @@ def squared_error(values: Array) -> tuple[float, int]:
     return (float(values.var(ddof=1)) / count if count > 1 else math.nan), count
 
 
+def squared_errors(higher: Array, lower: Array, *, paired: bool) -> list[tuple[float, int]]:
+    """Of the independent parts of a difference of means; see `interval`."""
+    samples = [higher - lower] if paired or len(lower) == 1 else [higher, lower]
+    return [squared_error(values) for values in samples]
+
+
 def satterthwaite(
     mean: float, squared_errors: Sequence[tuple[float, int]], confidence: float, parts: int = 1
 ) -> tuple[float, float]:
@@ -177,8 +189,8 @@ def interval(higher: Array, lower: Array, confidence: float, *, paired: bool) ->
     """
     if len(higher) < 2 or not (np.isfinite(higher).all() and np.isfinite(lower).all()):
         return math.nan, math.nan
-    samples = [higher - lower] if paired or len(lower) == 1 else [higher, lower]
-    return satterthwaite(float(higher.mean() - lower.mean()), [squared_error(values) for values in samples], confidence)
+    terms = squared_errors(higher, lower, paired=paired)
+    return satterthwaite(float(higher.mean() - lower.mean()), terms, confidence)
 
 
 def indistinguishable(samples: Sequence[Array], confidence: float) -> list[bool]:
@@ -254,9 +266,8 @@ def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> di
         for variant in experiment.variants:
             if (task, variant) not in groups:
                 raise ValueError(f"experiment {experiment.name!r}: no evaluations of {task!r}, variant {variant!r}")
-            values = groups[task, variant]
             diverged = data.diverged(experiment.name, task, variant)
-            cells[task, variant] = MeanScore(float(values.mean()), float(values.std(ddof=1)), len(values), diverged)
+            cells[task, variant] = mean_score(groups[task, variant].to_numpy(), diverged)
     return cells
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 SYMBOLS = {
     "ensemble_size": "H",
     "action_samples": "N_a",
@@ -31,3 +33,8 @@ def named(setting: str) -> str:
     """A setting in words with its symbol: such as `ensemble size H`."""
     words = setting.replace("_", " ")
     return f"{words} {SYMBOLS[setting]}" if setting in SYMBOLS else words
+
+
+def named_on_axis(setting: str) -> str:
+    """As `named`, for Matplotlib, which sets an index below."""
+    return re.sub(r"\b([A-Z])_([a-z])\b", r"$\1_\2$", named(setting))

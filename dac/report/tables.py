@@ -21,6 +21,7 @@ from dac.report.scores import scores_table, suites
 from dac.report.statistics import ALL_TASKS, Summary, evaluation_means
 from dac.report.symbols import assigned
 from dac.report.table import Table, Text, mean_std, slug
+from dac.system.paths import RUNS
 
 
 def experiment_tables(data: ReportData, summary: Summary) -> list[Table]:
@@ -83,7 +84,7 @@ def action_samples_table(data: ReportData, summary: Summary) -> Table:
         "Bold: the highest mean of a row.",
         "These policies were evaluated after training, in episodes of their own: at the N_a of the training, too, the "
         "numbers are not those of the evaluations during training.",
-        *diverged_notes(summary),
+        *diverged_notes(summary.cells.values()),
     )
     return Table(
         name=f"{slug(experiment.name)}-action-samples",
@@ -117,7 +118,7 @@ def scores_frame(data: ReportData, summaries: Sequence[Summary]) -> pd.DataFrame
         runs = select(data.runs, experiment.name)[["task", "variant", "seed", "status", "run"]]
         frame = scores.merge(runs, on=["task", "variant", "seed"], validate="one_to_one")
         suite = {task: name for name, tasks in suites(data, experiment.tasks) for task in tasks}
-        path = "results/runs/" + frame["task"] + "/" + frame["run"] + "/seed-" + frame["seed"].astype(str)
+        path = f"{RUNS}/" + frame["task"] + "/" + frame["run"] + "/seed-" + frame["seed"].astype(str)
         frame = frame.assign(experiment=experiment.name, suite=frame["task"].map(suite).fillna(""), path=path)
         frames.append(_in_order(frame, experiment).sort_values(["task", "variant", "seed"]))
     columns = ["suite", "task", "experiment", "variant", "seed", "score", "last", "best", "status", "path"]

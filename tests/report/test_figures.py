@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from dac.report.data import Experiment, ReportData
 from dac.report.figures import draw, figure_kinds
 from dac.report.panels import arranged, style
-from dac.report.references import paper_place
+from dac.report.published_marks import paper_place
 from dac.report.statistics import summarise
 
 Build = Callable[..., ReportData]

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from dac.report import published
 from dac.report.comparable import paper_value
 from dac.report.data import Experiment, ReportData
+from dac.report.panels import numbers_of
 
 
 def paper_place(data: ReportData, experiment: Experiment, task: str) -> int | None:
@@ -24,10 +25,7 @@ def _same_value(variant: str, value: object) -> bool:
     """Whether a variant's name spells a setting's value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return variant == (str(value).lower() if isinstance(value, bool) else str(value))
-    try:
-        return float(variant) == value
-    except ValueError:
-        return False
+    return numbers_of([variant]) == [value]
 
 
 def has_published_curve(data: ReportData, experiment: Experiment) -> bool:
