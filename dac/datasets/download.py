@@ -119,7 +119,7 @@ def _from_address(address: str, destination: Path, wanted: _Wanted) -> str:
     path = local_path(address)
     if path is not None:
         return _from_disk(path, destination, wanted)
-    partial = destination.with_name(f".{destination.name}.part")
+    partial = _partial(destination)
     resumed = partial.is_file() and partial.stat().st_size > 0
     transfer.receive(address, partial, wanted.name, wanted.size)
     digest, problem = _check(partial, wanted)
@@ -132,6 +132,11 @@ def _from_address(address: str, destination: Path, wanted: _Wanted) -> str:
         raise Unusable(f"{problem}. It is kept as {_set_aside(partial, destination, digest)}")
     partial.replace(destination)
     return digest
+
+
+def _partial(destination: Path) -> Path:
+    """What has arrived of a file from the network."""
+    return destination.with_name(f".{destination.name}.part")
 
 
 def _server_of(address: str) -> str:
@@ -155,7 +160,7 @@ def _from_disk(path: Path, destination: Path, wanted: _Wanted) -> str:
             raise Unusable(f"{problem}. It is left as it is")
         copy.replace(destination)
         # What was left of a download that was cut off is of no use any more.
-        destination.with_name(f".{destination.name}.part").unlink(missing_ok=True)
+        _partial(destination).unlink(missing_ok=True)
     except OSError as error:
         raise Unusable(f"it cannot be read: {error}") from None
     finally:

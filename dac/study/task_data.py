@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 from dac.study.catalog import reference_returns
 from dac.study.datasets_lock import compare_if_here
 from dac.study.identity import Dataset, dataset_named
@@ -67,7 +64,7 @@ def _refuse_other_size(dataset: Dataset) -> None:
     noted = (read_json(dataset.path / "dataset.json") or {}).get("files")
     if not isinstance(noted, dict) or not all(isinstance(entry, dict) for entry in noted.values()):
         return  # it is not here, or has to be fetched again, which compares it
-    known = {Path(name).parts[1] for name in noted if re.match(r"data/.", name)}
+    known = {name.split("/")[1] for name in noted if name.startswith("data/")}
     there = (path for path in (dataset.path / "data").glob("[0-9]*") if path.is_dir())  # an episode's, if not in HDF5
     if added := sorted(path.name for path in there if path.name not in known):
         raise UserError(

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.support.serving import serving_requests
+
 
 class Server:
     """Serves one content at some path, or at every path; `faults` are used up, one a request, before it answers well.
@@ -105,11 +107,5 @@ class Server:
 def running(content: bytes, path: str | None = None) -> Iterator[Server]:
     """A server that answers until the block ends."""
     server = Server(content, path)
-    thread = threading.Thread(target=server.web.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with serving_requests(server.web):
         yield server
-    finally:
-        server.web.shutdown()
-        server.web.server_close()
-        thread.join()

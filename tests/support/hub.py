@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import threading
 import urllib.parse
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from tests.support.serving import serving_requests
 
 
 class Hub:
@@ -91,14 +92,8 @@ def serving(root: Path, datasets: Iterable[str]) -> Iterator[Hub]:
             json.dumps({"datasets": names, "namespaces": families})
         )
     hub = Hub(root)
-    thread = threading.Thread(target=hub.web.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving_requests(hub.web):
         yield hub
-    finally:
-        hub.web.shutdown()
-        hub.web.server_close()
-        thread.join()
 
 
 def asking(hub: Hub, home: Path) -> dict[str, str]:
