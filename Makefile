@@ -2,6 +2,8 @@
 # `python3 workflow/bootstrap.py quick` (test, lint). Another Python than the first in PATH: make quick PYTHON=/path/to/python3.11
 VENV_PYTHON := .venv/bin/python
 BENCH_NAME ?= calibration-$(shell uname -n)
+MINUTES ?= 10
+EXAMPLES ?= 10000
 
 # The script says which Python the project needs, so any that can read it may run it.
 define BOOTSTRAP
@@ -17,7 +19,7 @@ echo "No Python 3 is in PATH; this project is tested with Python 3.11 and 3.12. 
 exit 1
 endef
 
-.PHONY: quick test lint setup slurm-env bench clean-env
+.PHONY: quick test lint setup slurm-env bench soak clean-env
 
 # The quick study: collects data, trains, evaluates, writes results/quick/README.md.
 quick:
@@ -43,6 +45,10 @@ bench: setup
 		--json "benchmarks/results/$(BENCH_NAME).json"
 	$(VENV_PYTHON) -m dac bench --runs 1 8 --precision bf16 --json "benchmarks/results/$(BENCH_NAME)-bf16.json"
 	$(VENV_PYTHON) -m dac bench --page
+
+# Tests that inject faults at random, for so many minutes and inputs each; docs/reliability.md is what they record.
+soak: setup
+	$(VENV_PYTHON) tests/support/soak.py --minutes $(MINUTES) --examples $(EXAMPLES)
 
 clean-env:
 	rm -rf .venv .venv-slurm
