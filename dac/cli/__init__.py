@@ -1,0 +1,43 @@
+"""The command line: one command per step of the pipeline, and those that look at the plan and the store."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from dac.cli import bench, data, planning, report, training, workflow
+from dac.cli.commands import Commands
+from dac.system.errors import UserError
+from dac.system.signals import Interrupted
+
+# Their commands are listed in this order.
+SUBJECTS = (planning, data, training, report, workflow, bench)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0 done, 1 a user's mistake, 2 wrong usage, 130 or 143 interrupted."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
+    for chatty in ("fontTools", "httpx", "httpx2"):  # a line for every font table in a PDF, for every request
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        options.command(options)
+    except UserError as error:
+        print(f"dac: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as interrupted:
+        print(f"dac: {interrupted}", file=sys.stderr)
+        return 128 + interrupted.signal
+    except BrokenPipeError:  # `dac plan | head`
+        return 141
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dac", description="Diffusion Actor-Critic: the steps of the reproduction.")
+    commands = Commands(parser)
+    for subject in SUBJECTS:
+        subject.register(commands)
+    return parser

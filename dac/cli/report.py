@@ -1,0 +1,51 @@
+"""`dac report`, `claims`: a study's page and what it shows."""
+
+from __future__ import annotations
+
+import argparse
+
+from dac.cli.commands import Commands
+from dac.study import check, pages, plan, store
+from dac.system import progress
+from dac.system.errors import UserError
+
+
+def register(commands: Commands) -> None:
+    """Add the commands of this module."""
+    command = commands.add("report", _report, "write a study's tables, figures and page")
+    command.add_argument("study")
+    command.add_argument("--plan", help="refuse if the study's plan has another fingerprint than this")
+    command = commands.add("claims", _claims, "print what a study is to show and whether it does, from its page")
+    command.add_argument("study")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from dac.report import build
+
+    params = check.load()
+    study = plan.study_plan(params, options.study)
+    if options.plan and options.plan != study.fingerprint:
+        raise UserError(
+            f"params.yaml changed since this page was planned (plan {options.plan}, now {study.fingerprint}). "
+            "Nothing was written. Start again: the new plan is used."
+        )
+    with progress.announced(f"write the page of {options.study}"):
+        build.build(study)
+    store.journal("report", study=options.study)
+    print(f"Read {pages.folder_of(options.study)}/README.md")
+
+
+def _claims(options: argparse.Namespace) -> None:
+    from dac.report import verdicts
+
+    params = check.load()
+    study = plan.study_plan(params, options.study)
+    if problem := pages.problem(study):
+        raise UserError(f"the page of {options.study}: {problem}. `snakemake {options.study} --cores all` makes it.")
+    directory = pages.folder_of(options.study)
+    table = directory / "tables/claims.csv"
+    if not table.is_file():
+        raise UserError(f"params.yaml: no experiment of studies.{options.study} has claims.")
+    print("\n".join(verdicts.lines(table)))
+    figures = sorted((directory / "figures").glob("*.png"))
+    print(f"Read {directory}/README.md" + (f"; the first figure is {figures[0]}" if figures else ""))

@@ -1,0 +1,53 @@
+"""`dac train`, `evaluate`: the jobs of packs of runs."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import AbstractContextManager
+
+from dac.cli.commands import Commands
+from dac.study import check, plan, seed_names, task_data
+from dac.study.identity import Group
+from dac.study.params import Params
+from dac.system import progress
+
+
+def register(commands: Commands) -> None:
+    """Add the commands of this module."""
+    _add_pack(commands.add("train", _train, "train a pack of runs of one group"))
+    command = commands.add("evaluate", _evaluate, "evaluate a pack of runs of one group")
+    _add_pack(command)
+    command.add_argument("--evaluations", required=True, help="fingerprints joined by '-'")
+
+
+def _add_pack(command: argparse.ArgumentParser) -> None:
+    command.add_argument("task")
+    command.add_argument("group", help="<label>-<fp>: the name of the group's folder under results/runs/<task>/")
+    command.add_argument("--seeds", required=True, help="joined by '-', and ranges of them: 0-2-5..9")
+    command.add_argument("--threads", type=int, default=1)
+
+
+def _train(options: argparse.Namespace) -> None:
+    params = check.load()
+    group = plan.find_group(params, options.task, options.group)
+    with _announced(options, params, group):
+        from dac.training import trainer  # torch: only once the plan is known to be right
+
+        trainer.train(group, seed_names.parse(options.seeds), params.compute, options.threads)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    params = check.load()
+    group = plan.find_group(params, options.task, options.group)
+    evaluations = plan.find_evaluations(params, group, options.evaluations.split("-"))
+    with _announced(options, params, group):
+        from dac.training import evaluate
+
+        evaluate.evaluate(group, seed_names.parse(options.seeds), evaluations, params.compute, options.threads)
+
+
+def _announced(options: argparse.Namespace, params: Params, group: Group) -> AbstractContextManager[None]:
+    """A pack's job as `dac watch` shows it: without the fingerprint, which few terminals have room for."""
+    step = "train" if options.command is _train else "evaluate"
+    reference = task_data.references(params.tasks[group.task], group.task)
+    return progress.announced(f"{step} {group.task} {group.label} {options.seeds}", reference)
