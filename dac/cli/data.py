@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from dac.cli.commands import Commands
 from dac.study import check
 from dac.study.identity import dataset_named
-from dac.study.params import Params
+from dac.study.params import Params, Task
 from dac.study.sources import SOURCES
 from dac.system import files, paths, progress
 from dac.system.errors import UserError, closest
@@ -104,17 +103,12 @@ def _dataset_to_fetch(params: Params, what: str) -> str:
         return params.tasks[what].dataset
     prefix, _, rest = what.partition(":")
     source = SOURCES.get(prefix)
-    if source and source.made != "fetched":
-        how = {
-            "collected": "is collected: `snakemake <study>_datasets` does so",
-            "given": "is a file of yours, read when a task needs it: give that task's name to have it checked",
-            "drawn": "is drawn when it is needed",
-        }
-        raise UserError(f"dac fetch: {what} {how[source.made]}.")
+    if source and source.not_by_name:
+        raise UserError(f"dac fetch: {what} {source.not_by_name}.")
     if source and not rest:
         raise UserError(f"dac fetch: found {what!r}; give a name behind it, such as minari:D4RL/door/human-v2.")
-    if prefix == "minari" and not re.search(r"-v\d+$", rest):
-        raise UserError(f"dac fetch: found {what!r}; give the version too, such as minari:D4RL/door/human-v2.")
+    for problem in source.problems(rest, Task(dataset=what), params) if source else ():
+        raise UserError(f"dac fetch: {problem.removeprefix('dataset: ')}.")
     name = what if source else f"d4rl:{what}"
     if name.startswith("d4rl:") and name.partition(":")[2] not in d4rl_ids():
         known = list(dict.fromkeys([*params.tasks, *d4rl_ids()]))

@@ -52,6 +52,8 @@ class Source:
         environment: where policies are evaluated unless the task says it. Raises UserError where the data name none.
         references: returns that are scores 0 and 100, or UserError; left out, those of the environment are taken.
         problems: what is wrong with a task on such data, as `<key of the task>: <what is wrong>`.
+        not_by_name: why no dataset of it can be asked for by its name alone, as what follows that name in a sentence;
+            empty where one can.
         title: its name for Minari and for its folder; left out, the source and the name.
         folder: what its folder lies in.
         file: the HDF5 file in D4RL's layout that it is converted from.
@@ -70,6 +72,7 @@ class Source:
     title: Callable[[str], str] | None = None
     references: Callable[[str], tuple[float, float]] | None = None
     problems: Callable[[str, Task, Params], Iterator[str]] = _no_problems
+    not_by_name: str = ""
     folder: Path = paths.CONVERTED
     file: Callable[[str], Path] | None = None
     rows: Callable[[str, Recipes], int | None] = lambda name, recipes: None
@@ -215,6 +218,7 @@ SOURCES: dict[str, Source] = {
         made="given",
         identity=_own_identity,
         environment=_own_environment,
+        not_by_name="is a file of yours, read when a task needs it: give that task's name to have it checked",
         title=lambda name: minari_id("file", Path(name).stem),
         file=own_file,
     ),
@@ -223,6 +227,7 @@ SOURCES: dict[str, Source] = {
         identity=_collected_identity,
         environment=lambda name: name.rpartition("/")[0],
         problems=_collected_problems,
+        not_by_name="is collected, not fetched: `snakemake <study>_datasets` does so",
         title=str,
         folder=paths.COLLECTED,
         rows=_collected_rows,
@@ -233,6 +238,7 @@ SOURCES: dict[str, Source] = {
         environment=lambda name: BANDIT_ENV,
         references=lambda name: BANDIT_REFERENCE,
         problems=_bandit_problems,
+        not_by_name="is drawn when it is needed; there is nothing to fetch",
         rows=lambda name, recipes: 1000,
         one_step=True,
         behaviour_sets=True,

@@ -18,10 +18,10 @@ from dac.system.errors import UserError
 
 # Input of every target: without any input, Snakemake would run the target each time.
 ROOT_FILE = str(check.PARAMS_FILE)
-# Each command takes the place of its shell, and its messages go through a `tee` that ignores signals: a cluster that
-# ends a job signals all of its processes, of which the command alone has something to save, and last words for the log.
 # The jobs' code is the plan's, beside this Snakefile, before one that is installed or lies in the project's folder.
 CODE = f"{workflow.basedir}{os.pathsep}{os.getcwd()}"
+# Each command takes the place of its shell, and its messages go through a `tee` that ignores signals: a cluster that
+# ends a job signals all of its processes, of which the command alone has something to save, and last words for the log.
 DAC = (
     f'exec env PYTHONSAFEPATH=1 PYTHONPATH={shlex.quote(CODE)}"${{PYTHONPATH:+:$PYTHONPATH}}" '
     f"{shlex.quote(sys.executable)} -m dac"
@@ -109,21 +109,37 @@ def speed():
     return or_explain(speeds.calibration, PARAMS.compute)
 
 
+# What a job asks for is estimated once, for its memory and its run time: once for each job's text of wildcards.
+@cache
+def training_demand(task, group, seeds):
+    runs = len(or_explain(seed_names.parse, seeds))
+    return demand.training(group_named(task, group), runs, PARAMS, speed())
+
+
+@cache
+def evaluation_demand(task, group, seeds, evaluations):
+    pack, runs = group_named(task, group), len(or_explain(seed_names.parse, seeds))
+    wanted = or_explain(plan.find_evaluations, PARAMS, pack, evaluations.split("-"))
+    return demand.evaluation(pack, runs, wanted, PARAMS, speed())
+
+
+@cache
+def collection_demand(env):
+    return demand.collection(env, PARAMS, speed())
+
+
 def demand_of_training(wildcards):
-    runs = len(seeds_of(wildcards))
-    return demand.training(group_of(wildcards), runs, PARAMS, speed())
+    return training_demand(wildcards.task, wildcards.group, wildcards.seeds)
 
 
 def demand_of_evaluation(wildcards):
-    group, names = group_of(wildcards), wildcards.evaluations.split("-")
-    evaluations = or_explain(plan.find_evaluations, PARAMS, group, names)
-    return demand.evaluation(
-        group, len(seeds_of(wildcards)), evaluations, PARAMS, speed()
+    return evaluation_demand(
+        wildcards.task, wildcards.group, wildcards.seeds, wildcards.evaluations
     )
 
 
 def demand_of_collection(wildcards):
-    return demand.collection(wildcards.env, PARAMS, speed())
+    return collection_demand(wildcards.env)
 
 
 def memory(needs):

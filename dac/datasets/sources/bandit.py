@@ -18,4 +18,4 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
 
 def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
     """Refused: nothing is kept."""
-    raise UserError(f"{dataset.id} is drawn when it is needed; there is nothing to fetch.")
+    raise UserError(f"{dataset.id} {dataset.kind.not_by_name}.")

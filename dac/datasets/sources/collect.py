@@ -27,7 +27,7 @@ def load(dataset: Dataset) -> tuple[RawDataset, str]:
 
 def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
     """Refused: one level is not made without the others."""
-    raise UserError(f"{dataset.id} is collected, not fetched: `snakemake <study>_datasets` does so.")
+    raise UserError(f"{dataset.id} {dataset.kind.not_by_name}.")
 
 
 def collect(params: Params, env: str, fingerprints: list[str]) -> None:
