@@ -22,8 +22,8 @@ from dac.report.statistics import mean_over_episodes
 from dac.study import pages, store
 from dac.study.identity import Evaluation, Run
 from dac.study.plan import Cell, StudyPlan, evaluation_steps, kept_steps
+from dac.study.records import provenance_record
 from dac.study.task_data import references
-from dac.system import files
 from dac.system.errors import UserError
 from dac.system.provenance import device_seconds
 
@@ -208,7 +208,7 @@ def _bandit(cell: Cell, seed: int) -> BanditTask:
 
 
 def _run(cell: Cell, run: Run, content: dict[str, Any]) -> dict[str, Any]:
-    made = files.read_json(store.run_directory(run) / "provenance.json") or {}
+    made = provenance_record(store.run_directory(run)) or {}
     return {
         "experiment": cell.experiment,
         "task": cell.task,

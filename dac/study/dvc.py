@@ -21,6 +21,7 @@ from dac.study.check import load
 from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train, jobs
 from dac.study.params import Params
 from dac.study.plan import study_plan
+from dac.study.records import provenance_record
 from dac.system import locks, paths
 from dac.system.errors import UserError
 from dac.system.files import read_json
@@ -136,7 +137,7 @@ def damaged_runs(known: KnownHashes) -> Iterator[Path]:
     """Files of the store whose contents differ from the sha256 in their run.json, and records that say nothing."""
     for path in sorted(paths.RUNS.glob("*/*/seed-*/run.json")):
         made = path.parent / "provenance.json"
-        if made.exists() and read_json(made) is None:
+        if made.exists() and provenance_record(path.parent) is None:
             yield made
         yield from _differing(path, store.recorded_files(path.parent), known)
 

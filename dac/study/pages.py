@@ -11,8 +11,9 @@ from pathlib import Path
 from dac.study import store
 from dac.study.identity import Evaluation, Run, canonical
 from dac.study.plan import StudyPlan
+from dac.study.records import page_record, provenance_record, run_record
 from dac.system import paths
-from dac.system.files import atomic_path, file_entry, has_size, read_json, write_json
+from dac.system.files import atomic_path, file_entry, has_size, write_json
 from dac.system.hashing import sha256_of
 
 
@@ -27,7 +28,7 @@ def _inputs(plan: StudyPlan) -> dict[str, str]:
     for group, evaluations in plan.evaluations().items():
         for seed in plan.seeds:
             run = Run(group, seed)
-            content = read_json(store.run_directory(run) / "run.json") or {}
+            content = run_record(store.run_directory(run)) or {}
             inputs[f"{run}/curve.csv"] = content.get("files", {}).get("curve.csv", {}).get("sha256", "")
             inputs[f"{run}/dataset"] = content.get("dataset_sha256", "")
             inputs[f"{run}/status"] = content.get("status", "")
@@ -40,7 +41,7 @@ def _inputs(plan: StudyPlan) -> dict[str, str]:
 
 def _provenance_sha256(run: Run, evaluations: Iterable[Evaluation]) -> str:
     """Of what a page shows of a run's provenance: of its training, and of some of its evaluations."""
-    made = read_json(store.run_directory(run) / "provenance.json") or {}
+    made = provenance_record(store.run_directory(run)) or {}
     recorded = made.pop("evaluations", {})
     shown = {item.fingerprint: recorded.get(item.fingerprint) for item in evaluations}
     return hashlib.sha256(canonical([made, shown]).encode()).hexdigest()
@@ -55,12 +56,12 @@ def key_of(plan: StudyPlan) -> str:
 def problem(plan: StudyPlan) -> str | None:
     """Why a study's page is not what its runs and settings say; None if it is."""
     directory = folder_of(plan.name)
-    content = read_json(directory / "report.json")
+    content = page_record(directory)
     if content is None:
-        return "missing"
-    if content.get("key") != key_of(plan):
+        return "corrupt: report.json is not readable" if (directory / "report.json").exists() else "missing"
+    if content["key"] != key_of(plan):
         return "its runs, their results or the report's settings changed"
-    for name, entry in sorted(content.get("files", {}).items()):
+    for name, entry in sorted(content["files"].items()):
         path = directory / name
         if not has_size(path, entry) or sha256_of(path) != entry["sha256"]:
             return f"{name} {'was changed' if path.exists() else 'is missing'}"
@@ -77,7 +78,7 @@ def publish(plan: StudyPlan, rendered: Path, key: str) -> None:
         key: `key_of` of what it was rendered from.
     """
     directory = folder_of(plan.name)
-    listed = [directory / name for name in (read_json(directory / "report.json") or {}).get("files", {})]
+    listed = [directory / name for name in (page_record(directory) or {"files": {}})["files"]]
     (directory / "report.json").unlink(missing_ok=True)
     for folder in [path for path in rendered.rglob("*") if path.is_dir() and not any(path.iterdir())]:
         # A page without figures: DVC fails on a folder that is missing, and git keeps no empty one.

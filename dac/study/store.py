@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dac.study.identity import Dataset, Evaluation, Group, Run
+from dac.study.records import provenance_record, run_record
 from dac.system import locks
 from dac.system.errors import UserError
 from dac.system.files import atomic_path, file_entry, has_size, read_json, write_json
@@ -71,12 +73,12 @@ def journal(event: str, **facts: Any) -> None:
 def run_problem(run: Run) -> str | None:
     """Why a run is not complete in the store, by a look at sizes alone; None if it is complete."""
     directory = run_directory(run)
-    content = read_json(directory / "run.json")
+    content = run_record(directory)
     if content is None:
-        return "corrupt: run.json is not readable" if (directory / "run.json").exists() else "missing"
-    if content.get("fingerprint") != run.group.fingerprint or content.get("seed") != run.seed:
+        return "corrupt: run.json is not readable" if os.path.lexists(directory / "run.json") else "missing"
+    if content["fingerprint"] != run.group.fingerprint or content["seed"] != run.seed:
         return "corrupt: run.json is of another run"
-    for name, entry in sorted(content.get("files", {}).items()):
+    for name, entry in sorted(content["files"].items()):
         if not has_size(directory / name, entry):
             state = "has another size" if (directory / name).exists() else "is missing"
             return f"incomplete: {name} {state}"
@@ -85,11 +87,10 @@ def run_problem(run: Run) -> str | None:
 
 def recorded_files(directory: Path) -> dict[str, dict[str, Any]]:
     """The files of a run's folder by name, evaluations included, with what its run.json records: size and sha256."""
-    content = read_json(directory / "run.json") or {}
-    files, evaluations = (content.get(key) for key in ("files", "evaluations"))
-    if not isinstance(files, dict) or not isinstance(evaluations, dict):
+    content = run_record(directory)
+    if content is None:
         return {}
-    return {**files, **{entry["file"]: entry for entry in evaluations.values()}}
+    return {**content["files"], **{entry["file"]: entry for entry in content["evaluations"].values()}}
 
 
 def corrupt_files(directory: Path) -> list[str]:
@@ -153,7 +154,7 @@ def read_run(run: Run) -> dict[str, Any]:
     problem = run_problem(run)
     if problem:
         raise UserError(f"{run_directory(run)}: {problem}. Start snakemake again: it re-makes this run.")
-    content = read_json(run_directory(run) / "run.json")
+    content = run_record(run_directory(run))
     assert content is not None  # run_problem has just read it
     return content
 
@@ -165,7 +166,12 @@ def verified_file(run: Run, name: str) -> Path:
         UserError: the contents differ.
     """
     path = run_directory(run) / name
-    entry = read_run(run)["files"][name]
+    entry = read_run(run)["files"].get(name)
+    if entry is None:
+        raise UserError(
+            f"{path.with_name('run.json')}: it lists no {name}, which every such run has. Delete it and start again: "
+            f"this run alone is re-made; or `dvc checkout --force {path.parent}` brings back what was recorded."
+        )
     if sha256_of(path) != entry["sha256"]:
         raise UserError(
             f"{path}: its contents are not what run.json records (sha256 {entry['sha256'][:12]}…): the file was "
@@ -196,8 +202,8 @@ def verified_evaluation(run: Run, evaluation: Evaluation) -> Path:
 
 def has_evaluation(run: Run, evaluation: Evaluation) -> bool:
     """Whether a run's evaluation is recorded and its file there, by size."""
-    content = read_json(run_directory(run) / "run.json") or {}
-    entry = content.get("evaluations", {}).get(evaluation.fingerprint)
+    content = run_record(run_directory(run))
+    entry = content["evaluations"].get(evaluation.fingerprint) if content else None
     return entry is not None and has_size(run_directory(run) / entry["file"], entry)
 
 
@@ -227,7 +233,7 @@ def publish_evaluation(
             raise UserError(f"{directory}: the run was made anew while it was evaluated. Start snakemake again.")
         with atomic_path(directory / name) as temporary:
             shutil.copyfile(source, temporary)
-        made = read_json(directory / "provenance.json")
+        made = provenance_record(directory)
         if made is None:
             raise UserError(
                 f"{directory}/provenance.json: not readable. `dvc checkout --force {directory}/provenance.json` brings "

@@ -10,7 +10,8 @@ from dac.study import pages, store
 from dac.study.identity import Evaluation, Group, Run
 from dac.study.params import Params
 from dac.study.plan import study_plan
-from dac.system import files, paths
+from dac.study.records import run_record
+from dac.system import paths
 
 
 def explain_study(params: Params, study: str) -> list[str]:
@@ -53,8 +54,8 @@ def _relatives(group: Group, seed: int) -> list[dict[str, Any]]:
     """Identities of the runs of this task and seed at other settings."""
     found = []
     for path in sorted((paths.RUNS / group.task).glob(f"*/seed-{seed}/run.json")):
-        content = files.read_json(path)
-        if content and "identity" in content and path.parent.parent.name != group.name:
+        content = run_record(path.parent)
+        if content and path.parent.parent.name != group.name:
             found.append(content["identity"])
     return found
 
@@ -83,7 +84,7 @@ def _show(value: Any) -> str:
 
 
 def _evaluation_reason(run: Run, wanted: Evaluation) -> str:
-    recorded = (files.read_json(store.run_directory(run) / "run.json") or {}).get("evaluations", {})
+    recorded = (run_record(store.run_directory(run)) or {}).get("evaluations", {})
     if wanted.fingerprint in recorded:
         return "its file is missing or has another size"
     others = [_differences(entry["settings"], wanted.identity) for entry in recorded.values()]
@@ -104,7 +105,7 @@ def list_runs(params: Params, verify: bool) -> list[dict[str, str]]:
             runs[store.run_directory(planned)] = planned
     rows = []
     for path in sorted(paths.RUNS.glob("*/*/seed-*")):
-        content = files.read_json(path / "run.json") or {}
+        content = run_record(path) or {}
         rows.append(
             {
                 "run": str(path.relative_to(paths.RUNS)),

@@ -110,11 +110,17 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None if there is no such file or it holds something else."""
+    """The JSON object in a file; None if there is no such file or it holds something else.
+
+    Raises:
+        UserError: the permissions, or the disk, do not let it be read.
+    """
     try:
         content = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
         return None
+    except OSError as error:
+        raise UserError(f"{path}: it may not be read ({error}). Correct the permissions and run it again.") from None
     return content if isinstance(content, dict) else None
 
 

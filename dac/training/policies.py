@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from dac.agent.policy import state_dims
 from dac.study import store
 from dac.study.identity import Group, Run
 from dac.study.params import Settings
+from dac.study.records import run_record
 from dac.system import files
 from dac.system.errors import UserError
 
@@ -170,20 +172,26 @@ def load_policy(path: str | Path, *, device: str = "cpu") -> TrainedPolicy:
     """
     path = Path(path)
     directory = path if path.is_dir() else path.parent
-    content = files.read_json(directory / "run.json")
-    if content is None or "files" not in content:
+    content = run_record(directory)
+    if content is None:
         raise UserError(
             f"{path}: there is no complete run. Give a run's folder, or a policy in it; `dac runs` lists what is here, "
             "and `dvc pull` brings what others made."
         )
     steps = _policy_steps(content["files"])
-    name = max(steps, key=steps.__getitem__) if path.is_dir() else path.name
+    name = max(steps, key=steps.__getitem__, default="") if path.is_dir() else path.name
     if name not in steps:
-        raise UserError(f"{path}: not a policy of this run; it has {', '.join(sorted(steps))}.")
+        raise UserError(f"{path}: not a policy of this run; it has {', '.join(sorted(steps)) or 'none'}.")
     file = directory / name
     if not file.is_file() or files.file_entry(file) != content["files"][name]:
         raise UserError(
             f"{file}: missing, or its contents are not what run.json records; `dvc checkout --force {file}` brings "
             "back what was recorded."
         )
-    return TrainedPolicy(load_file(file), content, steps[name], device)
+    try:
+        return TrainedPolicy(load_file(file), content, steps[name], device)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{file}: its tensors, or the settings in run.json, are not those of a policy ({type(error).__name__}: "
+            f"{error}). `dvc checkout --force {directory}` brings back what was recorded."
+        ) from error

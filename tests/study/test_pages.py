@@ -57,6 +57,18 @@ def test_a_page_loses_the_files_that_it_no_longer_has(study: StudyPlan) -> None:
     assert pages.problem(study) is None
 
 
+def test_a_damaged_list_of_a_page_deletes_nothing_elsewhere(study: StudyPlan) -> None:
+    pages.publish(study, render({"README.md": "text"}), pages.key_of(study))
+    record = read_json(Path("results/tiny/report.json"))
+    assert record is not None
+    Path("mine.txt").write_text("a reader's")
+    write_json(Path("results/tiny/report.json"), {**record, "files": {"../../mine.txt": record["files"]["README.md"]}})
+    assert pages.problem(study) == "corrupt: report.json is not readable"
+    pages.publish(study, render({"README.md": "text"}), pages.key_of(study))
+    assert Path("mine.txt").read_text() == "a reader's"
+    assert pages.problem(study) is None
+
+
 def test_a_page_whose_publishing_was_interrupted_does_not_count(
     study: StudyPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:

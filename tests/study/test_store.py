@@ -24,6 +24,15 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+ENTRY = {"size": 1, "sha256": "0" * 64}
+
+
+def edit_record(folder: Path, **facts: Any) -> None:
+    """Have a run.json say something else."""
+    content = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**content, **facts}))
+
+
 def evaluations(project: Project) -> tuple[Evaluation, ...]:
     return project.plan().cells[0].evaluations
 
@@ -56,7 +65,13 @@ def test_a_published_run_is_complete(run: Run) -> None:
         (lambda folder: (folder / "run.json").write_text('{"files": '), "corrupt: run.json is not readable"),
         (lambda folder: (folder / "curve.csv").unlink(), "incomplete: curve.csv is missing"),
         (lambda folder: (folder / "curve.csv").write_text(""), "incomplete: curve.csv has another size"),
-        (lambda folder: (folder / "run.json").write_text("{}"), "corrupt: run.json is of another run"),
+        (lambda folder: (folder / "run.json").write_text("{}"), "corrupt: run.json is not readable"),
+        (lambda folder: edit_record(folder, files=[]), "corrupt: run.json is not readable"),
+        (lambda folder: edit_record(folder, files={}), "corrupt: run.json is not readable"),
+        (lambda folder: edit_record(folder, files={"../x": ENTRY}), "corrupt: run.json is not readable"),
+        (lambda folder: edit_record(folder, files={"curve.csv": None}), "corrupt: run.json is not readable"),
+        (lambda folder: edit_record(folder, evaluations=[]), "corrupt: run.json is not readable"),
+        (lambda folder: edit_record(folder, seed=7), "corrupt: run.json is of another run"),
     ],
 )
 def test_a_damaged_run_is_not_complete(damage: Any, problem: str, run: Run) -> None:
