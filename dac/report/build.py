@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -118,9 +118,7 @@ def _experiment(plan: StudyPlan, name: str) -> Experiment:
 
 
 def _curve(cell: Cell, run: Run, curve: pd.DataFrame) -> pd.DataFrame:
-    means = mean_over_episodes(
-        curve.assign(score=normalised_score(curve["return"].to_numpy(), *cell.evaluations[0].reference))
-    )
+    means = mean_over_episodes(_scored(curve, cell.evaluations[0].reference))
     return means.assign(experiment=cell.experiment, task=cell.task, variant=cell.variant, seed=run.seed)
 
 
@@ -128,13 +126,18 @@ def _evaluations(plan: StudyPlan, read: ReadEvaluation) -> Iterator[pd.DataFrame
     """The recorded evaluations; an experiment's variant name takes the place of the settings' label in the file."""
     for cell, run in _cells(plan):
         for evaluation in cell.evaluations:
-            yield mean_over_episodes(read(run, evaluation)).assign(
+            yield mean_over_episodes(_scored(read(run, evaluation), evaluation.reference)).assign(
                 experiment=cell.experiment,
                 task=cell.task,
                 variant=cell.variant,
                 seed=run.seed,
                 action_samples=evaluation.action_samples,
             )
+
+
+def _scored(episodes: pd.DataFrame, reference: tuple[float, float]) -> pd.DataFrame:
+    """Episodes with the scores of their returns; a file may have others, by reference returns of before."""
+    return episodes.assign(score=normalised_score(episodes["return"].to_numpy(), *reference))
 
 
 def _read_curve(run: Run) -> pd.DataFrame:
@@ -209,6 +212,7 @@ def _bandit(cell: Cell, seed: int) -> BanditTask:
 
 def _run(cell: Cell, run: Run, content: dict[str, Any]) -> dict[str, Any]:
     made = provenance_record(store.run_directory(run)) or {}
+    shown = [store.evaluation_key(run, evaluation, content) for evaluation in cell.evaluations]
     return {
         "experiment": cell.experiment,
         "task": cell.task,
@@ -221,18 +225,16 @@ def _run(cell: Cell, run: Run, content: dict[str, Any]) -> dict[str, Any]:
         "machine": made.get("machine", "not recorded"),
         "device": made.get("device", "not recorded"),
         "torch": made.get("versions", {}).get("torch", "not recorded"),
-        "simulator": "; ".join(_simulators(cell, made)),
+        "simulator": "; ".join(_simulators(made, shown)),
         "finished": made.get("finished", ""),
         "device_seconds": device_seconds(made),
     }
 
 
-def _simulators(cell: Cell, made: dict[str, Any]) -> list[str]:
-    """The simulators that the run's episodes are of, those of its curve and of the evaluations shown, each once."""
+def _simulators(made: dict[str, Any], shown: Iterable[str]) -> list[str]:
+    """The simulators that a run's episodes are of, those of its curve and of the evaluations shown, each once."""
     evaluations = made.get("evaluations", {})
-    versions = (
-        item.get("versions", {}) for item in (made, *(evaluations.get(key.fingerprint, {}) for key in cell.evaluations))
-    )
+    versions = (item.get("versions", {}) for item in (made, *(evaluations.get(key, {}) for key in shown)))
     named = (", ".join(f"{name} {item[name]}" for name in SIMULATORS if name in item) for item in versions)
     return list(dict.fromkeys(name or "not recorded" for name in named))
 

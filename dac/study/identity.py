@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -144,7 +145,7 @@ class Evaluation:
     Attributes:
         action_samples: N_a, candidate actions per state.
         episodes: episodes per kept policy.
-        reference: returns that are scores 0 and 100.
+        reference: returns that are scores 0 and 100. They are in the fingerprint, and change no episode.
         temperature: of the draw among the candidates; 0 takes the best.
     """
 
@@ -167,6 +168,10 @@ class Evaluation:
     @cached_property
     def fingerprint(self) -> str:
         return fingerprint(self.identity)
+
+    def has_episodes_of(self, settings: Mapping[str, Any]) -> bool:
+        """Whether a recorded evaluation's settings give the same episodes, whatever returns its scores refer to."""
+        return {**settings, "reference_returns": self.identity["reference_returns"]} == self.identity
 
     @property
     def draws_one(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dac.study import store
-from dac.study.identity import Evaluation, Run, canonical
+from dac.study.identity import Run, canonical
 from dac.study.plan import StudyPlan
 from dac.study.records import page_record, provenance_record, run_record
 from dac.system import paths
@@ -32,18 +32,19 @@ def _inputs(plan: StudyPlan) -> dict[str, str]:
             inputs[f"{run}/curve.csv"] = content.get("files", {}).get("curve.csv", {}).get("sha256", "")
             inputs[f"{run}/dataset"] = content.get("dataset_sha256", "")
             inputs[f"{run}/status"] = content.get("status", "")
-            inputs[f"{run}/provenance.json"] = _provenance_sha256(run, evaluations)
-            for evaluation in evaluations:
-                entry = content.get("evaluations", {}).get(evaluation.fingerprint, {})
+            keys = {item: store.evaluation_key(run, item, content) for item in evaluations}
+            inputs[f"{run}/provenance.json"] = _provenance_sha256(run, keys.values())
+            for evaluation, key in keys.items():
+                entry = content.get("evaluations", {}).get(key, {})
                 inputs[f"{run}/{evaluation.fingerprint}"] = entry.get("sha256", "")
     return inputs
 
 
-def _provenance_sha256(run: Run, evaluations: Iterable[Evaluation]) -> str:
-    """Of what a page shows of a run's provenance: of its training, and of some of its evaluations."""
+def _provenance_sha256(run: Run, evaluations: Iterable[str]) -> str:
+    """Of what a page shows of a run's provenance: of its training, and of some of its evaluations, by key."""
     made = provenance_record(store.run_directory(run)) or {}
     recorded = made.pop("evaluations", {})
-    shown = {item.fingerprint: recorded.get(item.fingerprint) for item in evaluations}
+    shown = {key: recorded.get(key) for key in evaluations}
     return hashlib.sha256(canonical([made, shown]).encode()).hexdigest()
 
 

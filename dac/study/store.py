@@ -184,14 +184,33 @@ def verified_file(run: Run, name: str) -> Path:
 # Evaluations
 
 
+def evaluation_key(run: Run, evaluation: Evaluation, content: Mapping[str, Any]) -> str:
+    """Under which key of `evaluations` the contents of a run.json have an evaluation.
+
+    That is its fingerprint; or that of the same episodes, scored by other reference returns when they were made: pages
+    score an evaluation's returns by those of params.yaml, so that a change of these evaluates nothing.
+    """
+    own, recorded = evaluation.fingerprint, content.get("evaluations", {})
+    if _is_there(run, recorded.get(own)):
+        return own
+    alike = (key for key, entry in recorded.items() if evaluation.has_episodes_of(entry["settings"]))
+    return next((key for key in alike if _is_there(run, recorded[key])), own)
+
+
+def _is_there(run: Run, entry: Mapping[str, Any] | None) -> bool:
+    return entry is not None and has_size(run_directory(run) / entry["file"], entry)
+
+
 def verified_evaluation(run: Run, evaluation: Evaluation) -> Path:
     """Path of a recorded evaluation, its contents compared with run.json.
 
     Raises:
         UserError: it is not recorded, or the contents differ.
     """
-    entry = read_run(run)["evaluations"].get(evaluation.fingerprint)
-    path = run_directory(run) / f"evaluation-{evaluation.fingerprint}.parquet"
+    content = read_run(run)
+    key = evaluation_key(run, evaluation, content)
+    entry = content["evaluations"].get(key)
+    path = run_directory(run) / f"evaluation-{key}.parquet"
     if entry is None or not has_size(path, entry) or sha256_of(path) != entry["sha256"]:
         raise UserError(
             f"{path}: missing, or its contents are not what run.json records. Delete it if it is there and start "
@@ -202,9 +221,8 @@ def verified_evaluation(run: Run, evaluation: Evaluation) -> Path:
 
 def has_evaluation(run: Run, evaluation: Evaluation) -> bool:
     """Whether a run's evaluation is recorded and its file there, by size."""
-    content = run_record(run_directory(run))
-    entry = content["evaluations"].get(evaluation.fingerprint) if content else None
-    return entry is not None and has_size(run_directory(run) / entry["file"], entry)
+    content = run_record(run_directory(run)) or {}
+    return _is_there(run, content.get("evaluations", {}).get(evaluation_key(run, evaluation, content)))
 
 
 def publish_evaluation(

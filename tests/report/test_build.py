@@ -93,6 +93,19 @@ def test_scores_of_curves_refer_to_the_tasks_returns(study: StudyPlan) -> None:
     assert last["score"].tolist() == [9.5]
 
 
+def test_other_reference_returns_rescale_what_is_recorded(study: StudyPlan, project: Project) -> None:
+    build(study)
+    plan = project.set("tasks.pendulum.reference_returns", [0.0, 50.0]).plan()
+    assert pages.problem(plan) == "its runs, their results or the report's settings changed"
+    data = report_data(plan)
+    # An evaluation returns its N_a; the last ones of the curve 14 and 15.
+    scores = data.evaluations.groupby("action_samples")["score"].unique().map(list).to_dict()
+    assert scores == {1: [2.0], 3: [6.0]}
+    assert data.curves.query("seed == 1 and step == 40")["score"].unique() == [29.0]
+    build(plan)
+    assert pages.problem(plan) is None
+
+
 def test_experiments_keep_the_order_of_params(study: StudyPlan) -> None:
     main, guidance = report_data(study).experiments
     assert (main.name, main.title, main.variants, main.varied, main.show) == (

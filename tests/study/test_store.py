@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,23 @@ def test_an_evaluation_is_recorded_beside_its_run(run: Run, project: Project) ->
     assert store.run_problem(run) is None
     with pytest.raises(UserError, match="missing, or its contents"):
         store.verified_evaluation(run, one)
+
+
+def test_an_evaluation_of_other_reference_returns_is_of_the_same_episodes(run: Run, project: Project) -> None:
+    one, other = evaluations(project)
+    publish(run)
+    path = publish_evaluation(run, one)
+    rescaled = replace(one, reference=(0.0, 1.0))
+    assert rescaled.fingerprint != one.fingerprint
+    assert store.has_evaluation(run, rescaled)
+    assert store.verified_evaluation(run, rescaled) == path
+    assert store.evaluation_key(run, rescaled, store.read_run(run)) == one.fingerprint
+    for different in (other, replace(rescaled, episodes=3), replace(rescaled, temperature=0.5)):
+        assert not store.has_evaluation(run, different)
+    path.unlink()
+    assert not store.has_evaluation(run, rescaled)
+    published = publish_evaluation(run, rescaled, b"new rows")
+    assert store.verified_evaluation(run, one) == store.verified_evaluation(run, rescaled) == published
 
 
 def test_an_evaluation_of_no_run(run: Run, project: Project) -> None:

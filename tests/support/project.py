@@ -208,7 +208,7 @@ class Project:
         assert len(table) == len(cells) * len(counts)
         for task, variant, folders in cells:
             for count in counts:
-                means = [self._evaluation_score(folder, count) for folder in folders]
+                means = [self._evaluation_score(folder, task, count) for folder in folders]
                 assert table.loc[(task, variant, count), "mean"] == pytest.approx(sum(means) / len(means), abs=6e-5)
 
     def _cells(self, study: str, experiment: dict[str, Any]) -> Iterable[tuple[str, str, list[Path]]]:
@@ -252,7 +252,7 @@ class Project:
         means = pd.read_csv(folder / "curve.csv").groupby("step")["return"].mean()
         return self._score(task, means.tail(self.params["report"]["window"]).mean())
 
-    def _evaluation_score(self, folder: Path, action_samples: int) -> float:
+    def _evaluation_score(self, folder: Path, task: str, action_samples: int) -> float:
         """Mean score of the run's evaluation after training, with the number of episodes that params.yaml says."""
         episodes = self.params["evaluation"]["episodes"]
         content = json.loads((folder / "run.json").read_text())
@@ -263,7 +263,7 @@ class Project:
         )
         frame = pd.read_parquet(folder / entry["file"])
         assert len(frame) == episodes
-        return float(frame["score"].mean())
+        return self._score(task, frame["return"].mean())
 
 
 def work_of(events: list[dict[str, Any]]) -> Work:

@@ -114,6 +114,7 @@ IN_ONE_COPY = [
     Case("remove a middle seed", change(SEEDS, [0, 2]), page_alone()),
     Case("episodes", change("evaluation.episodes", 3), Work(evaluated=evaluations(study_at(0, 2)), reported=["mini"])),
     Case("report setting", change("report.window", 1), page_alone()),
+    Case("reference returns", change("tasks.replay.reference_returns", [-10.0, 40.0]), page_alone()),
     Case("delete a run", delete_run("replay/lcb0.5/2"), made("replay/lcb0.5/2")),
     Case("delete the page", delete_page, page_alone()),
     Case("delete the page again", delete_page, page_alone()),
@@ -164,6 +165,7 @@ IN_CLONES = [
     Case("rho back", change(RHO, 0.25), page_alone()),  # 0.25 is where the base once stood
     Case("episodes", change("evaluation.episodes", 3), Work(evaluated=EVERYTHING.evaluated, reported=["mini"])),
     Case("report setting", change("report.window", 1), page_alone()),
+    Case("reference returns", change("tasks.replay.reference_returns", [-10.0, 40.0]), page_alone()),
     Case("delete a run", delete_run("replay/lcb0.5/1"), made("replay/lcb0.5/1")),
     Case("delete the page", delete_page, page_alone()),
     Case("version bump", bump_version, made(*runs("replay/min", 0, 1, 2))),
