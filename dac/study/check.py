@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import csv
 import json
-import math
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from dac.study.catalog import recorded_policies
+from dac.study.mistakes import explained, explained_one, listing
 from dac.study.params import (
     CollectRecipe,
     ExperimentSettings,
@@ -83,88 +81,11 @@ def validated(content: Any, path: Path = PARAMS_FILE) -> Params:
         # JSON mode: a list may become a tuple, while "0.5" in quotes stays an error.
         params = Params.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        raise UserError(_explain(path, error)) from None
+        raise UserError(explained(path, error)) from None
     problems = list(_cross_check(params))
     if problems:
-        raise UserError(_listing(path, problems))
+        raise UserError(listing(path, problems))
     return params
-
-
-def _listing(path: Path, problems: list[str]) -> str:
-    head = f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}; nothing was run."
-    return "\n".join([head, *(f"  - {problem}" for problem in problems)])
-
-
-def _section_at(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the schema allows where the unknown key at `location` stands."""
-    schema: Any = Params.model_json_schema()
-    definitions = schema["$defs"]
-    for part in location[:-1]:
-        schema = _child(schema, part, definitions)
-    return sorted(_dereference(schema, definitions).get("properties", {}))
-
-
-def _dereference(schema: Any, definitions: Any) -> Any:
-    for option in schema.get("anyOf", []):
-        if option.get("type") != "null":
-            return _dereference(option, definitions)
-    if "$ref" in schema:
-        return definitions[schema["$ref"].rsplit("/", 1)[-1]]
-    return schema
-
-
-def _child(schema: Any, part: int | str, definitions: Any) -> Any:
-    schema = _dereference(schema, definitions)
-    if part in schema.get("properties", {}):
-        return schema["properties"][part]
-    child: Any = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), {})
-    return child if isinstance(child, dict) else {}
-
-
-def _explain(path: Path, error: ValidationError) -> str:
-    return _listing(path, [_explain_one(detail) for detail in error.errors()])
-
-
-# What is allowed, by place, where the schema could only show a regular expression.
-_ALLOWED = {
-    r"tasks\..+\.dataset": "allowed is <source>:<name>, such as d4rl:hopper-medium-v2",
-    r"compute\.d4rl_mirrors": "allowed is a list of addresses (http, https) and folders, such as [/disk/d4rl]; or null",
-    r"compute\.d4rl_mirrors\.\d+": "allowed is an address (http://…, https://…, file://…) or a folder",
-}
-
-
-def _explain_one(detail: ErrorDetails) -> str:
-    location = tuple(part for part in detail["loc"] if part != "[key]")
-    where = ".".join(str(part) for part in location) or "the file"
-    found = detail["input"]
-    if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):  # of a section; of a data class
-        return f"{where}: unknown key; {closest(str(location[-1]), _section_at(location))}"
-    if detail["type"] == "missing":
-        hint = f"; write `{where}: {{}}` where there is none" if where in ("collect", "presets") else ""
-        return f"{where}: this key is required and missing{hint}"
-    if isinstance(found, str) and detail["type"] == "literal_error":
-        allowed = [part.strip(" '") for part in detail["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        return f"{where}: found {found!r}; {closest(found, allowed)}"
-    if "[key]" in detail["loc"]:
-        return f"{where}: this name is not allowed: {detail['msg']}"
-    for pattern, rule in _ALLOWED.items():
-        if re.fullmatch(pattern, where) and detail["type"] in ("string_pattern_mismatch", "tuple_type"):
-            return f"{where}: found {found!r}; {rule}"
-    message = f"{where}: found {found!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
-    return f"{message}{_spelling_hint(found, detail['type'])}"
-
-
-def _spelling_hint(found: Any, error: str) -> str:
-    """How to write a number that stands in quotes, or a whole number that is written as a float; else nothing."""
-    if not isinstance(found, str | float) or not error.startswith(("int_", "float_")):
-        return ""
-    try:
-        value = float(found)
-    except ValueError:
-        return ""
-    if error.startswith("int_") and value.is_integer():
-        return f". Write it without point, exponent and quotes: {value:.0f}"
-    return ". Write it without quotes" if isinstance(found, str) and math.isfinite(value) else ""
 
 
 def _cross_check(params: Params) -> Any:
@@ -320,8 +241,8 @@ def _check_vary(where: str, vary: dict[str, tuple[Any, ...]]) -> Any:
                     Overrides.model_validate_json(json.dumps({key: value}))
                 except ValidationError as error:
                     for detail in error.errors():
-                        explained = _explain_one(detail).removeprefix(key)
-                        yield f"{where}.{key}[{index}]{explained}"
+                        said = explained_one(detail).removeprefix(key)
+                        yield f"{where}.{key}[{index}]{said}"
 
 
 def _check_study(where: str, name: str, study: Study, params: Params) -> Any:

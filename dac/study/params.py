@@ -14,6 +14,10 @@ from dac.agent.config import AgentSettings, Precision
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 ExperimentName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
 StudyName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
+# What a page shows as it stands: one line, without spaces at its ends.
+LINE_PATTERN = r"^[^\p{C}\s](?:[^\p{C}\p{Zl}\p{Zp}]*[^\p{C}\s])?$"
+VariantName = Annotated[str, Field(pattern=LINE_PATTERN, max_length=60)]
+Title = Annotated[str, Field(pattern=LINE_PATTERN, max_length=200)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Temperature = Annotated[float, Field(ge=0, le=1000)]
@@ -208,10 +212,10 @@ class Claim(Section):
 class ExperimentSettings(Section):
     """Tasks × variants, with the tables and figures they feed. Variants are named (`variants`) or swept (`vary`)."""
 
-    title: str
+    title: Title
     description: str = ""
     tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)]
-    variants: dict[str, Overrides] | None = None
+    variants: dict[VariantName, Overrides] | None = None
     vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] | None = None
     settings: Overrides = Overrides()
     evaluation: PartialEvaluation = PartialEvaluation()

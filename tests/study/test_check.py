@@ -339,17 +339,52 @@ def test_a_study_named_like_a_rule_or_a_folder_of_the_store(name: str, project: 
     assert problem(project).startswith(f"studies.{name}: a study may not take the name of a rule or a folder (all, ")
 
 
-@pytest.mark.parametrize("name", ["a-b", "a.b", "1st", "a/b", "ü", "", "x" * 41])
+def with_name(project: Project, section: str, name: str) -> str:
+    """What is said of a name in a section, for what has another one there."""
+    entries = project.settings[section]
+    entries[name] = entries.pop(next(iter(entries)))
+    return next(found for found in problems(project) if "this name is not allowed" in found)
+
+
+@pytest.mark.parametrize("name", ["a-b", "a.b", "1st", "a/b", "ü", "x" * 41])
 @pytest.mark.parametrize("section", ["studies", "experiments"])
 def test_a_name_that_is_no_identifier(section: str, name: str, project: Project) -> None:
-    project.settings[section][name] = project.settings[section].pop("tiny", project.settings[section].get("main"))
-    assert any(found.startswith(f"{section}.{name}: this name is not allowed") for found in problems(project))
+    said = "this name is not allowed; allowed are letters, digits and _, a letter first, at most 40"
+    assert with_name(project, section, name) == f"{section}.{name}: {said}"
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "a b", ""])
+@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "a b"])
 def test_a_task_name_that_is_no_folder_name(name: str, project: Project) -> None:
-    project.settings["tasks"][name] = project.settings["tasks"]["pendulum"]
-    assert problem(project).startswith(f"tasks.{name}: this name is not allowed")
+    said = "this name is not allowed; allowed are letters, digits and _ . -, a letter or digit first, at most 80"
+    assert with_name(project, "tasks", name) == f"tasks.{name}: {said}"
+
+
+UNSEEN = ["", " ", "a\n", "a\nb", " a", "a\t", "a\u2028b"]
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+@pytest.mark.parametrize("section", ["studies", "experiments", "tasks"])
+def test_a_name_that_nobody_sees_stands_in_quotes(section: str, name: str, project: Project) -> None:
+    assert with_name(project, section, name).startswith(f"{section}.{name!r}: this name is not allowed; allowed are ")
+
+
+@pytest.mark.parametrize("name", [*UNSEEN, "x" * 61])
+def test_a_variant_name_that_is_no_line(name: str, project: Project) -> None:
+    shown = name if name.startswith("x") else repr(name)
+    rule = "allowed is a line of 60 characters at most, that neither begins nor ends with a space"
+    found = problem(project.set("experiments.main.variants", {name: {}}))
+    assert found == f"experiments.main.variants.{shown}: this name is not allowed; {rule}"
+
+
+@pytest.mark.parametrize("name", ["denoised, clipped", "ρ = 1", "x" * 60])
+def test_a_variant_name_may_be_any_other_line(name: str, project: Project) -> None:
+    assert project.set("experiments.main.variants", {name: {}}).plan().cells[0].variant == name
+
+
+@pytest.mark.parametrize("title", [*UNSEEN, "x" * 201])
+def test_a_title_that_is_no_line(title: str, project: Project) -> None:
+    said = "allowed is a line of 200 characters at most, that neither begins nor ends with a space"
+    assert problem(project.set("experiments.main.title", title)) == f"experiments.main.title: found {title!r}; {said}"
 
 
 # Recipes
