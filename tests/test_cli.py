@@ -154,19 +154,23 @@ def test_plan(project: Project, capsys: Capture) -> None:
 def test_why(project: Project, capsys: Capture) -> None:
     publish_study(project.plan())
     run = Run(project.set("tasks.pendulum.settings.eta", 2.0).group(), 1)
-    assert f"train {run}: new setting eta: 1.0 → 2.0" in dac("why", "tiny", capsys=capsys)[1]
+    assert f"/{run.group.name}, seeds 0-1: new setting eta: 1.0 → 2.0" in dac("why", "tiny", capsys=capsys)[1]
     for name in (str(run), f"results/runs/{run}", f"results/runs/{run}/"):
         assert dac("why", name, capsys=capsys)[:2] == (0, f"{run}: new setting eta: 1.0 → 2.0\n")
-    said = refused("why", "pendulum", capsys=capsys)
-    assert said.startswith("params.yaml: no study or run 'pendulum'; studies allowed: tiny.")
+    said = refused("why", "replay", capsys=capsys)
+    assert said.startswith("params.yaml: no study or run 'replay'; studies allowed: tiny.")
 
 
 def test_runs(project: Project, capsys: Capture) -> None:
     plan = project.plan()
-    assert dac("runs", capsys=capsys)[1] == "the store results/runs is empty\n"
+    assert dac("runs", capsys=capsys)[1] == "the store results/runs has no run\n"
     folders = [publish(run) for run in plan.runs()]
-    status, output, _ = dac("runs", "--verify", capsys=capsys)
+    status, output, _ = dac("runs", capsys=capsys)
     assert status == 0
+    assert [line.split()[:3] for line in output.splitlines()[1:3]] == [["pendulum", "1", "2"], ["total", "1", "2"]]
+    status, output, _ = dac("runs", "--all", "--verify", capsys=capsys)
+    assert status == 0
+    assert dac("runs", "pendulum", "--verify", capsys=capsys)[1] == output
     header, first, _ = output.splitlines()
     assert header.split() == ["run", "state", "evaluations", "MB", "used", "by"]
     assert first.split() == [str(plan.runs()[0]), "complete", "0", "0.0", "tiny"]

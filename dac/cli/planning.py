@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from dac.cli.commands import Commands
-from dac.study import check, plan, why
+from dac.study import check, listing, named, plan, why
 from dac.system import paths
-from dac.system.errors import UserError, closest
+from dac.system.errors import UserError
 
 
 def register(commands: Commands) -> None:
@@ -21,8 +21,10 @@ def register(commands: Commands) -> None:
         "that file to measure all anew, best on an idle machine",
     )
     command = commands.add("why", _why, "say why something would run")
-    command.add_argument("what", nargs="?", help="a study, or a run: <task>/<label>-<fp>/seed-<k>; default: dvc_study")
-    command = commands.add("runs", _runs, "list the runs in the store")
+    command.add_argument("what", nargs="?", help=f"a study, or a run: {named.FORMS}; default: dvc_study")
+    command = commands.add("runs", _runs, "sum up the runs in the store, or list them")
+    command.add_argument("task", nargs="*", help="list the runs of these tasks")
+    command.add_argument("--all", action="store_true", help="list every run")
     command.add_argument("--verify", action="store_true", help="compare contents with their sha256, not sizes alone")
 
 
@@ -50,26 +52,34 @@ def _why(options: argparse.Namespace) -> None:
 
         print("\n".join([*why.explain_study(params, what), *unheeded.notices(params, what)]))
         return
-    path = what.strip("/").removeprefix(f"{paths.RUNS}/")
-    known = {str(run): run for run in plan.runs_of_task(params, path.partition("/")[0])}
-    if path not in known:
-        raise UserError(
-            f"params.yaml: no study or run {what!r}; studies {closest(path, list(params.studies))} "
-            "Runs are named <task>/<label>-<fp>/seed-<k>, as `dac runs` lists them."
-        )
-    print(f"{path}: {why.explain_run(known[path]) or 'complete, nothing to do'}")
+    run = named.run(params, what)
+    print(f"{run}: {why.Reasons(params).of(run) or 'complete, nothing to do'}")
 
 
 def _runs(options: argparse.Namespace) -> None:
-    from tabulate import tabulate  # type: ignore[import-untyped]
-
-    rows = why.list_runs(check.load(), options.verify)
-    if not rows:
-        print(f"the store {paths.RUNS} is empty")
-        return
-    # The header is a row: tabulate widens the columns of its own by two.
-    print(tabulate([list(rows[0]), *(list(row.values()) for row in rows)], tablefmt="plain", disable_numparse=True))
-    if any(row["state"].startswith(("corrupt", "incomplete")) for row in rows):
+    found = listing.runs(check.load(), verify=options.verify, tasks=options.task)
+    damaged = [run for run in found if run.damaged]
+    if not found:
+        print(f"the store {paths.RUNS} has no run" + (f" of {', '.join(options.task)}" if options.task else ""))
+    elif options.task or options.all:
+        _print_table([run.row for run in found])
+    else:
+        _print_table(listing.summary(found))
+        print("\n`dac runs TASK` lists a task's runs, `dac runs --all` every run; unused: by no study of params.yaml.")
+        if damaged:
+            print()
+            _print_table([run.row for run in damaged])
+    if damaged:
         raise UserError(
             "some runs are damaged; delete the files and start snakemake again, or `dvc checkout --force <file>`."
         )
+
+
+def _print_table(rows: list[dict[str, str]]) -> None:
+    from tabulate import tabulate  # type: ignore[import-untyped]
+
+    numbers = ("settings", "runs", "diverged", "damaged", "evaluations", "MB", "unused")
+    aligned = ["right" if title in numbers else "left" for title in rows[0]]
+    # The header is a row: tabulate widens the columns of its own by two.
+    table = [list(rows[0]), *(list(row.values()) for row in rows)]
+    print(tabulate(table, tablefmt="plain", disable_numparse=True, colalign=aligned))

@@ -50,4 +50,5 @@ def _announced(options: argparse.Namespace, params: Params, group: Group) -> Abs
     """A pack's job as `dac watch` shows it: without the fingerprint, which few terminals have room for."""
     step = "train" if options.command is _train else "evaluate"
     reference = task_data.references(params.tasks[group.task], group.task)
-    return progress.announced(f"{step} {group.task} {group.label} {options.seeds}", reference)
+    job = f"{step}/{group.task}/{group.name}/{options.seeds}"
+    return progress.announced(f"{step} {group.task} {group.label} {options.seeds}", reference, job)

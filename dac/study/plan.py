@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from dac.agent.components import GUIDANCES, Q_TARGETS
 from dac.study import versions
 from dac.study.identity import (
     Dataset,
@@ -27,6 +26,7 @@ from dac.study.identity import (
 )
 from dac.study.params import SETTINGS, EvaluationSettings, ExperimentSettings, Params, Settings, TrainingSettings
 from dac.study.sources import SOURCES
+from dac.study.switched_off import switched_off
 from dac.study.task_data import dataset_of, environment, references
 from dac.system.errors import UserError, closest
 
@@ -273,20 +273,10 @@ def _expanded(params: Params, overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 def _that_matter(settings: Settings, dataset: Dataset) -> dict[str, Any]:
     """The settings that can change this run's numbers: one that its others, or its data, switch off is left out."""
-    unused: set[str] = set()
-    if dataset.kind.one_step:
-        unused |= {"discount", "next_action_samples", "max_backup", "q_target", "lcb_coefficient"}
-    if not Q_TARGETS[settings.q_target].has_coefficient:
-        unused.add("lcb_coefficient")
-    moves_eta = GUIDANCES[settings.guidance].moves_eta
-    if not moves_eta:
-        unused |= {"eta_lr"}
-    if settings.sampler == "ddpm":
-        unused.add("sampler_steps")
-    if settings.eta_lr == 0 or not moves_eta:
-        unused |= {"bc_threshold", "eta_min", "eta_max"}
+    values = settings.as_json()
+    unused = switched_off(values, one_step=dataset.kind.one_step)
     neutral = {key for key, value in NEUTRAL_SETTINGS.items() if getattr(settings, key) == value}
-    return {key: value for key, value in settings.as_json().items() if key not in unused | neutral}
+    return {key: value for key, value in values.items() if key not in unused | neutral}
 
 
 def find_group(params: Params, task: str, name: str) -> Group:

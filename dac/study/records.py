@@ -35,6 +35,7 @@ class _EvaluationEntry(_FileEntry):
 
 class _Identity(_Record):
     env: str
+    dataset: dict[str, Any]
     settings: dict[str, Any]
 
 

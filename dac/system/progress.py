@@ -28,7 +28,7 @@ class Progress:
     """What a job tells of itself.
 
     Attributes:
-        name: for people.
+        name: for people. job: its marker under work/todo/, where it has one (`dac.study.jobs`).
         reference: returns that are scores 0 and 100, where they are known.
         done, total: in units of `unit`, "step" or "B" say; a total of 0 is not known yet.
         speed: units per second, lately.
@@ -42,6 +42,7 @@ class Progress:
     unit: str = ""
     speed: float = 0.0
     mean_return: float | None = None
+    job: str = ""
 
     @property
     def result(self) -> str:
@@ -60,11 +61,11 @@ def path_of(pid: int) -> Path:
 
 
 @contextlib.contextmanager
-def announced(name: str, reference: tuple[float, float] | None = None) -> Iterator[None]:
+def announced(name: str, reference: tuple[float, float] | None = None, job: str = "") -> Iterator[None]:
     """Within the block this process is a job that `dac watch` shows, see `Progress`."""
     with contextlib.suppress(OSError):  # a disk that takes nothing is told of by what the job itself writes there
         PROGRESS.mkdir(parents=True, exist_ok=True)
-        _write(Progress(name, reference))
+        _write(Progress(name, reference, job=job))
     try:
         yield
     finally:

@@ -175,8 +175,8 @@ def load_policy(path: str | Path, *, device: str = "cpu") -> TrainedPolicy:
     content = run_record(directory)
     if content is None:
         raise UserError(
-            f"{path}: there is no complete run. Give a run's folder, or a policy in it; `dac runs` lists what is here, "
-            "and `dvc pull` brings what others made."
+            f"{path}: there is no complete run. Give a run's folder, or a policy in it; `dac runs --all` lists what is "
+            "here, and `dvc pull` brings what others made."
         )
     steps = _policy_steps(content["files"])
     name = max(steps, key=steps.__getitem__, default="") if path.is_dir() else path.name

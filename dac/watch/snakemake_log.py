@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from dac.study import job_logs
+
 REASON_LINES = 12  # of a failed job's log, at most
 REMARKS = ("dvc.lock:", "DVC records nothing")  # lines of the workflow itself that a user must see
 
@@ -79,10 +81,4 @@ class SnakemakeLog:
 
 def reason(log: Path) -> list[str]:
     """The end of a failed job's log, indented: its message or traceback, if it left one."""
-    try:
-        lines = log.read_text(errors="replace").splitlines()
-    except OSError:
-        return []
-    starts = [index for index, line in enumerate(lines) if line.startswith(("dac: ", "Traceback "))]
-    ending = lines[starts[-1] :] if starts else lines[-3:]
-    return [f"    {line}" for line in ending[-REASON_LINES:]]
+    return [f"    {line}" for line in job_logs.last_words(log)[-REASON_LINES:]]

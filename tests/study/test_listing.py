@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import Project, publish, publish_evaluation
+
+from dac.study import listing
+from dac.study.identity import Evaluation
+
+
+def test_the_list_of_runs(project: Project) -> None:
+    project.set("studies.other", {**project.settings["studies"]["tiny"], "seeds": [1]})
+    plan = project.plan()
+    for run in plan.runs():
+        publish(run, status="diverged" if run.seed else "complete")
+    publish_evaluation(plan.runs()[0], Evaluation(1, 1, (0.0, 1.0)))
+    found = listing.runs(project.load())
+    assert [run.row for run in found] == [
+        {
+            "run": f"pendulum/{plan.cells[0].group.name}/seed-0", "state": "complete", "evaluations": "1",
+            "MB": "0.0", "used by": "tiny",
+        },
+        {
+            "run": f"pendulum/{plan.cells[0].group.name}/seed-1", "state": "diverged", "evaluations": "0",
+            "MB": "0.0", "used by": "tiny, other",
+        },
+    ]  # fmt: skip
+    assert listing.runs(project.load(), tasks=["replay"]) == []
+    project.set("tasks.pendulum.settings.eta", 2.0)
+    assert {run.studies for run in listing.runs(project.load())} == {()}
+
+
+def test_runs_are_summed_up_by_task(project: Project) -> None:
+    project.set("studies.tiny.experiments", ["guidance"])
+    first, *others = project.plan().runs()
+    publish(first, status="diverged")
+    for run in others:
+        publish(run)
+    (listing.paths.RUNS / str(others[0]) / "curve.csv").unlink()
+    project.set("studies.tiny.experiments", ["main"])
+    pendulum, total = listing.summary(listing.runs(project.load()))
+    assert pendulum == {
+        "task": "pendulum", "settings": "2", "runs": "4", "diverged": "1", "damaged": "1", "evaluations": "0",
+        "MB": "0.0", "unused": "2", "used by": "tiny",
+    }  # fmt: skip
+    assert total == {**pendulum, "task": "total"}
+
+
+@pytest.mark.parametrize("planned", [True, False], ids=["planned", "of no study"])
+def test_damage_in_the_list_of_runs(planned: bool, project: Project) -> None:
+    plan = project.set("studies.tiny.seeds", [0, 1, 2]).plan()
+    folders = [publish(run) for run in plan.runs()]
+    (folders[0] / "curve.csv").write_text("step\n1\n")  # of the same size
+    (folders[1] / "run.json").unlink()
+    if not planned:
+        project.set("tasks.pendulum.settings.eta", 2.0)
+    assert states(project) == ["complete", "incomplete: no run.json", "complete"]
+    assert states(project, verify=True) == ["corrupt: curve.csv", "incomplete: no run.json", "complete"]
+
+
+def states(project: Project, verify: bool = False) -> list[str]:
+    """By seed."""
+    found = listing.runs(project.load(), verify=verify)
+    assert [Path(run.name).name for run in found] == ["seed-0", "seed-1", "seed-2"]
+    return [run.state for run in found]
