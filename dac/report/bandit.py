@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from dac.envs.bandit import BEST_ACTION, MODE_SHARE, SUPPORT_RADIUS, Behaviour, behaviour, expected_reward, quality
 from dac.report.cells import MEAN_STD, diverged_mark, diverged_notes
-from dac.report.data import BanditTask, Experiment, ReportData, select
+from dac.report.data import Experiment, ReportData, select
 from dac.report.panels import COLUMN_WIDTH
 from dac.report.statistics import Summary
 from dac.report.table import NONE, Table, Text, slug
@@ -92,7 +92,8 @@ def _drawn(data: ReportData, experiment: Experiment) -> str:
 
 
 def draw(data: ReportData, experiment: Experiment, looks: Mapping[str, tuple[object, str]], width: float) -> Figure:
-    """A row per behaviour set, a panel per variant: actions by reward, level curves of the learned Q, drawn actions.
+    """A row per behaviour set, a panel per variant: actions by reward, level curves of the Q that it learned, drawn
+    actions.
 
     Args:
         looks: variant → (colour, marker). width: of the figure, in inches; a narrow one has the sets as its columns
@@ -110,7 +111,7 @@ def draw(data: ReportData, experiment: Experiment, looks: Mapping[str, tuple[obj
     for axis, (task, variant) in zip(axes.flat, places, strict=True):
         bandit = data.bandits[experiment.name, task]
         _behaviour(axis, bandit.behaviour)
-        _level_curves(axis, bandit, labelled=width / columns > 1.6)
+        _level_curves(axis, bandit.grid, bandit.q[variant], labelled=width / columns > 1.6)
         actions = select(data.actions, experiment.name, task, variant)
         drawn = actions[actions["seed"] == bandit.seed].head(SHOWN_ACTIONS)
         colour, marker = looks[variant]
@@ -141,10 +142,8 @@ def _behaviour(axis: Axes, recorded: Behaviour) -> None:
     axis.grid(visible=False)
 
 
-def _level_curves(axis: Axes, bandit: BanditTask, labelled: bool) -> None:
-    lines = axis.contour(
-        bandit.grid, bandit.grid, bandit.q, levels=7, colors="0.55", linestyles="dashed", linewidths=0.6, zorder=1
-    )
+def _level_curves(axis: Axes, grid: np.ndarray, q: np.ndarray, labelled: bool) -> None:
+    lines = axis.contour(grid, grid, q, levels=7, colors="0.55", linestyles="dashed", linewidths=0.6, zorder=1)
     if labelled:
         axis.clabel(lines, fontsize=5.5, fmt="%.1f")
 

@@ -15,7 +15,7 @@ from dac.envs import normalised_score
 from dac.envs.bandit import behaviour
 from dac.report import published
 from dac.report.bandit import level_grid
-from dac.report.comparable import cell_differences, differences
+from dac.report.comparable import differences, run_differences
 from dac.report.data import COLUMNS, BanditTask, Candidate, Experiment, PageSettings, ReportData
 from dac.report.render import render
 from dac.report.statistics import mean_over_episodes
@@ -48,8 +48,6 @@ def report_data(plan: StudyPlan) -> ReportData:
     """Everything a study's page is made of, read from the store; contents are compared with run.json."""
     study = plan.params.studies[plan.name]
     contents = {run: store.read_run(run) for run in plan.runs()}
-    # Of each bandit the first variant, for its Q: the critics of all variants learn from the same batches.
-    first = {(cell.experiment, cell.task): cell for cell in reversed(_bandit_cells(plan))}
     curves = {run: _read_curve(run) for run in contents}
     read = cache(_read_evaluation)  # experiments share runs
     return ReportData(
@@ -62,12 +60,8 @@ def report_data(plan: StudyPlan) -> ReportData:
         runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in _cells(plan)]),
         tasks=pd.DataFrame(_tasks(plan, contents)),
         actions=_frame("actions", _actions(plan, read)),
-        bandits={key: _bandit(cell, plan.seeds[0]) for key, cell in first.items()},
-        differences={
-            (name, task): differences(plan, name, task)
-            for name in study.experiments
-            for task in plan.params.experiments[name].tasks
-        },
+        bandits=_bandits(plan),
+        differences={(cell.experiment, cell.task, cell.variant): differences(plan, cell) for cell in plan.cells},
         candidates=tuple(_candidates(plan)),
         made_with={
             (cell.experiment, cell.task, cell.variant): {
@@ -86,7 +80,7 @@ def _candidates(plan: StudyPlan) -> Iterator[Candidate]:
         cells = [cell for cell in plan.cells if cell.task == task]
         dataset = cells[0].group.dataset
         if dataset.kind.published and published.score(dataset.name, "DAC") is not None:
-            found = {cell: cell_differences(plan, cell) for cell in cells}
+            found = {cell: run_differences(plan, cell) for cell in cells}
             nearest = min(cells, key=lambda cell: len(found[cell]))
             yield Candidate(task, dataset.name, nearest.experiment, nearest.variant, found[nearest])
 
@@ -194,20 +188,32 @@ def _actions(plan: StudyPlan, read: ReadEvaluation) -> Iterator[pd.DataFrame]:
             yield frame.assign(x=x, y=y)
 
 
-def _bandit(cell: Cell, seed: int) -> BanditTask:
-    """A bandit's task with the Q that one of its runs learned."""
+def _bandits(plan: StudyPlan) -> dict[tuple[str, str], BanditTask]:
+    """The bandits' tasks by experiment and name, with the Q that every variant's run of the first seed learned."""
+    cells: dict[tuple[str, str], list[Cell]] = {}
+    for cell in _bandit_cells(plan):
+        cells.setdefault((cell.experiment, cell.task), []).append(cell)
+    grid, seed = level_grid(), plan.seeds[0]
+    found = {}
+    for key, variants in cells.items():
+        name = variants[0].group.dataset.name
+        learned = {cell.variant: _learned_q(cell, seed, grid) for cell in variants}
+        found[key] = BanditTask(name, behaviour(name), seed, grid, learned)
+    return found
+
+
+def _learned_q(cell: Cell, seed: int, grid: np.ndarray) -> np.ndarray:
+    """Ensemble mean of the Q of a cell's run on the grid × grid actions, the first axis the second component."""
     import torch
 
     from dac.agent.networks import q_values
     from dac.training.policies import load_policies
 
-    grid = level_grid()
     second, first = np.meshgrid(grid, grid, indexing="ij")
     actions = torch.as_tensor(np.column_stack([first.ravel(), second.ravel()]), dtype=torch.float32)
     policy = load_policies(cell.group, [Run(cell.group, seed)], cell.group.settings.steps, torch.device("cpu"))
     q = q_values(policy.critic, torch.zeros(1, 1, 1), actions.unsqueeze(0)).mean(1)
-    name = cell.group.dataset.name
-    return BanditTask(name, behaviour(name), seed, grid, q.view(len(grid), len(grid)).numpy())
+    return np.asarray(q.view(len(grid), len(grid)).numpy())
 
 
 def _run(cell: Cell, run: Run, content: dict[str, Any]) -> dict[str, Any]:

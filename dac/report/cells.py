@@ -61,3 +61,9 @@ def seeds_text(cells: Iterable[MeanScore]) -> str:
     """The number of seeds of some cells, or its range."""
     counts = sorted({cell.seeds for cell in cells})
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+
+
+def letter(index: int) -> str:
+    """The mark of a note: a, b, ..., z, a2, b2, ..."""
+    turn, place = divmod(index, 26)
+    return chr(ord("a") + place) + (str(turn + 1) if turn else "")

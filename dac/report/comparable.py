@@ -1,9 +1,9 @@
-"""Whether published scores may stand beside a task's scores, and why not."""
+"""Whether published scores may stand beside a cell's score, and why not."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -24,7 +24,7 @@ PAPER_SETTINGS: dict[str, Any] = {
     "eval_action_samples": 10,
     "eval_temperature": 0.0,
 }
-# Its agent, where that is one for all of its tasks: some run of a task at least, since ablations are about the others.
+# Its agent, where that is one for all of its tasks.
 PAPER_AGENT: dict[str, Any] = {
     "guidance": "soft",
     "q_target": "lcb",
@@ -46,29 +46,21 @@ PAPER_WINDOW = 5
 PAPER_SEEDS = 8
 
 
-def differences(plan: StudyPlan, experiment: str, task: str) -> tuple[str, ...]:
-    """In what a task of an experiment differs from what the published scores are of; empty where they may stand beside.
-
-    An experiment's variants may differ from the paper's agent, as long as one has the paper's value of each setting.
-    """
-    runs = [cell.group.settings.as_json() for cell in plan.cells if (cell.experiment, cell.task) == (experiment, task)]
-    found = _differences(plan, task, runs)
-    if len(plan.seeds) < PAPER_SEEDS:
-        found.append(f"{len(plan.seeds)} seeds, not {PAPER_SEEDS}")
-    return tuple(found)
+def differences(plan: StudyPlan, cell: Cell) -> tuple[str, ...]:
+    """In what a cell differs from what its task's published scores are of; empty where they may stand beside it."""
+    found = run_differences(plan, cell)
+    seeds = len(plan.seeds)
+    return found if seeds >= PAPER_SEEDS else (*found, f"{seeds} seeds, not {PAPER_SEEDS}")
 
 
-def cell_differences(plan: StudyPlan, cell: Cell) -> tuple[str, ...]:
-    """In what a cell's runs differ from the paper's of its task, the number of seeds aside; empty where in nothing."""
-    return tuple(_differences(plan, cell.task, [cell.group.settings.as_json()]))
-
-
-def _differences(plan: StudyPlan, task: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    agent = {**PAPER_AGENT, **task_settings(plan.params.tasks[task].dataset.partition(":")[2])}
-    found = [*_data_and_environment(plan, task), *_scale(runs), *_agent(runs, agent)]
+def run_differences(plan: StudyPlan, cell: Cell) -> tuple[str, ...]:
+    """In what a cell's runs differ from the paper's of its task, however many there are; empty where in nothing."""
+    values = cell.group.settings.as_json()
+    agent = {**PAPER_AGENT, **task_settings(plan.params.tasks[cell.task].dataset.partition(":")[2])}
+    found = [*_data_and_environment(plan, cell.task), *_other_values(values, {**PAPER_SETTINGS, **agent})]
     if plan.params.report.window != PAPER_WINDOW:
         found.append(f"a score of {plan.params.report.window} evaluations, not {PAPER_WINDOW}")
-    return list(dict.fromkeys(found))
+    return tuple(found)
 
 
 @cache
@@ -108,15 +100,7 @@ def _data_and_environment(plan: StudyPlan, name: str) -> Iterator[str]:
         yield "the goal is drawn for each episode here, and once for all of them in D4RL's v0 tasks (docs/tasks.md)"
 
 
-def _scale(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for values in runs:
-        for key, value in PAPER_SETTINGS.items():
-            if values[key] != value:
-                yield f"{key} {values[key]}, not {value}"
-
-
-def _agent(runs: Sequence[Mapping[str, Any]], paper: Mapping[str, Any]) -> Iterator[str]:
+def _other_values(values: Mapping[str, Any], paper: Mapping[str, Any]) -> Iterator[str]:
     for key, value in paper.items():
-        found = dict.fromkeys(str(values[key]) for values in runs)
-        if str(value) not in found:
-            yield f"{key} {', '.join(found)}, not {value}"
+        if values[key] != value:
+            yield f"{key} {values[key]}, not {value}"

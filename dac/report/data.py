@@ -88,15 +88,15 @@ class Candidate:
 class BanditTask:
     """What the figure of a bandit's task shows besides the drawn actions.
 
-    `set` names its behaviour set and `behaviour` holds the recorded actions. `q` is the ensemble mean of the critics
-    that the run of `seed` learned, on the grid × grid points, its first axis the action's second component.
+    `set` names its behaviour set and `behaviour` holds the recorded actions. `q` is by variant the ensemble mean of the
+    critics that its run of `seed` learned, on the grid × grid points, its first axis the action's second component.
     """
 
     set: str
     behaviour: Behaviour
     seed: int
     grid: np.ndarray
-    q: np.ndarray
+    q: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class ReportData:
     episodes. `evaluations`: the same of the kept policies, for every number of action samples. `runs`: one row per
     experiment and run. `tasks`: one row per task; `published_id` is its dataset in `published_scores.csv`, or None.
     `actions`: one row per action drawn in a bandit's task; `bandits`: those tasks by experiment and name.
-    `differences`: by experiment and task, in what they differ from what published scores are of; these may stand
-    beside a task only where the entry is empty.
+    `differences`: by experiment, task and variant, in what a cell differs from what published scores are of; these may
+    stand beside a cell only where the entry is empty.
     `candidates`: for each task on a dataset of the paper, what may be compared with its score, if anything.
     `made_with`: by experiment, task and variant, the settings of its runs.
     `synthetic`: whether any run is an invented one.
@@ -125,7 +125,7 @@ class ReportData:
     tasks: pd.DataFrame
     actions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS["actions"])))
     bandits: Mapping[tuple[str, str], BanditTask] = field(default_factory=dict)
-    differences: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    differences: Mapping[tuple[str, str, str], tuple[str, ...]] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
     made_with: Mapping[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
     synthetic: bool = False
@@ -145,9 +145,9 @@ class ReportData:
         return float("nan") if value is None or value is pd.NA else float(value)  # type: ignore[arg-type]
 
     def published_id(self, experiment: str, task: str) -> str | None:
-        """The dataset whose published scores may stand beside a task's; None where they are not comparable."""
+        """The dataset whose published scores may stand beside some cell of a task; None where beside none."""
         identity = self.task_rows[task]["published_id"]
-        if self.differences.get((experiment, task), ("not looked at",)):
+        if all(self.differences[key] for key in self.differences if key[:2] == (experiment, task)):
             return None
         return identity if isinstance(identity, str) and identity else None
 

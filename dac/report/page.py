@@ -77,9 +77,9 @@ def protocol(data: ReportData, summaries: Sequence[Summary]) -> str:
         f"{settings.bootstrap_samples} resamples of seeds within every task, random seed "
         f"{settings.bootstrap_seed}).",
         f"- **Figures.** Lines are means over seeds; the band of a curve is {band} over seeds.",
-        "- **Published scores** stand in tables and figures of scores only beside tasks on the published data, in "
-        "D4RL's environment, at the paper's sizes, steps and evaluation protocol, with "
-        f"{PAPER_SEEDS} seeds or more; a table's notes name what differs. Where a page asks whether the paper was "
+        "- **Published scores** stand in tables and figures only where some cell of the task is of the published data, "
+        f"in D4RL's environment, at the paper's settings and evaluation protocol, with {PAPER_SEEDS} seeds or more; "
+        "another cell of that row says by a letter in what it differs. Where a page asks whether the paper was "
         "reproduced they are quoted at any number of seeds. They are not measured here, and were evaluated with an "
         "older simulator (docs/tasks.md).",
         *(_bandit_protocol() if bandits else []),
@@ -120,8 +120,8 @@ def figure_caption(data: ReportData, summary: Summary, kind: str) -> str:
         "sweep": f"Score against {named(experiment.varied or 'variant')}. Line: mean over seeds; band: one sample "
         f"standard deviation; small dots: seeds. {dashed}{marked}",
         "bandit": f"Grey: recorded actions, the darker the higher their expected reward. Dashed: level curves of the "
-        f"learned Q (ensemble mean of the target critics, one seed). Coloured: {SHOWN_ACTIONS} actions drawn from each "
-        "trained policy of that seed (one sample each, no choice by Q). Star: the best action.",
+        "Q that the panel's own run learned (ensemble mean of the target critics, one seed). Coloured: "
+        f"{SHOWN_ACTIONS} actions drawn from that run's policy (one sample each, no choice by Q). Star: best action.",
         "action_samples": f"Score of the kept policies against the number of action samples. {around} {dashed}",
     }
     return f"{summary.experiment.title}. {what[kind]}"

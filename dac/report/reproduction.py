@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dac.report import published
-from dac.report.cells import difference_text, diverged_notes, score_text
+from dac.report.cells import difference_text, diverged_notes, letter, score_text
 from dac.report.data import Candidate, PageSettings, ReportData, select
 from dac.report.statistics import MeanScore, Summary, evaluation_means, satterthwaite
 from dac.report.table import NONE, Table, Text, mean_std, number
@@ -103,7 +103,7 @@ def counted(found: Sequence[Outcome], settings: PageSettings) -> str:
 def reproduction_table(found: Sequence[Outcome], settings: PageSettings) -> Table:
     """Ours, published, difference and verdict by task."""
     reasons = list(dict.fromkeys(reason for item in found for reason in item.candidate.differences))
-    letters = {reason: _letter(index) for index, reason in enumerate(reasons)}
+    letters = {reason: letter(index) for index, reason in enumerate(reasons)}
     percent = f"{100 * settings.confidence:g} %"
     notes = [
         rule(settings),
@@ -172,9 +172,3 @@ def _best(data: ReportData, candidate: Candidate) -> float:
 
 def _has_antmaze(found: Sequence[Outcome]) -> bool:
     return any(item.candidate.dataset.startswith("antmaze") for item in found)
-
-
-def _letter(index: int) -> str:
-    """a, b, ..., z, a2, b2, ..."""
-    turn, place = divmod(index, 26)
-    return chr(ord("a") + place) + (str(turn + 1) if turn else "")

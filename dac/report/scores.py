@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from dac.report import published
+from dac.report.cell_marks import CellMarks, cell_marks
 from dac.report.cells import ALIKE, BOLD, MEAN_STD, diverged_notes, score_text, seeds_text
 from dac.report.data import Experiment, ReportData
-from dac.report.statistics import Summary, indistinguishable, mean_score
+from dac.report.statistics import MeanScore, Summary, indistinguishable, mean_score
 from dac.report.symbols import assigned
 from dac.report.table import NONE, Table, Text, mean_std, number, slug
 
@@ -47,13 +48,14 @@ def scores_table(data: ReportData, summary: Summary) -> Table:
     comparable = any(data.published_id(experiment.name, task) for task in experiment.tasks)
     # The method that is reproduced first, right of ours.
     methods = sorted(experiment.published, key=lambda method: method != "DAC") if comparable else []
+    marks = cell_marks(data, experiment)
     rows: list[tuple[Text, ...]] = []
     grouped = suites(data, experiment.tasks)
     apart = [task for task in experiment.tasks if all(task not in tasks for _, tasks in grouped)]
     for suite, tasks in [*grouped, ("", apart)]:
-        rows += [_score_row(data, summary, task, methods) for task in tasks]
+        rows += [_score_row(data, summary, task, methods, marks) for task in tasks]
         if suite and len(tasks) > 1:
-            rows.append(_average_row(data, summary, suite, tasks, methods))
+            rows.append(_average_row(data, summary, suite, tasks, methods, marks))
             rows += [_total_row(data, summary, suite, tasks, methods)] if _is_whole(data, suite, tasks) else []
     return Table(
         name=f"{slug(experiment.name)}-scores",
@@ -67,7 +69,7 @@ def scores_table(data: ReportData, summary: Summary) -> Table:
         ),
         rows=tuple(rows),
         frame=_scores_frame(data, summary, methods),
-        notes=_score_notes(data, summary, methods, averages=any(len(tasks) > 1 for _, tasks in grouped)),
+        notes=_score_notes(data, summary, methods, marks, averages=any(len(tasks) > 1 for _, tasks in grouped)),
     )
 
 
@@ -82,7 +84,9 @@ def suites(data: ReportData, tasks: Sequence[str]) -> list[tuple[str, list[str]]
     return list(groups.items())
 
 
-def _score_row(data: ReportData, summary: Summary, task: str, methods: Sequence[str]) -> tuple[Text, ...]:
+def _score_row(
+    data: ReportData, summary: Summary, task: str, methods: Sequence[str], marks: CellMarks
+) -> tuple[Text, ...]:
     variants = summary.experiment.variants
     cells = [summary.cells[task, variant] for variant in variants]
     alike = indistinguishable(
@@ -92,14 +96,14 @@ def _score_row(data: ReportData, summary: Summary, task: str, methods: Sequence[
     return (
         Text(task),
         Text(seeds_text(cells)),
-        *(Text(score_text(cell), bold) for cell, bold in zip(cells, alike, strict=True)),
+        *_marked(cells, alike, [marks.text([task], variant) for variant in variants]),
         *(Text(NONE if score is None else mean_std(score.mean, score.std)) for score in theirs),
         Text(number(data.task_number(task, "data_score_mean"))),
     )
 
 
 def _average_row(
-    data: ReportData, summary: Summary, suite: str, tasks: Sequence[str], methods: Sequence[str]
+    data: ReportData, summary: Summary, suite: str, tasks: Sequence[str], methods: Sequence[str], marks: CellMarks
 ) -> tuple[Text, ...]:
     """Mean over the tasks of a suite ± its standard deviation over seeds; empty where a published one lacks a task."""
     variants = summary.experiment.variants
@@ -107,10 +111,12 @@ def _average_row(
     alike = indistinguishable(averages, data.settings.confidence)
     cells = [summary.cells[task, variant] for task in tasks for variant in variants]
     theirs = [_mean(_published_mean(data, summary.experiment, task, method) for task in tasks) for method in methods]
+    beside = any(map(math.isfinite, theirs))
+    apart = [marks.text(tasks, variant) if beside else "" for variant in variants]
     return (
         Text(_average_name(data, suite, tasks)),
         Text(seeds_text(cells)),
-        *(Text(score_text(mean_score(values)), bold) for values, bold in zip(averages, alike, strict=True)),
+        *_marked(list(map(mean_score, averages)), alike, apart),
         *(Text(number(mean)) for mean in theirs),
         Text(number(_mean(data.task_number(task, "data_score_mean") for task in tasks))),
     )
@@ -127,6 +133,11 @@ def _total_row(
     data_mean = _mean(data.task_number(task, "data_score_mean") for task in tasks)
     shown = [*sums, *(count * mean for mean in theirs), count * data_mean]
     return (Text(f"{suite} total"), Text(""), *(Text(number(value)) for value in shown))
+
+
+def _marked(cells: Sequence[MeanScore], bold: Sequence[bool], marks: Sequence[str]) -> list[Text]:
+    """Scores with their marks."""
+    return [Text(score_text(cell) + mark, is_bold) for cell, is_bold, mark in zip(cells, bold, marks, strict=True)]
 
 
 def _seed_scores(summary: Summary, tasks: Sequence[str], variant: str) -> np.ndarray:
@@ -160,16 +171,19 @@ def _scores_frame(data: ReportData, summary: Summary, methods: Sequence[str]) ->
         for variant in summary.experiment.variants:
             cell = summary.cells[task, variant]
             numbers = {"mean": cell.mean, "std": cell.std, "seeds": cell.seeds, "diverged": cell.diverged}
-            rows.append({"task": task, "method": variant, "source": "this study", **numbers})
+            differs = "; ".join(data.differences[summary.experiment.name, task, variant])
+            rows.append({"task": task, "method": variant, "source": "this study", "differs": differs, **numbers})
         for method in methods:
             if score := _published(data, summary.experiment, task, method):
                 numbers = {"mean": score.mean, "std": math.nan if score.std is None else score.std}
                 rows.append({"task": task, "method": method, "source": score.source, **numbers})
-    frame = pd.DataFrame(rows, columns=["task", "method", "mean", "std", "seeds", "diverged", "source"])
+    frame = pd.DataFrame(rows, columns=["task", "method", "mean", "std", "seeds", "diverged", "source", "differs"])
     return frame.astype({"seeds": "Int64", "diverged": "Int64"})
 
 
-def _score_notes(data: ReportData, summary: Summary, methods: Sequence[str], averages: bool) -> tuple[str, ...]:
+def _score_notes(
+    data: ReportData, summary: Summary, methods: Sequence[str], marks: CellMarks, averages: bool
+) -> tuple[str, ...]:
     experiment = summary.experiment
     notes = [MEAN_STD, "Data: mean score of the episodes trained on."]
     if len(experiment.variants) > 1:
@@ -177,10 +191,7 @@ def _score_notes(data: ReportData, summary: Summary, methods: Sequence[str], ave
         notes.append(BOLD if all(cell.seeds == 1 for cell in summary.cells.values()) else ALIKE)
     notes += ["Averages: each seed's mean over the tasks, and its deviation over seeds."] if averages else []
     notes += diverged_notes(summary.cells.values())
-    notes += _source_notes(data, experiment, methods)
-    if experiment.published:
-        notes += _incomparable_notes(data, experiment)
-    return tuple(notes)
+    return (*notes, *_source_notes(data, experiment, methods), *marks.notes())
 
 
 def _source_notes(data: ReportData, experiment: Experiment, methods: Sequence[str]) -> list[str]:
@@ -191,17 +202,6 @@ def _source_notes(data: ReportData, experiment: Experiment, methods: Sequence[st
         for source in dict.fromkeys(score.source for score in scores):
             sources.setdefault(source, []).append(method)
     return [f"Published {', '.join(names)}: {source}." for source, names in sources.items()]
-
-
-def _incomparable_notes(data: ReportData, experiment: Experiment) -> list[str]:
-    """Why no published number stands beside some tasks, one note per reason; empty where all are comparable."""
-    reasons: dict[str, list[str]] = {}
-    for task in experiment.tasks:
-        for reason in data.differences[experiment.name, task]:
-            reasons.setdefault(reason, []).append(task)
-    return [
-        f"Not comparable with published scores: {', '.join(tasks)} ({reason})." for reason, tasks in reasons.items()
-    ]
 
 
 def _published(data: ReportData, experiment: Experiment, task: str, method: str) -> published.PublishedScore | None:

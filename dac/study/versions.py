@@ -12,4 +12,4 @@ GUIDANCE = {"soft": 1, "hard": 1, "denoised": 1, "none": 1}
 Q_TARGET = {"lcb": 1, "min": 1, "convex": 1}
 DATASET = {"d4rl": 1, "file": 1, "collect": 1, "bandit": 1, "minari": 2}
 EVALUATION = 1
-REPORT = 3
+REPORT = 4

@@ -83,7 +83,12 @@ def make_data(
             for task in e.tasks
             for variant in e.variants
         },
-        differences={(e.name, task): OWN if task == "own_hopper" else () for e in experiments for task in e.tasks},
+        differences={
+            (e.name, task, variant): OWN if task == "own_hopper" else ()
+            for e in experiments
+            for task in e.tasks
+            for variant in e.variants
+        },
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 
 from dac.envs.bandit import BEST_ACTION, Behaviour
@@ -46,7 +47,7 @@ def study(build: Build, experiment: Make) -> ReportData:
     data = build([shown], seeds=2, diverged=[(TASK, "hard", 1)])
     grid = level_grid(21)
     second, first = np.meshgrid(grid, grid, indexing="ij")
-    q = -np.hypot(first - BEST_ACTION[0], second - BEST_ACTION[1])
+    q = {"soft": -np.hypot(first - BEST_ACTION[0], second - BEST_ACTION[1]), "hard": first}
     bandit = BanditTask("two-gaussians", RECORDED, 0, grid, q)
     actions = pd.concat([drawn(variant, seed) for variant in ("soft", "hard") for seed in (0, 1)])
     return replace(data, actions=actions, bandits={("bandit", TASK): bandit})
@@ -81,6 +82,19 @@ def test_the_figure_shows_one_seeds_actions_over_the_level_curves(study: ReportD
     assert soft.collections[-1].get_facecolor().tobytes() != hard.collections[-1].get_facecolor().tobytes()
     labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     assert labels == ["recorded (darker: higher reward)", "drawn by the policy", "learned Q", "best action"]
+
+
+def test_every_panel_has_the_level_curves_of_its_own_q(study: ReportData) -> None:
+    figure: Figure = draw("bandit", study, summarise(study, study.experiments[0]))
+    lines = []
+    for axis in figure.axes:
+        (curves,) = [item for item in axis.collections if isinstance(item, QuadContourSet)]
+        middle = len(curves.levels) // 2
+        lines.append((curves.levels[middle], curves.get_paths()[middle].vertices))
+    (soft_level, soft), (hard_level, hard) = lines
+    # Circles around the best action, and upright lines.
+    assert np.hypot(*(soft - BEST_ACTION).T) == pytest.approx(-soft_level, abs=0.02)
+    assert hard[:, 0] == pytest.approx(hard_level, abs=1e-9)
 
 
 def test_a_page_of_bandits_alone_speaks_of_no_scores(study: ReportData, tmp_path: Path) -> None:

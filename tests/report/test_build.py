@@ -194,8 +194,14 @@ def hopper(project: Project) -> Project:
     return project.set("studies.tiny.settings", dict(PAPER)).set("report.window", 5)
 
 
+def differing(plan: StudyPlan, experiment: str, variant: str = "soft") -> tuple[str, ...]:
+    """In what a cell of the hopper differs from the paper's."""
+    (cell,) = [cell for cell in plan.cells if (cell.experiment, cell.variant) == (experiment, variant)]
+    return differences(plan, cell)
+
+
 def test_published_scores_may_stand_beside_the_papers_scale(project: Project) -> None:
-    assert differences(hopper(project).plan(), "main", "hopper") == ()
+    assert differing(hopper(project).plan(), "main") == ()
 
 
 @pytest.mark.parametrize(
@@ -219,25 +225,37 @@ def test_published_scores_may_stand_beside_the_papers_scale(project: Project) ->
     ],
 )
 def test_they_may_not_beside_anything_else(place: str, value: Any, said: str, project: Project) -> None:
-    assert differences(hopper(project).set(place, value).plan(), "main", "hopper") == (said,)
+    assert differing(hopper(project).set(place, value).plan(), "main") == (said,)
 
 
 def test_they_may_not_beside_the_antmazes(project: Project) -> None:
     settings = {"eta": 0.1, "eta_lr": 0.0, "max_backup": True}
     project = hopper(project).set("tasks.hopper", {"dataset": "d4rl:antmaze-umaze-v0", "settings": settings})
-    (said,) = differences(project.plan(), "main", "hopper")
+    (said,) = differing(project.plan(), "main")
     assert said.startswith("the goal is drawn for each episode here, and once for all of them in D4RL's v0 tasks")
 
 
-def test_an_ablation_that_has_the_papers_agent_is_compared(project: Project) -> None:
-    """Nor does an experiment at another scale make one beside it incomparable."""
+def test_each_variant_of_an_ablation_is_compared_by_itself(project: Project) -> None:
+    """Neither a variant beside it nor an experiment at another scale makes one comparable or incomparable."""
     hopper(project).set("studies.tiny.experiments", ["main", "guidance"])
     project.set("experiments.guidance.vary", {"ensemble_size": [2, 10]})
     plan = project.plan()
-    assert [differences(plan, name, "hopper") for name in ("main", "guidance")] == [(), ()]
+    assert differing(plan, "main") == differing(plan, "guidance", "10") == ()
+    assert differing(plan, "guidance", "2") == ("ensemble_size 2, not 10",)
     plan = project.set("experiments.guidance.settings", {"steps": 1_000_000}).plan()
-    assert differences(plan, "main", "hopper") == ()
-    assert differences(plan, "guidance", "hopper") == ("steps 1000000, not 2000000",)
+    assert differing(plan, "main") == ()
+    assert differing(plan, "guidance", "10") == ("steps 1000000, not 2000000",)
+    assert differing(plan, "guidance", "2") == ("steps 1000000, not 2000000", "ensemble_size 2, not 10")
+
+
+def test_two_variants_do_not_make_the_papers_agent_together(project: Project) -> None:
+    """One has the paper's guidance, the other its ensemble size: no published number stands beside either."""
+    hopper(project).set("studies.tiny.experiments", ["guidance"])
+    del project.settings["experiments"]["guidance"]["vary"]
+    project.set("experiments.guidance.variants", {"a": {"ensemble_size": 2}, "b": {"guidance": "hard"}})
+    plan = project.plan()
+    assert differing(plan, "guidance", "a") == ("ensemble_size 2, not 10",)
+    assert differing(plan, "guidance", "b") == ("guidance hard, not soft",)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +269,7 @@ def test_an_ablation_that_has_the_papers_agent_is_compared(project: Project) -> 
 )
 def test_another_agent_is_a_difference_however_it_is_set(place: str, value: Any, said: str, project: Project) -> None:
     project = hopper(project).set("studies.tiny.settings", {"eval_interval": 10_000})
-    assert differences(project.set(place, value).plan(), "main", "hopper") == (said,)
+    assert differing(project.set(place, value).plan(), "main") == (said,)
 
 
 @pytest.mark.parametrize(

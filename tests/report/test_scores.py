@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from report_tables import cells_of, scores_of
 
@@ -69,6 +70,46 @@ def test_published_numbers_stand_beside_comparable_tasks_only(
     assert "101.2" not in text
     assert "66.3" not in text
     assert "Not comparable with published scores: own" in text
+
+
+def test_each_cell_says_whether_the_published_numbers_of_its_row_are_comparable(
+    build: Callable[..., ReportData], experiment: Callable[..., Experiment]
+) -> None:
+    """One incomparable variant drops no published number, and none that is comparable speaks for another."""
+    data = build([experiment(tasks=("hopper-medium-v2", "walker2d-medium-v2"))])
+    differing = {
+        **data.differences,
+        ("guidance", "hopper-medium-v2", "bc_only"): ("guidance none, not soft", "steps 10, not 20"),
+        ("guidance", "walker2d-medium-v2", "soft"): ("steps 10, not 20",),
+        ("guidance", "walker2d-medium-v2", "bc_only"): ("guidance none, not soft", "steps 10, not 20"),
+    }
+    table = scores_of(replace(data, differences=differing))
+    hopper, walker = cells_of(table, "hopper-medium-v2"), cells_of(table, "walker2d-medium-v2")
+    assert [cell.text for cell in hopper[2:5]] == ["64.2 ± 4.0", "70.2 ± 4.0 (a, b)", "101.2"]
+    # No cell of the second row is comparable: nothing published stands there, and nothing is marked.
+    assert [cell.text for cell in walker[2:5]] == ["64.2 ± 4.0", "70.2 ± 4.0", "–"]
+    letters = [note for note in table.notes if note.startswith("(")]
+    assert letters == [
+        "(a) not comparable with the published scores of its row: guidance none, not soft.",
+        "(b) not comparable with the published scores of its row: steps 10, not 20.",
+    ]
+    assert "Not comparable with published scores: walker2d-medium-v2 (steps 10, not 20)." in table.notes
+    average = next(row for row in table.rows if row[0].text.startswith("Average"))
+    assert [cell.text for cell in average[2:5]] == ["64.2 ± 4.0", "70.2 ± 4.0", "–"]
+    frame = table.frame[table.frame["source"] == "this study"].set_index(["task", "method"])["differs"]
+    assert frame["hopper-medium-v2", "soft"] == ""
+    assert frame["hopper-medium-v2", "bc_only"] == "guidance none, not soft; steps 10, not 20"
+
+
+def test_an_average_beside_a_published_one_has_the_marks_of_its_cells(
+    build: Callable[..., ReportData], experiment: Callable[..., Experiment]
+) -> None:
+    tasks = ("hopper-medium-v2", "walker2d-medium-v2")
+    data = build([experiment(tasks=tasks)])
+    hard = {("guidance", task, "bc_only"): ("guidance none, not soft",) for task in tasks}
+    table = scores_of(replace(data, differences={**data.differences, **hard}))
+    average = next(row for row in table.rows if row[0].text.startswith("Average"))
+    assert [cell.text for cell in average[2:5]] == ["64.2 ± 4.0", "70.2 ± 4.0 (a)", "99.0"]
 
 
 def test_a_part_of_a_suite_has_an_average_that_says_so(

@@ -180,7 +180,7 @@ def test_the_minari_study_stands_beside_no_published_score(committed: Params) ->
         experiment = committed.experiments[cell.experiment]
         assert experiment.published == ()
         assert "no score here may stand beside a published one" in experiment.description
-        assert differences(plan, cell.experiment, cell.task) == ("other data than D4RL's",)
+        assert differences(plan, cell) == ("other data than D4RL's",)
 
 
 def test_the_returns_that_the_scores_of_the_minari_study_refer_to(committed: Params) -> None:
