@@ -1,4 +1,4 @@
-"""`dac plan`, `why`, `runs`: what a study would run, and what the store has."""
+"""`dac plan`, `why`, `runs`, `verify`: what a study would run, and what the store has."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def register(commands: Commands) -> None:
     command.add_argument("task", nargs="*", help="list the runs of these tasks")
     command.add_argument("--all", action="store_true", help="list every run")
     command.add_argument("--verify", action="store_true", help="compare contents with their sha256, not sizes alone")
+    command = commands.add("verify", _verify, "compare every file of the store, data and states with what is recorded")
+    command.add_argument("study", nargs="?", help="a study of params.yaml; everything that is there if left out")
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -83,3 +85,12 @@ def _print_table(rows: list[dict[str, str]]) -> None:
     # The header is a row: tabulate widens the columns of its own by two.
     table = [list(rows[0]), *(list(row.values()) for row in rows)]
     print(tabulate(table, tablefmt="plain", disable_numparse=True, colalign=aligned))
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from dac.verify import command
+
+    lines, found = command.verify(check.load(), options.study)
+    print("\n".join(lines), flush=True)  # in front of what standard error gets
+    if remedy := command.remedy(found):
+        raise UserError(remedy)
