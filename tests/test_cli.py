@@ -161,6 +161,18 @@ def test_why(project: Project, capsys: Capture) -> None:
     assert said.startswith("params.yaml: no study or run 'replay'; studies allowed: tiny.")
 
 
+def test_tensorboard_shows_what_an_experiment_varies(project: Project, capsys: Capture) -> None:
+    project.set("experiments.main", {"title": "Main", "tasks": ["pendulum"], "vary": {"diffusion_steps": [1, 2]}})
+    groups = [cell.group for cell in project.set("studies.tiny.settings.steps", 10).plan().cells]
+    for group in groups:
+        assert dac("train", "pendulum", group.name, "--seeds", "0", capsys=capsys)[0] == 0
+    assert sorted(path.name for path in Path("logs/tensorboard/pendulum").iterdir()) == [
+        f"soft-H2-lcb0.5-diffusion_steps={count}-{group.fingerprint}"
+        for count, group in zip((1, 2), groups, strict=True)
+    ]
+    assert all(store.run_problem(Run(group, 0)) is None for group in groups)
+
+
 def test_runs(project: Project, capsys: Capture) -> None:
     plan = project.plan()
     assert dac("runs", capsys=capsys)[1] == "the store results/runs has no run\n"
@@ -172,7 +184,7 @@ def test_runs(project: Project, capsys: Capture) -> None:
     assert status == 0
     assert dac("runs", "pendulum", "--verify", capsys=capsys)[1] == output
     header, first, _ = output.splitlines()
-    assert header.split() == ["run", "state", "evaluations", "MB", "used", "by"]
+    assert header.split() == ["run", "varied", "state", "evaluations", "MB", "used", "by"]
     assert first.split() == [str(plan.runs()[0]), "complete", "0", "0.0", "tiny"]
     (folders[0] / "curve.csv").write_text("step\n1\n")
     assert dac("runs", capsys=capsys)[0] == 0

@@ -6,7 +6,7 @@ import argparse
 from contextlib import AbstractContextManager
 
 from dac.cli.commands import Commands
-from dac.study import check, plan, seed_names, task_data
+from dac.study import check, labels, plan, seed_names, task_data
 from dac.study.identity import Group
 from dac.study.params import Params
 from dac.system import progress
@@ -33,7 +33,8 @@ def _train(options: argparse.Namespace) -> None:
     with _announced(options, params, group):
         from dac.training import trainer  # torch: only once the plan is known to be right
 
-        trainer.train(group, seed_names.parse(options.seeds), params.compute, options.threads)
+        varied = labels.told_apart(params, [group.task])[group]
+        trainer.train(group, seed_names.parse(options.seeds), params.compute, options.threads, varied)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -51,4 +52,6 @@ def _announced(options: argparse.Namespace, params: Params, group: Group) -> Abs
     step = "train" if options.command is _train else "evaluate"
     reference = task_data.references(params.tasks[group.task], group.task)
     job = f"{step}/{group.task}/{group.name}/{options.seeds}"
-    return progress.announced(f"{step} {group.task} {group.label} {options.seeds}", reference, job)
+    varied = labels.told_apart(params, [group.task])[group]
+    name = " ".join(filter(None, (step, group.task, group.label, varied, options.seeds)))
+    return progress.announced(name, reference, job)

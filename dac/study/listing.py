@@ -9,6 +9,7 @@ from typing import Any
 
 from dac.study import store
 from dac.study.identity import Run
+from dac.study.labels import told_apart
 from dac.study.params import Params
 from dac.study.plan import study_plan
 from dac.study.records import run_record
@@ -24,10 +25,12 @@ class Listed:
     Attributes:
         name: `<task>/<label>-<fp>/seed-<k>`.
         state: complete, diverged, or a problem that begins with one of DAMAGED.
+        varied: the settings that its label leaves out, of a run that params.yaml plans.
         evaluations: number of them. size: in bytes. studies: those of params.yaml that use it.
     """
 
     name: str
+    varied: str
     state: str
     evaluations: int
     size: int
@@ -46,6 +49,7 @@ class Listed:
         """For people."""
         return {
             "run": self.name,
+            "varied": self.varied,
             "state": self.state,
             "evaluations": str(self.evaluations),
             "MB": _megabytes(self.size),
@@ -66,15 +70,18 @@ def runs(params: Params, *, verify: bool = False, tasks: Collection[str] = ()) -
         for run in study_plan(params, study).runs():
             users.setdefault(store.run_directory(run), []).append(study)
             planned[store.run_directory(run)] = run
+    varied = told_apart(params, (run.group.task for run in planned.values()))
     found = []
     for path in sorted(paths.RUNS.glob("*/*/seed-*")):
         if tasks and path.parent.parent.name not in tasks:
             continue
         content = run_record(path) or {}
-        state = _state(path, planned.get(path), content, verify)
+        known = planned.get(path)
+        state, said = _state(path, known, content, verify), varied[known.group] if known else ""
         size = sum(file.stat().st_size for file in path.iterdir())
         evaluations = len(content.get("evaluations", {}))
-        found.append(Listed(str(path.relative_to(paths.RUNS)), state, evaluations, size, tuple(users.get(path, []))))
+        name, studies = str(path.relative_to(paths.RUNS)), tuple(users.get(path, []))
+        found.append(Listed(name, said, state, evaluations, size, studies))
     return found
 
 

@@ -285,7 +285,7 @@ def find_group(params: Params, task: str, name: str) -> Group:
     Raises:
         UserError: params.yaml no longer describes it, so it was edited after the job was planned.
     """
-    for cell in _cells_of_task(params, task):
+    for cell in cells_of_task(params, task):
         if cell.group.name == name:
             return cell.group
     raise UserError(
@@ -305,7 +305,7 @@ def runs_of_task(params: Params, task: str) -> Iterator[Run]:
 
 def find_evaluations(params: Params, group: Group, wanted: list[str]) -> list[Evaluation]:
     """The evaluations of a group by fingerprint, looked up like `find_group`."""
-    cells = (cell for cell in _cells_of_task(params, group.task) if cell.group == group)
+    cells = (cell for cell in cells_of_task(params, group.task) if cell.group == group)
     known = {evaluation.fingerprint: evaluation for cell in cells for evaluation in cell.evaluations}
     gone = [name for name in wanted if name not in known]
     if gone:
@@ -316,7 +316,7 @@ def find_evaluations(params: Params, group: Group, wanted: list[str]) -> list[Ev
     return [known[name] for name in wanted]
 
 
-def _cells_of_task(params: Params, task: str) -> Iterator[Cell]:
+def cells_of_task(params: Params, task: str) -> Iterator[Cell]:
     """The cells of one task in every study: a job depends on no other task, whose data may be missing, say."""
     for name, study in params.studies.items():
         for experiment in study.experiments:

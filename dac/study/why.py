@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from dac.study import pages, plan, seed_names, store
-from dac.study.identity import Evaluation, Run
+from dac.study.identity import Evaluation, Group, Run
+from dac.study.labels import told_apart
 from dac.study.params import Params
 from dac.study.plan import StudyPlan
 from dac.study.records import run_record
@@ -25,7 +26,9 @@ def explain_study(params: Params, study: str) -> list[str]:
     asked, reasons = plan.study_plan(params, study), Reasons(params)
     lines = _data(asked)
     trainings = {run: reason for run in asked.runs() if (reason := reasons.of(run))}
-    lines += [*_grouped("train", trainings), *_grouped("evaluate", _evaluations(asked))]
+    evaluations = _evaluations(asked)
+    varied = told_apart(params, (run.group.task for run in (*trainings, *evaluations)))
+    lines += [*_grouped("train", trainings, varied), *_grouped("evaluate", evaluations, varied)]
     page = pages.problem(asked)
     if lines or page:
         lines.append(f"report {study}: {page or 'its runs change'}")
@@ -46,8 +49,12 @@ def _data(asked: StudyPlan) -> list[str]:
     return lines
 
 
-def _grouped(verb: str, reasons: dict[Run, str]) -> list[str]:
-    """A line for the seeds of a group that share a reason; for a whole task, of runs that are merely untrained."""
+def _grouped(verb: str, reasons: dict[Run, str], varied: dict[Group, str]) -> list[str]:
+    """A line for the seeds of a group that share a reason; for a whole task, of runs that are merely untrained.
+
+    Args:
+        varied: what a group's label leaves out.
+    """
     lines: dict[tuple[str, str], list[Run]] = {}
     for run, reason in reasons.items():
         name = run.group.task if reason == UNTRAINED else f"{run.group.task}/{run.group.name}"
@@ -58,8 +65,9 @@ def _grouped(verb: str, reasons: dict[Run, str]) -> list[str]:
         if len(groups) > 1:
             found.append(f"{verb} {name}, {len(runs)} runs of {len(groups)} settings: {reason}")
         else:
-            seeds = seed_names.name(run.seed for run in runs)
-            found.append(f"{verb} {groups[0].task}/{groups[0].name}, {_seeds(runs, seeds)}: {reason}")
+            (group,), seeds = groups, seed_names.name(run.seed for run in runs)
+            beside = f" ({varied[group]})" if varied[group] else ""
+            found.append(f"{verb} {group.task}/{group.name}{beside}, {_seeds(runs, seeds)}: {reason}")
     return found
 
 

@@ -13,6 +13,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -42,8 +43,11 @@ LOG = logging.getLogger(__name__)
 ATTEMPTS = 2  # at kept policies that are whole when a run is to be published
 
 
-def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int) -> None:
+def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int, varied: str = "") -> None:
     """Train the seeds of a group that the store lacks, in one pack, and publish them.
+
+    Args:
+        varied: settings that the group's label leaves out, for the names of its runs in TensorBoard.
 
     Raises:
         UserError: the dataset is missing, damaged or does not fit the environment; the disk is full; a device did not
@@ -65,7 +69,12 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
         LOG.info("%s %s: %d runs on %s", group.task, group.name, len(runs), devices.name(device))
         if group.settings.precision == "bf16":
             _say_what_is_known_of_bf16(device)
-        _Trainer(group, compute, device, threads).train(runs)
+        _Trainer(group, compute, device, threads, _board(group, varied)).train(runs)
+
+
+def _board(group: Group, varied: str) -> Path:
+    """Folder of a group's runs for TensorBoard, which shows its name: with what the label leaves out."""
+    return paths.TENSORBOARD / group.task / "-".join(filter(None, (group.label, varied, group.fingerprint)))
 
 
 def _say_what_is_known_of_bf16(device: torch.device) -> None:
@@ -94,8 +103,9 @@ def _disk_errors(group: Group) -> Iterator[None]:
 class _Trainer:
     """Advances runs of one group; holds what they share."""
 
-    def __init__(self, group: Group, compute: ComputeSettings, device: torch.device, threads: int) -> None:
+    def __init__(self, group: Group, compute: ComputeSettings, device: torch.device, threads: int, board: Path) -> None:
         self.group = group
+        self.board = board
         self.settings = group.settings
         self.config = agent_config(self.settings)
         self.compute = compute
@@ -256,8 +266,7 @@ class _Trainer:
                 LOG.info("evaluation: waited %.1f s of %.1f s", evaluations.waited, time.monotonic() - started)
 
     def _writer(self, state: RunState) -> SummaryWriter:
-        folder = paths.TENSORBOARD / self.group.task / self.group.name / f"seed-{state.run.seed}"
-        return SummaryWriter(str(folder), purge_step=state.step)
+        return SummaryWriter(str(self.board / f"seed-{state.run.seed}"), purge_step=state.step)
 
     # Files
 

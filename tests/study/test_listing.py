@@ -18,17 +18,28 @@ def test_the_list_of_runs(project: Project) -> None:
     found = listing.runs(project.load())
     assert [run.row for run in found] == [
         {
-            "run": f"pendulum/{plan.cells[0].group.name}/seed-0", "state": "complete", "evaluations": "1",
+            "run": f"pendulum/{plan.cells[0].group.name}/seed-0", "varied": "", "state": "complete", "evaluations": "1",
             "MB": "0.0", "used by": "tiny",
         },
         {
-            "run": f"pendulum/{plan.cells[0].group.name}/seed-1", "state": "diverged", "evaluations": "0",
+            "run": f"pendulum/{plan.cells[0].group.name}/seed-1", "varied": "", "state": "diverged", "evaluations": "0",
             "MB": "0.0", "used by": "tiny, other",
         },
     ]  # fmt: skip
     assert listing.runs(project.load(), tasks=["replay"]) == []
     project.set("tasks.pendulum.settings.eta", 2.0)
     assert {run.studies for run in listing.runs(project.load())} == {()}
+
+
+def test_the_value_that_an_experiment_varies_is_listed(project: Project) -> None:
+    project.set("experiments.main", {"title": "Main", "tasks": ["pendulum"], "vary": {"diffusion_steps": [2, 5]}})
+    runs = project.set("studies.tiny.seeds", [0]).plan().runs()
+    for run in runs:
+        publish(run)
+    found = {item.name: item.row["varied"] for item in listing.runs(project.load())}
+    assert found == {str(runs[0]): "diffusion_steps=2", str(runs[1]): "diffusion_steps=5"}
+    project.set("experiments.main.vary", {"diffusion_steps": [2]})
+    assert [item.varied for item in listing.runs(project.load())] == ["", ""]
 
 
 def test_runs_are_summed_up_by_task(project: Project) -> None:

@@ -46,6 +46,16 @@ def test_a_changed_setting(project: Project) -> None:
     ]
 
 
+def test_what_labels_leave_out_is_said(project: Project) -> None:
+    project.set("experiments.main", {"title": "Main", "tasks": ["pendulum"], "vary": {"diffusion_steps": [2, 5]}})
+    plan = project.set("studies.tiny.seeds", [0]).plan()
+    two, five = plan.runs()
+    publish(two)
+    lines = explain(project)
+    assert lines[0] == f"train pendulum/{five.group.name} (diffusion_steps=5), seed 0: untrained"
+    assert lines[1].startswith(f"evaluate pendulum/{two.group.name} (diffusion_steps=2), seed 0: missing")
+
+
 def test_the_nearest_relative_counts(project: Project) -> None:
     publish(Run(project.group(), 0))
     publish(Run(project.set("tasks.pendulum.settings.eta", 2.0).group(), 0))
