@@ -7,32 +7,18 @@ different folder. This module imports no torch and touches no network: the Snake
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from dac.study import versions
-from dac.study.identity import (
-    Dataset,
-    Evaluation,
-    Group,
-    Run,
-    canonical,
-    fingerprint,
-    guidance_version,
-    q_target_version,
-)
-from dac.study.params import SETTINGS, EvaluationSettings, ExperimentSettings, Params, Settings, TrainingSettings
+from dac.study import resolve, versions
+from dac.study.identity import Evaluation, Group, Run, fingerprint
+from dac.study.params import EvaluationSettings, ExperimentSettings, Params, TrainingSettings
+from dac.study.resolve import expanded, layers, variants
 from dac.study.sources import SOURCES
-from dac.study.switched_off import switched_off
-from dac.study.task_data import dataset_of, environment, references
+from dac.study.task_data import dataset_of, references
 from dac.system.errors import UserError, closest
-
-# Settings added after runs were published: left out of the fingerprint while at this neutral value, at which the
-# numbers are the same as before the setting existed, so that older runs stay valid.
-NEUTRAL_SETTINGS: dict[str, Any] = {"sampler_steps": None, "eval_temperature": 0.0, "precision": "fp32"}
 
 
 @dataclass(frozen=True)
@@ -178,18 +164,9 @@ def _cells(params: Params, study: str, name: str, tasks: Iterable[str]) -> Itera
         task = params.tasks[task_name]
         dataset = dataset_of(params, task_name)
         evaluations = _evaluations(params, study, experiment, references(task, task_name))
-        for variant, overrides in _variants(experiment).items():
-            group = _group(params, study, name, task_name, dataset, overrides)
+        for variant, overrides in variants(experiment).items():
+            group = resolve.group(params, study, name, task_name, dataset, overrides)
             yield Cell(name, task_name, variant, group, evaluations)
-
-
-def _variants(experiment: ExperimentSettings) -> dict[str, dict[str, Any]]:
-    """Variants by display name, with the settings in which they differ from the task's."""
-    if experiment.variants is not None:
-        return {name: overrides.model_dump(exclude_unset=True) for name, overrides in experiment.variants.items()}
-    assert experiment.vary is not None  # the schema lets one of the two be absent
-    ((key, values),) = experiment.vary.items()
-    return {name: {key: value} for name, value in zip(experiment.variant_names, values, strict=True)}
 
 
 def _evaluations(
@@ -203,80 +180,16 @@ def _evaluations(
     return tuple(Evaluation(count, settings.episodes, reference, settings.temperature) for count in counts)
 
 
-def _group(
-    params: Params, study: str, experiment: str, task_name: str, dataset: Dataset, overrides: dict[str, Any]
-) -> Group:
-    """A task at one variant: defaults, overridden by the task, by the study, by the experiment, by the variant."""
-    task = params.tasks[task_name]
-    values = {**vars(params.agent), **vars(params.training)}
-    for layer in layers(params, study, experiment, task_name).values():
-        values.update(layer)
-    values.update(_expanded(params, overrides))
-    settings = SETTINGS.validate_json(canonical(values))
-    if settings.eta_min > settings.eta_max:
-        raise UserError(
-            f"params.yaml: {task_name} in studies.{study}: eta_min is {settings.eta_min}, more than eta_max, "
-            f"{settings.eta_max}. Lower eta_min or raise eta_max where they are set."
-        )
-    if settings.sampler_steps is not None and settings.sampler_steps > settings.diffusion_steps:
-        raise UserError(
-            f"params.yaml: {task_name} in studies.{study}: sampler_steps is {settings.sampler_steps}, more than "
-            f"diffusion_steps, {settings.diffusion_steps}. Lower it, or leave it out: the sampler then takes every "
-            "step."
-        )
-    env = environment(task, task_name)
-    identity = {
-        "env": env,
-        "dataset": json.loads(dataset.identity),
-        "reward_scaling": task.reward_scaling,
-        "settings": _that_matter(settings, dataset),
-        "versions": {
-            "common": versions.COMMON,
-            "guidance": guidance_version(settings.guidance),
-            **({} if dataset.kind.one_step else {"q_target": q_target_version(settings.q_target)}),
-        },
-    }
-    return Group(task_name, env, dataset, task.reward_scaling, settings, canonical(identity))
-
-
-def layers(params: Params, study: str, experiment: str, task: str) -> dict[str, dict[str, Any]]:
-    """What overrides the defaults for all variants, by its place in params.yaml: the later counts more."""
-    places = {
-        f"tasks.{task}.settings": params.tasks[task].settings,
-        f"studies.{study}.settings": params.studies[study].settings,
-        f"experiments.{experiment}.settings": params.experiments[experiment].settings,
-    }
-    return {
-        place: _expanded(params, settings.model_dump(mode="json", exclude_unset=True))
-        for place, settings in places.items()
-    }
-
-
 def setting_place(params: Params, study: str, cell: Cell, key: str) -> str:
     """Where params.yaml sets what a cell has of a setting of the agent or the training."""
     found = f"{'agent' if hasattr(params.agent, key) else 'training'}.{key}"
     for place, settings in layers(params, study, cell.experiment, cell.task).items():
         found = f"{place}.{key}" if key in settings else found
     experiment = params.experiments[cell.experiment]
-    if key in _expanded(params, _variants(experiment)[cell.variant]):
+    if key in expanded(params, variants(experiment)[cell.variant]):
         variant = "vary" if experiment.vary else f"variants.{cell.variant}"
         found = f"experiments.{cell.experiment}.{variant}.{key}"
     return found
-
-
-def _expanded(params: Params, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with those of the preset that they name, if any; what they set themselves counts more."""
-    name = overrides.get("preset")
-    base = {} if name is None else params.presets[name].model_dump(mode="json", exclude_unset=True)
-    return {**base, **{key: value for key, value in overrides.items() if key != "preset"}}
-
-
-def _that_matter(settings: Settings, dataset: Dataset) -> dict[str, Any]:
-    """The settings that can change this run's numbers: one that its others, or its data, switch off is left out."""
-    values = settings.as_json()
-    unused = switched_off(values, one_step=dataset.kind.one_step)
-    neutral = {key for key, value in NEUTRAL_SETTINGS.items() if getattr(settings, key) == value}
-    return {key: value for key, value in values.items() if key not in unused | neutral}
 
 
 def find_group(params: Params, task: str, name: str) -> Group:

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent
 
-from dac.study import plan
+from dac.study import plan, resolve
 from dac.study.check import PARAMS_FILE, parse, validated
 from dac.study.params import Params
 from dac.system.errors import UserError
@@ -139,7 +139,7 @@ def _layers(params: Params, study: str, experiment: str, task: str, kind: str) -
     variants = {f"experiments.{experiment}.vary": chosen.vary} if chosen.vary else {}
     for name, settings in (chosen.variants or {}).items():
         variants[f"experiments.{experiment}.variants.{name}"] = settings.model_dump(exclude_unset=True)
-    return {**plan.layers(params, study, experiment, task), **variants}
+    return {**resolve.layers(params, study, experiment, task), **variants}
 
 
 def _show(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dac.study import pages, plan, seed_names, store
+from dac.study import pages, plan, resolve, seed_names, store
 from dac.study.identity import Evaluation, Group, Run
 from dac.study.labels import told_apart
 from dac.study.params import Params
@@ -131,7 +131,7 @@ def _off(identity: dict[str, Any]) -> set[str]:
 
 
 def _settings(identity: dict[str, Any], off: set[str]) -> dict[str, Any]:
-    return {key: value for key, value in {**plan.NEUTRAL_SETTINGS, **identity["settings"]}.items() if key not in off}
+    return {key: value for key, value in {**resolve.NEUTRAL_SETTINGS, **identity["settings"]}.items() if key not in off}
 
 
 def _changes(old: Any, new: Any, where: str = "") -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tiny import Project
 
-from dac.study import plan, task_data, versions
+from dac.study import plan, resolve, task_data, versions
 from dac.study.catalog import policy_file
 from dac.study.identity import Dataset, Evaluation, Group, Run, fingerprint
 from dac.study.params import Preset, Settings
@@ -64,7 +64,7 @@ def test_the_golden_identity(project: Project) -> None:
     }  # fmt: skip
     group = project.set("experiments.main.tasks", ["replay"]).group()
     identity = json.loads(group.identity)
-    assert identity.pop("settings") | plan.NEUTRAL_SETTINGS == {
+    assert identity.pop("settings") | resolve.NEUTRAL_SETTINGS == {
         **Settings().as_json(),
         **project.settings["studies"]["tiny"]["settings"],
     }
@@ -194,7 +194,7 @@ def test_a_setting_that_others_switch_off_is_left_out(
     assert after.fingerprint == before.fingerprint
     assert after == before
     assert after.name == before.name
-    left_out = {*unused, *plan.NEUTRAL_SETTINGS}
+    left_out = {*unused, *resolve.NEUTRAL_SETTINGS}
     assert set(SETTINGS) - json.loads(before.identity)["settings"].keys() == left_out
     for name in sorted(set(SETTINGS) - {*unused, "sampler_steps"} - settings.keys()):
         changed = group_with(Project(), **{**settings, name: OTHER[name]})
@@ -269,7 +269,7 @@ def test_a_setting_added_later_is_left_out_while_neutral(project: Project, monke
     del identity["settings"]["clip_denoised"]
     old = fingerprint(identity)
     assert project.group().fingerprint != old
-    monkeypatch.setattr(plan, "NEUTRAL_SETTINGS", {**plan.NEUTRAL_SETTINGS, "clip_denoised": True})
+    monkeypatch.setattr(resolve, "NEUTRAL_SETTINGS", {**resolve.NEUTRAL_SETTINGS, "clip_denoised": True})
     assert project.group().fingerprint == old
     assert project.group().settings.clip_denoised is True
     changed = group_with(project, clip_denoised=False)
