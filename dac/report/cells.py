@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from dac.report.statistics import Estimate, MeanScore
+from dac.report.robust import Estimate
+from dac.report.statistics import MeanScore
 from dac.report.table import NONE, mean_std, number
 
 MEAN_STD = "Mean ± sample standard deviation (ddof = 1) over seeds; – where there is none (one seed)."

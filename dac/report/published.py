@@ -14,6 +14,25 @@ from dac.system.errors import UserError
 REFERENCE = Path(__file__).resolve().parent.parent / "reference"
 
 
+NOT_STATED = "not stated"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How published scores were made, as far as their sources state it.
+
+    Attributes:
+        selection: which evaluations a run's score is of, such as `best evaluation`; `not stated` where no source says.
+        seeds, episodes: number of runs, and of episodes in an evaluation; None where no source says.
+        source: what states it, or what was read for it.
+    """
+
+    selection: str
+    seeds: int | None
+    episodes: int | None
+    source: str
+
+
 @dataclass(frozen=True)
 class PublishedScore:
     """A published normalised score; `std` is None where the source gives none."""
@@ -21,6 +40,7 @@ class PublishedScore:
     mean: float
     std: float | None
     source: str
+    protocol: Protocol
 
 
 @cache
@@ -39,19 +59,33 @@ def check_methods(methods: Sequence[str]) -> None:
             )
 
 
+@cache
+def _scores() -> pd.DataFrame:
+    """All published scores with the protocol of their method and suite."""
+    protocols = _table("published_protocols.csv").astype({"seeds": "Int64", "episodes": "Int64"})
+    protocols = protocols.fillna({"selection": NOT_STATED}).rename(columns={"source": "protocol_source"})
+    return _table("published_scores.csv").merge(protocols, on=["method", "suite"], how="left", validate="many_to_one")
+
+
 def score(dataset: str, method: str) -> PublishedScore | None:
     """The published score of a method on a dataset (e.g. "hopper-medium-v2"), or None."""
-    table = _table("published_scores.csv")
+    table = _scores()
     rows = table[(table["dataset"] == dataset) & (table["method"] == method)]
     if rows.empty:
         return None
     row = rows.iloc[0]
-    return PublishedScore(float(row["mean"]), None if pd.isna(row["std"]) else float(row["std"]), str(row["source"]))
+    seeds, episodes = (None if pd.isna(row[name]) else int(row[name]) for name in ("seeds", "episodes"))
+    protocol = Protocol(str(row["selection"]), seeds, episodes, str(row["protocol_source"]))
+    std = None if pd.isna(row["std"]) else float(row["std"])
+    return PublishedScore(float(row["mean"]), std, str(row["source"]), protocol)
 
 
 def scores(datasets: Sequence[str]) -> pd.DataFrame:
-    """All published scores on some datasets: suite, dataset, method, mean, std, source."""
-    table = _table("published_scores.csv")
+    """All published scores on some datasets: suite, dataset, method, mean, std, source, and their protocols.
+
+    These are selection, seeds, episodes and protocol_source, see `Protocol`.
+    """
+    table = _scores()
     return table[table["dataset"].isin(list(datasets))].reset_index(drop=True)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from dac.report import published
 from dac.report.cells import difference_text, diverged_notes, letter, score_text
 from dac.report.data import Candidate, PageSettings, ReportData, select
-from dac.report.statistics import MeanScore, Summary, evaluation_means, satterthwaite
+from dac.report.statistics import MeanScore, Summary, best_scores, satterthwaite
 from dac.report.table import NONE, Table, Text, mean_std, number
 
 # The published scores with a standard deviation, and the number of seeds that it is over.
@@ -167,7 +167,7 @@ def _frame(found: Sequence[Outcome], settings: PageSettings) -> pd.DataFrame:
 def _best(data: ReportData, candidate: Candidate) -> float:
     """Mean over seeds of each run's best evaluation."""
     rows = select(data.curves, candidate.experiment, candidate.task, candidate.variant)
-    return float(evaluation_means(rows).groupby("seed")["score"].max().mean())
+    return float(best_scores(rows)["score"].mean())
 
 
 def _has_antmaze(found: Sequence[Outcome]) -> bool:

@@ -13,6 +13,7 @@ from dac.report import published
 from dac.report.cell_marks import CellMarks, cell_marks
 from dac.report.cells import ALIKE, BOLD, MEAN_STD, diverged_notes, score_text, seeds_text
 from dac.report.data import Experiment, ReportData
+from dac.report.selection import selection_note
 from dac.report.statistics import MeanScore, Summary, indistinguishable, mean_score
 from dac.report.symbols import assigned
 from dac.report.table import NONE, Table, Text, mean_std, number, slug
@@ -191,7 +192,12 @@ def _score_notes(
         notes.append(BOLD if all(cell.seeds == 1 for cell in summary.cells.values()) else ALIKE)
     notes += ["Averages: each seed's mean over the tasks, and its deviation over seeds."] if averages else []
     notes += diverged_notes(summary.cells.values())
-    return (*notes, *_source_notes(data, experiment, methods), *marks.notes())
+    return (
+        *notes,
+        *selection_note(data, experiment, methods),
+        *_source_notes(data, experiment, methods),
+        *marks.notes(),
+    )
 
 
 def _source_notes(data: ReportData, experiment: Experiment, methods: Sequence[str]) -> list[str]:

@@ -1,8 +1,7 @@
 """From episodes to numbers: the paper's mean ± std protocol and the robust one of Agarwal et al. (2021).
 
 Paper's protocol (arXiv 2405.20555): a run's score is the mean of its last evaluations during training, a cell
-is the mean ± sample standard deviation over seeds. Robust protocol (arXiv 2108.13264): the interquartile mean
-over runs with a percentile interval of the stratified bootstrap, which resamples seeds within each task.
+is the mean ± sample standard deviation over seeds. Robust protocol: `dac.report.robust`.
 """
 
 from __future__ import annotations
@@ -12,26 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from rliable import metrics
 from scipy import stats
 
 from dac.report.data import Experiment, ReportData, select
+from dac.report.robust import Array, Estimate, iqm_interval, percentiles
 from dac.study.params import ReportSettings
 
-Array = npt.NDArray[np.float64]
 RUN = ["task", "variant", "seed"]
 ALL_TASKS = "all tasks"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A point estimate with its interval; the bounds are NaN where one seed leaves nothing to resample."""
-
-    point: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -97,32 +85,9 @@ def action_sample_scores(evaluations: pd.DataFrame) -> pd.DataFrame:
     return per_policy.groupby(policy, sort=True, as_index=False).agg({"score": "mean"})
 
 
-def interquartile_mean(scores: Array) -> float:
-    """Mean of the middle half of all entries, 25 % cut from each end; NaN where an entry is not finite."""
-    return float(metrics.aggregate_iqm(scores)) if np.isfinite(scores).all() else float("nan")
-
-
-def iqm_interval(scores: Array, settings: ReportSettings) -> Estimate:
-    """Interquartile mean over seeds × tasks with its stratified bootstrap percentile interval.
-
-    Every resample draws, for each task by itself, as many seeds as there are, with replacement. The generator
-    is local: two calls agree, and numpy's global random state is neither read nor moved. The estimator is
-    that of `rliable.library.get_interval_estimates`; it is written out here because that module needs arch <
-    8, which fails to import with pandas 3, and because it draws from numpy's global state whatever seed it is
-    given.
-
-    Args:
-        scores: float[seeds, tasks].
-    """
-    point = interquartile_mean(scores)
-    seeds, tasks = scores.shape
-    if seeds < 2 or not np.isfinite(point):
-        return Estimate(point, float("nan"), float("nan"))
-    generator = np.random.default_rng(settings.bootstrap_seed)
-    drawn = generator.integers(seeds, size=(settings.bootstrap_samples, seeds, tasks))
-    resampled = scores[drawn, np.arange(tasks)].reshape(settings.bootstrap_samples, -1)
-    low, high = np.percentile(stats.trim_mean(resampled, 0.25, axis=1), _percentiles(settings))
-    return Estimate(point, float(low), float(high))
+def best_scores(curves: pd.DataFrame) -> pd.DataFrame:
+    """The best single evaluation of every run: columns task, variant, seed, score."""
+    return evaluation_means(curves).groupby(RUN, sort=True, as_index=False).agg({"score": "max"})
 
 
 def band(values: Array, settings: ReportSettings) -> tuple[Array, Array]:
@@ -140,7 +105,7 @@ def band(values: Array, settings: ReportSettings) -> tuple[Array, Array]:
         return mean - spread, mean + spread
     generator = np.random.default_rng(settings.bootstrap_seed)
     counts = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=settings.bootstrap_samples)
-    low, high = np.percentile(counts @ values / seeds, _percentiles(settings), axis=0)
+    low, high = np.percentile(counts @ values / seeds, percentiles(settings), axis=0)
     return low, high
 
 
@@ -292,8 +257,3 @@ def _matrix(frame: pd.DataFrame, point: str) -> pd.DataFrame:
 def _visible(episodes: pd.DataFrame) -> pd.DataFrame:
     """NaN scores as infinity: pandas leaves NaN out of a mean, which would hide an episode that blew up."""
     return episodes.assign(score=episodes["score"].fillna(np.inf))
-
-
-def _percentiles(settings: ReportSettings) -> tuple[float, float]:
-    tail = 50 * (1 - settings.confidence)
-    return tail, 100 - tail

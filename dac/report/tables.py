@@ -18,6 +18,7 @@ from dac.report.cells import (
 )
 from dac.report.data import Experiment, ReportData, select
 from dac.report.scores import scores_table, suites
+from dac.report.selection import selection_table
 from dac.report.statistics import ALL_TASKS, Summary, evaluation_means
 from dac.report.symbols import assigned
 from dac.report.table import Table, Text, mean_std, slug
@@ -28,6 +29,8 @@ def experiment_tables(data: ReportData, summary: Summary) -> list[Table]:
     """The tables an experiment asks for with `show`, and the robust one if it shows scores of the training."""
     show = summary.experiment.show
     tables = [scores_table(data, summary)] if {"scores", "sweep"} & {*show} else []
+    if "scores" in show and (selection := selection_table(data, summary)):
+        tables.append(selection)
     tables += [action_samples_table(data, summary)] if "action_samples" in show else []
     tables += [bandit_table(data, summary)] if "bandit" in show else []
     # The robust table is of the scores during training, which an experiment on N_a alone is not about.

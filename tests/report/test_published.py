@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+
 import pytest
 
 from dac.report import published
@@ -14,6 +16,33 @@ def test_scores_are_quoted_with_their_source() -> None:
     last = published.score("hopper-medium-v2", "DAC-curve-last5")
     assert last is not None
     assert last.std == 3.08
+
+
+def test_every_published_score_has_a_protocol_with_its_source() -> None:
+    """What no source states is said to be so; what one states has the source beside it."""
+    with (published.REFERENCE / "published_scores.csv").open(encoding="utf-8", newline="") as stream:
+        numbers = {(row["method"], row["suite"]) for row in csv.DictReader(stream)}
+    with (published.REFERENCE / "published_protocols.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {(row["method"], row["suite"]) for row in rows} == numbers and len(rows) == len(numbers)
+    rules = {"mean of the last 5 evaluations", "last evaluation", "best evaluation", ""}
+    assert {row["selection"] for row in rows} == rules
+    assert all(row["source"] for row in rows)
+
+
+def test_a_score_comes_with_its_rule() -> None:
+    def rule(method: str, dataset: str) -> tuple[str, int | None, int | None]:
+        found = published.score(dataset, method)
+        assert found is not None and found.protocol.source
+        return found.protocol.selection, found.protocol.seeds, found.protocol.episodes
+
+    assert rule("DAC", "hopper-medium-v2") == ("mean of the last 5 evaluations", 8, 10)
+    assert rule("DQL", "hopper-medium-v2") == ("best evaluation", None, 10)
+    assert rule("DQL", "antmaze-umaze-v0") == ("best evaluation", None, 100)
+    assert rule("IDQL-A", "hopper-medium-v2")[0] == "last evaluation"
+    assert rule("CQL", "hopper-medium-v2") == (published.NOT_STATED, None, None)
+    table = published.scores(["hopper-medium-v2"]).set_index("method")
+    assert (table.loc["DQL", "selection"], table.loc["CQL", "selection"]) == ("best evaluation", "not stated")
 
 
 def test_what_nobody_published_is_none() -> None:

@@ -22,7 +22,7 @@ SETTINGS = PageSettings(reproduction_seeds=3, reproduction_margin=1.0)
 
 def outcome(scores: Sequence[float], candidate: Candidate = HOPPER, std: float | None = 2.0) -> reproduction.Outcome:
     ours = mean_score(np.array(scores))
-    theirs = published.PublishedScore(100.0, std, "a paper")
+    theirs = published.PublishedScore(100.0, std, "a paper", published.Protocol("last evaluation", 8, 10, "a paper"))
     low, high = reproduction.welch(ours, theirs, 0.95)
     return reproduction.Outcome(candidate, ours, ours.mean, theirs, ours.mean - 100.0, low, high)
 

@@ -7,22 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import trim_mean
 
 from dac.report.data import PageSettings, ReportData
 from dac.report.statistics import (
     ALL_TASKS,
     band,
     evaluation_means,
-    interquartile_mean,
-    iqm_interval,
     last_evaluations,
     run_scores,
     summarise,
 )
-
-SETTINGS = PageSettings(bootstrap_samples=500)
-SCORES = np.random.default_rng(7).normal(60, 15, size=(8, 9))
 
 
 def _curves(rows: list[tuple[int, int, float]]) -> pd.DataFrame:
@@ -64,53 +58,6 @@ def test_one_seed_has_neither_deviation_nor_interval(build: Callable[..., Report
 def test_a_run_with_fewer_evaluations_than_the_window_uses_all(build: Callable[..., ReportData]) -> None:
     data = build(settings=PageSettings(window=9, bootstrap_samples=100))
     assert summarise(data, data.experiments[0]).window == (4, 4)
-
-
-def test_interquartile_mean_is_the_trimmed_mean_of_all_runs() -> None:
-    assert interquartile_mean(SCORES) == pytest.approx(trim_mean(SCORES, 0.25, axis=None), abs=1e-12)
-    assert interquartile_mean(np.array([[0.0], [1.0], [3.0], [100.0]])) == 2.0
-    assert math.isnan(interquartile_mean(np.array([[0.0], [np.nan], [3.0], [100.0]])))
-
-
-def test_the_interval_repeats_contains_the_point_and_leaves_the_global_state_alone() -> None:
-    np.random.seed(3)
-    before = np.random.get_state()[1].copy()  # type: ignore[index]
-    first = iqm_interval(SCORES, SETTINGS)
-    np.random.seed(4)
-    assert iqm_interval(SCORES, SETTINGS) == first
-    assert first.low < first.point < first.high
-    np.random.seed(3)
-    iqm_interval(SCORES, SETTINGS)
-    assert np.array_equal(np.random.get_state()[1], before)  # type: ignore[index]
-
-
-def test_the_bootstrap_seed_and_the_confidence_matter() -> None:
-    base = iqm_interval(SCORES, SETTINGS)
-    other = iqm_interval(SCORES, PageSettings(bootstrap_samples=500, bootstrap_seed=1))
-    narrow = iqm_interval(SCORES, PageSettings(bootstrap_samples=500, confidence=0.5))
-    assert other.low != base.low
-    assert base.low < narrow.low < narrow.high < base.high
-
-
-def test_resampling_stays_within_tasks() -> None:
-    # Seeds agree on every task, so every stratified resample equals the data, whatever the tasks' distances.
-    scores = np.tile([0.0, 50.0, 100.0, 1000.0], (5, 1))
-    estimate = iqm_interval(scores, SETTINGS)
-    assert (estimate.low, estimate.point, estimate.high) == (75.0, 75.0, 75.0)
-
-
-def test_the_interval_agrees_with_rliable() -> None:
-    try:
-        from rliable import library, metrics
-    except TypeError as error:
-        pytest.skip(f"rliable.library does not import with pandas {pd.__version__}: {error}")
-    np.random.seed(0)
-    _, theirs = library.get_interval_estimates(
-        {"dac": SCORES}, lambda scores: np.array([metrics.aggregate_iqm(scores)]), reps=5000
-    )
-    ours = iqm_interval(SCORES, PageSettings(bootstrap_samples=5000))
-    spread = ours.high - ours.low
-    assert [ours.low, ours.high] == pytest.approx(theirs["dac"].ravel().tolist(), abs=0.05 * spread)
 
 
 def test_bands() -> None:

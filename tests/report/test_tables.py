@@ -17,7 +17,10 @@ from dac.report.tables import action_samples_table, provenance_frame, robust_tab
     [
         (("action_samples",), ["guidance-action-samples"]),
         (("curves",), ["guidance-robust"]),
-        (("scores", "action_samples"), ["guidance-scores", "guidance-action-samples", "guidance-robust"]),
+        (
+            ("scores", "action_samples"),
+            ["guidance-scores", "guidance-selection", "guidance-action-samples", "guidance-robust"],
+        ),
     ],
 )
 def test_the_robust_table_is_of_the_training_and_stands_where_that_is_shown(
