@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from dac.report.robust import Estimate
+from dac.report.aggregates import Estimate
 from dac.report.statistics import MeanScore
 from dac.report.table import NONE, mean_std, number
 

@@ -1,7 +1,7 @@
 """From episodes to numbers: the paper's mean ± std protocol and the robust one of Agarwal et al. (2021).
 
 Paper's protocol (arXiv 2405.20555): a run's score is the mean of its last evaluations during training, a cell
-is the mean ± sample standard deviation over seeds. Robust protocol: `dac.report.robust`.
+is the mean ± sample standard deviation over seeds. Robust protocol: `dac.report.aggregates`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from dac.report.aggregates import Array, Estimate, iqm_interval, percentiles
 from dac.report.data import Experiment, ReportData, select
-from dac.report.robust import Array, Estimate, iqm_interval, percentiles
 from dac.study.params import ReportSettings
 
 RUN = ["task", "variant", "seed"]

@@ -10,14 +10,14 @@ from rliable import metrics
 from rliable_library import rliable_library
 from scipy.stats import trim_mean
 
-from dac.report.data import PageSettings
-from dac.report.robust import (
+from dac.report.aggregates import (
     interquartile_mean,
     iqm_interval,
     performance_profile,
     probability_of_improvement,
     profile_thresholds,
 )
+from dac.report.data import PageSettings
 
 SETTINGS = PageSettings(bootstrap_samples=500)
 MANY = PageSettings(bootstrap_samples=5000)
