@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from dac.cli import bench, data, planning, report, training, workflow
 from dac.cli.commands import Commands
+from dac.system import signals
 from dac.system.errors import UserError
-from dac.system.signals import Interrupted
 
 # Their commands are listed in this order.
 SUBJECTS = (planning, data, training, report, workflow, bench)
@@ -23,11 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for chatty in ("fontTools", "httpx", "httpx2"):  # a line for every font table in a PDF, for every request
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
-        options.command(options)
+        with signals.ending_at_once():
+            options.command(options)
     except UserError as error:
         print(f"dac: {error}", file=sys.stderr)
         return 1
-    except Interrupted as interrupted:
+    except signals.Interrupted as interrupted:
         print(f"dac: {interrupted}", file=sys.stderr)
         return 128 + interrupted.signal
     except BrokenPipeError:  # `dac plan | head`

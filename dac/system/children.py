@@ -19,9 +19,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from dac.system.errors import UserError
+from dac.system.signals import SIGNALS
 
 CLOSE_SECONDS = 10.0  # for an idle child to end by itself
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Handler = Callable[[Any], Any]
 
@@ -65,9 +65,9 @@ class Child:
             raise self._died() from None
         self._awaited += 1
 
-    def ready(self) -> bool:
-        """Whether `receive` would return, or raise, at once."""
-        return self._connection.poll()
+    def ready(self, seconds: float = 0.0) -> bool:
+        """Whether `receive` would return, or raise, at once, or does so within some seconds."""
+        return self._connection.poll(seconds)
 
     def receive(self) -> Any:
         """Wait for the answer to the oldest request that has none yet.
@@ -106,7 +106,7 @@ class Child:
 
 @contextlib.contextmanager
 def _without_signals() -> Iterator[None]:
-    """Processes started within the block never see SIGINT and SIGTERM; this one sees them after it."""
+    """Processes started within the block never see signals that ask for an end; this one sees them after it."""
     resource_tracker.ensure_running()  # its start, else within the block, would let signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:

@@ -1,15 +1,21 @@
-"""SIGTERM and SIGINT as a wish to save and end, for work that is resumed later."""
+"""SIGTERM, SIGINT and SIGHUP as a wish to save and end, for work that is resumed later."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
+
+# A cluster's or a reboot's, Ctrl-C, and that of a terminal that goes away.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error
+class Interrupted(BaseException):
     """A signal asked the process to end; what it was doing is saved, and the same call goes on from there.
+
+    As `KeyboardInterrupt` it is no `Exception`, so nothing that deals with mistakes takes it for one.
 
     Attributes:
         signal: its number.
@@ -18,6 +24,10 @@ class Interrupted(Exception):  # noqa: N818 - it is no error
     def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
         self.signal = signal
+
+
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """What was being done was given up since a stop was asked for; it is to be done again."""
 
 
 class StopRequest:
@@ -33,19 +43,47 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.signal is not None
 
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """Within the block a signal is noted here, instead of ending the process."""
+
+        def note(signum: int, frame: FrameType | None) -> None:
+            # Nothing is logged here: the signal may have come in the middle of writing a line of the log.
+            self.signal = signum
+
+        with _handled_by(note):
+            yield
+
 
 @contextlib.contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Within the block SIGTERM and SIGINT ask the loop to save and end, instead of ending it."""
+    """Within the block a signal asks the loop to save and end, instead of ending it."""
     request = StopRequest()
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        # Nothing is logged here: the signal may have come in the middle of writing a line of the log.
-        request.signal = signum
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with request.heard():
         yield request
+
+
+@contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Within the block, but where a loop asks for itself, a signal raises `Interrupted`: files are left as they are.
+
+    Whatever is written is whole or not there at every moment, so nothing else needs to be waited for.
+    """
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        raise Interrupted("interrupted; run again to go on", signum)
+
+    with _handled_by(end):
+        yield
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    # One that is ignored stays so: `nohup` wants it.
+    numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -28,12 +28,13 @@ from dac.study.identity import Run
 from dac.system import files
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
-from dac.training.policies import policy_name, save_policy
+from dac.training.policies import PolicyState, policy_name, save_policy
 
 LOG = logging.getLogger(__name__)
 
 CURVE_COLUMNS = ["step", "episode", "return", "length"]
 _DIGITS = 16  # of a state's sha256, in its name
+_PENDING = "pending/"  # before the names of a policy whose evaluation was not at its end
 _NAME = re.compile(r"state-(\d+)-([0-9a-f]{16})\.safetensors")
 
 
@@ -47,6 +48,8 @@ class RunState:
             divided by the runs that trained together. Added over runs, that is the devices' time, each pack once.
         wall_seconds: the seconds of these stretches, undivided. waited_seconds: those of them in which training waited
             for evaluations.
+        pending: the step of an evaluation that was not at its end, and the policy that it is of; None: there is none.
+            It is of an earlier step than the state: one of the same step begins again by itself.
 
     Seconds are counted up to each saved state; those between the last one and a kill are lost.
     """
@@ -59,6 +62,7 @@ class RunState:
     device_seconds: float = 0.0
     wall_seconds: float = 0.0
     waited_seconds: float = 0.0
+    pending: tuple[int, PolicyState] | None = None
 
     def count(self, seconds: float, waited: float, runs: int) -> None:
         """Add some seconds in which this run trained in a pack of `runs`, and those of them that it waited."""
@@ -85,6 +89,7 @@ def save(state: RunState, dataset_sha256: str) -> None:
     # In hand a run may have evaluations beyond its state, of a stretch that the device's memory ended.
     curve = state.curve[state.curve["step"] <= state.step]
     policies = {step: digest for step, digest in state.policies.items() if step <= state.step}
+    pending = state.pending if state.pending and state.pending[0] < state.step else None
     metadata = {
         "fingerprint": state.run.group.fingerprint,
         "seed": str(state.run.seed),
@@ -93,8 +98,10 @@ def save(state: RunState, dataset_sha256: str) -> None:
         "curve": json.dumps(curve.values.tolist()),
         "policies": json.dumps(policies),
         "seconds": json.dumps([state.device_seconds, state.wall_seconds, state.waited_seconds]),
+        **({"pending": str(pending[0])} if pending else {}),
     }
-    content = safetensors.torch.save(state.agent, metadata)
+    policy = {_PENDING + name: value for name, value in pending[1].items()} if pending else {}
+    content = safetensors.torch.save({**state.agent, **policy}, metadata)
     digest = hashlib.sha256(content).hexdigest()
     folder = store.work_directory(state.run)
     with _saving(state.run, f"its state at step {state.step}"):
@@ -240,15 +247,19 @@ def _read(path: Path, run: Run) -> tuple[RunState, str]:
         metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
         of = metadata["fingerprint"], int(metadata["seed"]), int(metadata["step"])
         device_seconds, wall_seconds, waited_seconds = map(float, json.loads(metadata["seconds"]))
+        tensors = safetensors.torch.load(content)
+        agent = {name: value for name, value in tensors.items() if not name.startswith(_PENDING)}
+        policy = {name.removeprefix(_PENDING): tensors[name] for name in tensors.keys() - agent.keys()}
         state = RunState(
             run,
             of[2],
-            safetensors.torch.load(content),
+            agent,
             pd.DataFrame(json.loads(metadata["curve"]), columns=CURVE_COLUMNS),
             {int(step): str(digest) for step, digest in json.loads(metadata["policies"]).items()},
             device_seconds,
             wall_seconds,
             waited_seconds,
+            (int(metadata["pending"]), policy) if "pending" in metadata else None,
         )
         data = str(metadata["dataset_sha256"])
     except (KeyError, TypeError, ValueError, AttributeError, safetensors.SafetensorError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -13,15 +13,17 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dac.agent import AgentConfig, Policy
 from dac.system import devices
 from dac.system.children import Child, end_with_parent, serve
 from dac.system.errors import UserError
+from dac.system.signals import Stopped, StopRequest
+from dac.training.policies import PolicyState
 from dac.training.rollouts import Rollouts, worker_processes
 
-PolicyState = Mapping[str, Tensor]
+STOP_SECONDS = 0.2  # between two looks for a stop while an evaluation is waited for
+
 Request = tuple[int, list[dict[str, NDArray[Any]]]]
 
 
@@ -49,9 +51,9 @@ class CurveTask:
     device: torch.device
     threads: int
 
-    def rollouts(self, workers: int) -> Rollouts:
+    def rollouts(self, workers: int, stop: StopRequest | None = None) -> Rollouts:
         """The environments, see `Rollouts`."""
-        return Rollouts(self.env_id, len(self.seeds), self.episodes, self.device, workers)
+        return Rollouts(self.env_id, len(self.seeds), self.episodes, self.device, workers, stop)
 
     def evaluate(self, rollouts: Rollouts, step: int, states: Sequence[PolicyState]) -> pd.DataFrame:
         """Roll the R policies out, see `Rollouts.evaluate`."""
@@ -62,14 +64,21 @@ class CurveTask:
 class Evaluator(abc.ABC):
     """Evaluates one snapshot of the policies at a time.
 
+    Args:
+        task: what all evaluations have in common.
+        stop: asked while `result` waits.
+
     Attributes:
         pending: gradient step of the evaluation that was submitted and whose result was not taken; None: there is none.
+        states: the R snapshots that it is of, empty where none is pending.
         waited: seconds spent in `submit` and `result` so far.
     """
 
-    def __init__(self, task: CurveTask) -> None:
+    def __init__(self, task: CurveTask, stop: StopRequest) -> None:
         self.task = task
+        self.stop = stop
         self.pending: int | None = None
+        self.states: Sequence[PolicyState] = ()
         self.waited = 0.0
 
     def submit(self, step: int, states: Sequence[PolicyState]) -> None:
@@ -85,7 +94,7 @@ class Evaluator(abc.ABC):
         """
         started = time.monotonic()
         self._submit(step, states)
-        self.pending = step
+        self.pending, self.states = step, states
         self.waited += time.monotonic() - started
 
     def result(self) -> pd.DataFrame:
@@ -93,11 +102,14 @@ class Evaluator(abc.ABC):
 
         Raises:
             UserError: the evaluator's process, or a worker, has died.
+            Stopped: a stop was asked for; the evaluation stays pending, and is not to be waited for again.
         """
         started = time.monotonic()
-        episodes = self._result()
-        self.pending = None
-        self.waited += time.monotonic() - started
+        try:
+            episodes = self._result()
+        finally:
+            self.waited += time.monotonic() - started
+        self.pending, self.states = None, ()
         return episodes
 
     @abc.abstractmethod
@@ -116,12 +128,11 @@ class Evaluator(abc.ABC):
 
 
 class InProcess(Evaluator):
-    """Evaluates in `submit`."""
+    """Evaluates in `result`."""
 
-    def __init__(self, task: CurveTask) -> None:
-        super().__init__(task)
-        self._rollouts = task.rollouts(0)
-        self._episodes = pd.DataFrame()
+    def __init__(self, task: CurveTask, stop: StopRequest) -> None:
+        super().__init__(task, stop)
+        self._rollouts = task.rollouts(0, stop)
 
     def ready(self) -> bool:
         return self.pending is not None
@@ -130,10 +141,11 @@ class InProcess(Evaluator):
         self._rollouts.close()
 
     def _submit(self, step: int, states: Sequence[PolicyState]) -> None:
-        self._episodes = self.task.evaluate(self._rollouts, step, states)
+        """Nothing yet: what is pending can be saved before it is begun."""
 
     def _result(self) -> pd.DataFrame:
-        return self._episodes
+        assert self.pending is not None
+        return self.task.evaluate(self._rollouts, self.pending, self.states)
 
 
 class Overlapped(Evaluator):
@@ -146,8 +158,8 @@ class Overlapped(Evaluator):
         pid: the process's number.
     """
 
-    def __init__(self, task: CurveTask, workers: int) -> None:
-        super().__init__(task)
+    def __init__(self, task: CurveTask, workers: int, stop: StopRequest) -> None:
+        super().__init__(task, stop)
         self._child = Child("evaluator", _work, task, workers)
         self.pid = self._child.pid
 
@@ -163,17 +175,20 @@ class Overlapped(Evaluator):
         self._child.send(request)
 
     def _result(self) -> pd.DataFrame:
+        while not self._child.ready(STOP_SECONDS):
+            if self.stop:
+                raise Stopped
         episodes: pd.DataFrame = self._child.receive()
         return episodes
 
 
-def evaluator(task: CurveTask, workers: int) -> Evaluator:
+def evaluator(task: CurveTask, workers: int, stop: StopRequest) -> Evaluator:
     """The evaluator for a number of workers, see `rollouts.evaluation_workers`.
 
     Raises:
         UserError: as `envs.make`; of an overlapped one it comes from `result`.
     """
-    return Overlapped(task, workers) if workers else InProcess(task)
+    return Overlapped(task, workers, stop) if workers else InProcess(task, stop)
 
 
 class _Evaluations:

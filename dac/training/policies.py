@@ -27,6 +27,9 @@ from dac.study.records import run_record
 from dac.system import files
 from dac.system.errors import UserError
 
+# What acting needs of one run, by name: `Agent.policy_state`.
+PolicyState = Mapping[str, Tensor]
+
 
 def agent_config(settings: Settings) -> AgentConfig:
     """What the agent is told of a group's settings."""

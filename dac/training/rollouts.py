@@ -14,6 +14,7 @@ from dac import envs
 from dac.agent import ActingNoise, Policy
 from dac.envs.workers import WorkerVector
 from dac.rows.raw import FloatArray
+from dac.system.signals import Stopped, StopRequest
 
 ENVIRONMENTS_PER_WORKER = 5  # with fewer, a worker waits for its turn more than it steps
 
@@ -53,15 +54,25 @@ class Rollouts:
         episodes: E, episodes per policy; they run at the same time, one environment each.
         device: where the policies are.
         workers: processes that step the environments; 0: this one. It changes no number.
+        stop: asked before every time step; None: nothing ever asks for a stop.
 
     Raises:
         UserError: as `envs.make`; here and from `evaluate`: a worker has died.
     """
 
-    def __init__(self, env_id: str, runs: int, episodes: int, device: torch.device, workers: int = 0) -> None:
+    def __init__(
+        self,
+        env_id: str,
+        runs: int,
+        episodes: int,
+        device: torch.device,
+        workers: int = 0,
+        stop: StopRequest | None = None,
+    ) -> None:
         self.runs = runs
         self.episodes = episodes
         self.device = device
+        self._stop = StopRequest() if stop is None else stop
         n = runs * episodes
         self._envs: envs.EpisodeVector = WorkerVector(env_id, n, workers) if workers else envs.episode_vector(env_id, n)
         self.action_dim: int = self._envs.single_action_space.shape[0]  # type: ignore[index]
@@ -90,6 +101,9 @@ class Rollouts:
 
         Returns:
             R·E rows: seed, step, episode, return, length, and action, the episode's last one (a list of A numbers).
+
+        Raises:
+            Stopped: a stop was asked for.
         """
         act = self._acting(policy, seeds, f"{purpose}/{action_samples}", step, action_samples, temperature)
         episodes = [(seed, episode) for seed in seeds for episode in range(self.episodes)]
@@ -124,6 +138,8 @@ class Rollouts:
         time = itertools.count()
 
         def act(observations: FloatArray) -> FloatArray:
+            if self._stop:
+                raise Stopped
             states = torch.as_tensor(observations, device=self.device, dtype=torch.float32)
             draws = noise.draws(next(time))
             actions = policy.act(

@@ -12,6 +12,7 @@ import errno
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,12 +28,12 @@ from dac.study.plan import evaluation_steps, kept_steps
 from dac.system import devices, locks, paths
 from dac.system.errors import UserError
 from dac.system.progress import Bar
-from dac.system.signals import Interrupted, StopRequest, stop_request
+from dac.system.signals import Interrupted, Stopped, StopRequest
 from dac.training import checkpoint
 from dac.training.checkpoint import RunState, begin
 from dac.training.curve import CurveTask, Evaluator, evaluator
 from dac.training.data import training_data
-from dac.training.pack import Pack
+from dac.training.pack import EvaluationFailed, Pack
 from dac.training.policies import agent_config
 from dac.training.publish import Publisher
 from dac.training.rollouts import evaluation_workers
@@ -135,8 +136,7 @@ class _Trainer:
             self.config, self.data, self.kept, devices.name(self.device), resumed_from, pack=len(runs)
         )
         for _ in range(ATTEMPTS):
-            with stop_request() as self.stop:
-                self._finish(states)
+            self._finish(states)
             states = [self._load(state.run) for state in publisher.publish_whole(states)]
             if not states:
                 return
@@ -148,8 +148,9 @@ class _Trainer:
 
     def _finish(self, states: list[RunState]) -> None:
         """Take all states to the last step."""
-        while (step := min(state.step for state in states)) < self.settings.steps:
-            behind = [state for state in states if state.step == step]
+        while unfinished := [state for state in states if not self._is_finished(state)]:
+            step = min(state.step for state in unfinished)
+            behind = [state for state in unfinished if state.step == step]
             ahead = [state.step for state in states if state.step > step]
             try:
                 self._advance(behind[: self.together], min(ahead, default=self.settings.steps))
@@ -157,6 +158,11 @@ class _Trainer:
                 self._train_fewer(len(behind[: self.together]))
             except ReplayError as error:
                 raise self._not_computed(str(error)) from error
+
+    def _is_finished(self, state: RunState) -> bool:
+        """Whether a run has all its steps and evaluations: those that were pending when it was saved may be missing."""
+        steps = self.settings.steps
+        return state.step >= steps and state.pending is None and steps in set(state.curve["step"])
 
     def _not_computed(self, what: str) -> UserError:
         return UserError(
@@ -185,7 +191,12 @@ class _Trainer:
     # One stretch of steps of a pack
 
     def _advance(self, states: list[RunState], until: int) -> None:
-        """Take runs that are at one step to the step `until`, evaluating on the way."""
+        """Take runs that are at one step to the step `until`, evaluating on the way, and save them there.
+
+        Raises:
+            Interrupted: a signal came; everything is saved.
+            UserError: an evaluation failed; everything is saved. As `_checkpoint`.
+        """
         started = time.monotonic()
         agent = Agent.from_run_states(self.config, [state.agent for state in states], states[0].step, self.device)
         seeds = [state.run.seed for state in states]
@@ -198,22 +209,59 @@ class _Trainer:
             writers = [held.enter_context(self._writer(state)) for state in states]
             pack = Pack(agent, states, evaluations, writers, progress, started)
             held.callback(pack.count_seconds)  # also those of a stretch that the device's memory ended
-            self._take_steps(pack, gradient_steps, until)
+            self._take_stretch(pack, gradient_steps, until)
+
+    def _take_stretch(self, pack: Pack, gradient_steps: GradientSteps, until: int) -> None:
+        """As `_advance`, of a pack."""
+        with self.stop.heard():
+            try:
+                pack.resume_evaluations()
+                self._take_steps(pack, gradient_steps, until)
+                pack.finish_evaluation()
+            except Stopped:
+                LOG.info("the evaluation of step %s is given up; it is made again later", pack.evaluator.pending)
+            except EvaluationFailed as failure:
+                if pack.agent.step > pack.states[0].step:
+                    self._checkpoint(pack)
+                raise self._not_evaluated(failure, pack.agent.step) from failure.__cause__
             self._checkpoint(pack)
+        if self.stop.signal is not None:
+            raise Interrupted(
+                f"{self.where}: interrupted at step {pack.agent.step}, which is saved; run again to go on",
+                self.stop.signal,
+            )
+
+    def _not_evaluated(self, failure: EvaluationFailed, step: int) -> UserError:
+        """What to say of a failed evaluation; of what is no user's mistake the traceback goes to the log."""
+        cause = failure.__cause__
+        saved = f"{self.where}: {failure}; training is saved at step {step}"
+        if isinstance(cause, UserError):
+            return UserError(f"{saved}. {cause}")
+        LOG.error("%s", failure, exc_info=cause)
+        *_, last = "".join(traceback.format_exception_only(cause)).strip().splitlines()
+        return UserError(
+            f"{saved}. {self.group.env} raised {last} (the log has the traceback). Start again to go on from there."
+        )
 
     def _take_steps(self, pack: Pack, gradient_steps: GradientSteps, until: int) -> None:
-        """Gradient steps, evaluations, logs and checkpoints of a pack up to the step `until`."""
+        """Gradient steps, evaluations, logs and checkpoints of a pack up to the step `until`, or until a stop.
+
+        Raises:
+            Stopped: a stop was asked for, and an evaluation is still pending.
+            EvaluationFailed: see there.
+        """
         agent, steps = pack.agent, self.settings.steps
         log_interval = max(1, min(1000, self.settings.eval_interval // 2))
         started, first = time.monotonic(), agent.step
         frozen = _all_diverged(agent)
-        while True:
+        while not self.stop:
             step = agent.step
             if step in self.evaluated and any(step not in set(state.curve["step"]) for state in pack.states):
                 pack.evaluate(self.kept)
             if step >= until:
                 break
-            self._checkpoint_if_due(pack)
+            if time.monotonic() - self.checkpointed > self.compute.checkpoint_seconds:
+                self._checkpoint(pack)
             if frozen:
                 agent.step = min([until, *(later for later in self.evaluated if later > step)])
                 pack.progress.update(agent.step - step)
@@ -229,18 +277,6 @@ class _Trainer:
     def _progress(self, step: int) -> Bar:
         disable = not sys.stderr.isatty()
         return Bar(total=self.settings.steps, initial=step, unit="step", disable=disable, dynamic_ncols=True)
-
-    def _checkpoint_if_due(self, pack: Pack) -> None:
-        """Save when it is time to, or when a signal asks for it.
-
-        Raises:
-            Interrupted: a signal came; everything is saved.
-        """
-        number = self.stop.signal  # read once: one that comes after this must not pass for saved
-        if number is not None or time.monotonic() - self.checkpointed > self.compute.checkpoint_seconds:
-            self._checkpoint(pack)
-        if number is not None:
-            raise Interrupted(f"{self.where}: stopped by a signal at step {pack.agent.step}; state saved", number)
 
     # Evaluations
 
@@ -259,7 +295,7 @@ class _Trainer:
             device=self.device,
             threads=self.threads,
         )
-        with contextlib.closing(evaluator(task, workers)) as evaluations:
+        with contextlib.closing(evaluator(task, workers, self.stop)) as evaluations:
             try:
                 yield evaluations
             finally:
@@ -278,18 +314,18 @@ class _Trainer:
         return begin(run, initial_run_state(self.config, run.seed, self.data.observation_dim, self.data.action_dim))
 
     def _checkpoint(self, pack: Pack) -> None:
-        """Save every run's state, each in one file and atomically; its curve has all evaluations up to its step.
+        """Save every run's state, each in one file and atomically, with what is needed of a pending evaluation.
 
         Raises:
             UserError: the device has not made the steps that it was told to, or the disk does not take the states.
         """
-        pack.finish_evaluation()
         step, counted = pack.agent.step, pack.agent.device_step()
         if counted != step:
             raise self._not_computed(
                 f"the device has counted {counted} gradient steps where it was told to make {step}"
             )
         pack.count_seconds()
+        pack.note_pending()
         for index, state in enumerate(pack.states):
             state.step, state.agent = step, pack.agent.run_state(index)
             checkpoint.save(state, self.data.sha256)

@@ -14,6 +14,7 @@ from processes import all_gone, children, process_of
 
 from dac.agent import Agent, AgentConfig
 from dac.system.errors import UserError
+from dac.system.signals import StopRequest
 from dac.training.curve import CurveTask, Evaluator, Overlapped, PolicyState, evaluator
 
 CONFIG = AgentConfig(hidden_sizes=(8, 8), ensemble_size=2)
@@ -38,7 +39,7 @@ def states(observation_dim: int = 11, action_dim: int = 3) -> list[PolicyState]:
 @pytest.fixture
 def busy() -> Iterator[Overlapped]:
     """An evaluator with two workers in the middle of a long evaluation."""
-    with closing(Overlapped(LONG, 2)) as evaluations:
+    with closing(Overlapped(LONG, 2, StopRequest())) as evaluations:
         evaluations.submit(0, states(17, 6))
         until = time.monotonic() + 60
         while len(children(evaluations.pid)) < 2 and time.monotonic() < until:
@@ -58,7 +59,10 @@ def frames(evaluations: Evaluator) -> list[pd.DataFrame]:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_same_rows_in_this_process_and_beside_it(workers: int) -> None:
-    with closing(evaluator(TASK, 0)) as inside, closing(evaluator(TASK, workers)) as beside:
+    with (
+        closing(evaluator(TASK, 0, StopRequest())) as inside,
+        closing(evaluator(TASK, workers, StopRequest())) as beside,
+    ):
         assert isinstance(beside, Overlapped)
         for expected, found in zip(frames(inside), frames(beside), strict=True):
             assert expected["return"].nunique() == 4
@@ -75,7 +79,7 @@ def test_the_same_rows_in_this_process_and_beside_it(workers: int) -> None:
 def test_ready_says_whether_collecting_would_wait(busy: Overlapped) -> None:
     assert busy.pending == 0
     assert not busy.ready()
-    with closing(evaluator(TASK, 0)) as inside:
+    with closing(evaluator(TASK, 0, StopRequest())) as inside:
         assert not inside.ready()
         inside.submit(0, states())
         assert inside.ready()
@@ -106,7 +110,7 @@ def test_close_gives_a_pending_evaluation_up(busy: Overlapped) -> None:
 
 
 def test_an_environment_that_cannot_be_made() -> None:
-    with closing(Overlapped(replace(TASK, env_id="Hoper-v5"), 1)) as evaluations:
+    with closing(Overlapped(replace(TASK, env_id="Hoper-v5"), 1, StopRequest())) as evaluations:
         evaluations.submit(0, states())
         with pytest.raises(UserError, match=r"'Hoper-v5' is unknown"):
             evaluations.result()
@@ -114,7 +118,7 @@ def test_an_environment_that_cannot_be_made() -> None:
 
 def test_a_lack_of_memory_stays_one() -> None:
     """The trainer answers it with smaller packs."""
-    with closing(Overlapped(Refusing(**vars(TASK)), 1)) as evaluations:
+    with closing(Overlapped(Refusing(**vars(TASK)), 1, StopRequest())) as evaluations:
         evaluations.submit(0, states())
         with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
             evaluations.result()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -34,9 +34,11 @@ from dac.system import devices, files
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
 from dac.system.signals import Interrupted
+from dac.training import curve
 from dac.training.curve import Overlapped
-from dac.training.policies import agent_config, load_policies
+from dac.training.policies import PolicyState, agent_config, load_policies
 from dac.training.rollouts import Rollouts
+from dac.training.steps import GradientSteps
 from dac.training.trainer import train
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +63,21 @@ def at_step(step: int, act: Callable[[], None]) -> Callable[..., pd.DataFrame]:
         return evaluate(self, policy, seeds, purpose, *when_and_how)
 
     return evaluate_and_act
+
+
+@contextmanager
+def before_gradient_step(step: int, act: Callable[[], None]) -> Iterator[None]:
+    """Something happens when a pack is told to make the gradient step after `step` of them."""
+    make = GradientSteps.make
+
+    def act_and_make(self: GradientSteps, now: int) -> Metrics:
+        if now == step:
+            act()
+        return make(self, now)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GradientSteps, "make", act_and_make)
+        yield
 
 
 def terminate() -> None:
@@ -152,14 +169,14 @@ def test_a_run_alone_and_in_a_pack_of_four_agree(project: Project) -> None:
     assert largest_difference(packed[0], policy_of(Run(group, 0), 90)) > 1e-4
 
 
-@pytest.mark.parametrize("step", [0, 10, 30])
+@pytest.mark.parametrize("step", [0, 10, 30, 40])
 def test_an_interrupted_run_equals_an_uninterrupted_one(step: int, project: Project) -> None:
     group = project.group()
     runs = [Run(group, seed) for seed in (0, 1)]
     train(group, [0, 1], COMPUTE, 1)
     expected = [published(run) for run in runs]
     forget()
-    with pytest.raises(Interrupted, match=f"stopped by a signal at step {step}; state saved") as caught:
+    with pytest.raises(Interrupted, match=f"interrupted at step {step}, which is saved; run again") as caught:
         train_until(group, [0, 1], step)
     assert caught.value.signal == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -169,12 +186,6 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(step: int, project: Proj
     made = files.read_json(store.run_directory(runs[0]) / "provenance.json")
     assert made is not None
     assert made["resumed_from_step"] == step
-
-
-def test_a_signal_after_the_last_step_still_publishes(project: Project) -> None:
-    run = Run(project.group(), 0)
-    train_until(run.group, [0], 40)
-    assert store.run_problem(run) is None
 
 
 def test_runs_resumed_from_different_steps_merge(project: Project) -> None:
@@ -188,8 +199,8 @@ def test_runs_resumed_from_different_steps_merge(project: Project) -> None:
         with pytest.raises(Interrupted):
             train_until(group, [seed], step)
     train(group, [0, 1, 2], COMPUTE, 1)
-    for run, (curve, policy) in zip(runs, expected, strict=True):
-        assert curve_of(run)[["step", "episode"]].equals(curve[["step", "episode"]])
+    for run, (rows, policy) in zip(runs, expected, strict=True):
+        assert curve_of(run)[["step", "episode"]].equals(rows[["step", "episode"]])
         assert largest_difference(policy_of(run, 40), policy) < 1e-4
     made = [files.read_json(store.run_directory(run) / "provenance.json") or {} for run in runs]
     assert [item["resumed_from_step"] for item in made] == [20, 0, 0]
@@ -214,13 +225,44 @@ def test_a_crash_costs_the_steps_since_the_last_checkpoint(project: Project) -> 
     expected = published(run)
     forget()
     always = COMPUTE.model_copy(update={"checkpoint_seconds": 0})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rollouts, "evaluate", at_step(30, fail))
-        with pytest.raises(RuntimeError, match="crash"):
-            train(run.group, [0], always, 1)
-    assert [metadata_of(path)["step"] for path in state_paths(run)] == ["29", "28"]
+    with before_gradient_step(30, fail), pytest.raises(RuntimeError, match="crash"):
+        train(run.group, [0], always, 1)
+    assert [metadata_of(path)["step"] for path in state_paths(run)] == ["30", "29"]
     train(run.group, [0], COMPUTE, 1)
     assert published(run) == expected
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_environment_that_raises_costs_nothing(
+    workers: int, project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In this process or in the evaluator's: the run is saved where it is, and the evaluation made again."""
+    run = Run(project.group(), 0)
+    train(run.group, [0], COMPUTE, 1)
+    expected = published(run)
+    forget()
+    said = (
+        rf"{run.group.task}/.*: the evaluation of step 30 failed; training is saved at step (30|40)\. "
+        r"InvertedPendulum-v5 raised RuntimeError: crash \(the log has the traceback\)\. Start again"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curve, "CurveTask", Crashing)
+        patch.setattr("dac.training.trainer.CurveTask", Crashing)
+        with pytest.raises(UserError, match=said):
+            train(run.group, [0], overlapped(workers), 1)
+    assert "Traceback" in caplog.text
+    assert metadata_of(state_paths(run)[0])["step"] in ("30", "40")
+    train(run.group, [0], COMPUTE, 1)
+    assert published(run) == expected
+
+
+class Crashing(curve.CurveTask):
+    """A task whose environment raises at step 30."""
+
+    def evaluate(self, rollouts: Rollouts, step: int, states: Sequence[PolicyState]) -> pd.DataFrame:
+        if step == 30:
+            fail()
+        return super().evaluate(rollouts, step, states)
 
 
 # Real processes
@@ -267,7 +309,7 @@ def test_sigterm_saves_and_exits_143(uninterrupted: dict[str, bytes], project: P
     run = Run(long_group(project), 0)
     status, errors = end_process_at(run.group, 50, signal.SIGTERM)
     assert status == 143
-    assert errors.startswith(f"dac: {run.group.task}/{run.group.name}: stopped by a signal at step ")
+    assert errors.startswith(f"dac: {run.group.task}/{run.group.name}: interrupted at step ")
     assert store.run_problem(run) == "missing"
     assert 50 <= int(metadata_of(state_paths(run)[0])["step"]) < 400
     train(run.group, [0], COMPUTE, 1)
@@ -301,10 +343,9 @@ def after_submitting(step: int, act: Callable[[Overlapped], None]) -> Iterator[N
         if when != step:
             submit(self, when, states)
             return
-        os.kill(self.pid, signal.SIGSTOP)  # so that it is pending, however fast the process is
+        os.kill(self.pid, signal.SIGSTOP)  # for good: whoever waits for it waits forever
         submit(self, when, states)
         act(self)
-        os.kill(self.pid, signal.SIGCONT)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Overlapped, "submit", submit_and_act)
@@ -328,18 +369,20 @@ def test_numbers_do_not_depend_on_how_evaluations_are_made(
     assert children(os.getpid()) == []
 
 
-@pytest.mark.parametrize("step", [0, 30])
-def test_a_signal_during_a_pending_evaluation_saves_its_end(step: int, project: Project) -> None:
+@pytest.mark.parametrize(("step", "stopped_at"), [(0, 0), (20, 27), (30, 39)])
+def test_a_signal_does_not_wait_for_a_pending_evaluation(step: int, stopped_at: int, project: Project) -> None:
+    """The evaluation is made again after the resumption, also of policies that training has gone beyond."""
     runs = [Run(project.group(), seed) for seed in (0, 1)]
     train(runs[0].group, [0, 1], COMPUTE, 1)
     expected = [published(run) for run in runs]
     forget()
-    stopped = pytest.raises(Interrupted, match=f"stopped by a signal at step {step}; state saved")
-    with after_submitting(step, lambda _: terminate()), stopped:
+    saved_at = stopped_at + 1
+    stopped = pytest.raises(Interrupted, match=f"interrupted at step {saved_at}, which is saved; run again")
+    with after_submitting(step, lambda _: None), before_gradient_step(stopped_at, terminate), stopped:
         train(runs[0].group, [0, 1], overlapped(1), 1)
     metadata = metadata_of(state_paths(runs[0])[0])
-    assert metadata["step"] == str(step)
-    assert [row[0] for row in json.loads(metadata["curve"])][-2:] == [step, step]
+    assert (metadata["step"], metadata["pending"]) == (str(saved_at), str(step))
+    assert step not in [row[0] for row in json.loads(metadata["curve"])]
     train(runs[0].group, [0, 1], overlapped(1), 1)
     assert [published(run) for run in runs] == expected
 
@@ -348,23 +391,23 @@ def test_ctrl_c_at_the_whole_group_saves(uninterrupted: dict[str, bytes], projec
     run = Run(long_group(project.set("compute.evaluation_workers", 2)), 0)
     status, errors = end_process_at(run.group, 50, signal.SIGINT, os.killpg)
     assert status == 130
-    assert errors.startswith(f"dac: {run.group.task}/{run.group.name}: stopped by a signal at step ")
+    assert errors.startswith(f"dac: {run.group.task}/{run.group.name}: interrupted at step ")
     train(run.group, [0], overlapped(0), 1)
     assert published(run) == uninterrupted
 
 
-def test_a_dead_evaluator_costs_the_steps_since_the_last_checkpoint(project: Project) -> None:
+def test_a_dead_evaluator_costs_nothing(project: Project) -> None:
     run = Run(project.group(), 0)
     train(run.group, [0], COMPUTE, 1)
     expected = published(run)
     forget()
-    always = overlapped(1).model_copy(update={"checkpoint_seconds": 0})
     died = pytest.raises(UserError, match=r"The evaluator process \(pid \d+\) ended unexpectedly, by signal 9")
 
     with after_submitting(30, lambda evaluations: os.kill(evaluations.pid, signal.SIGKILL)), died:
-        train(run.group, [0], always, 1)
-    assert [metadata_of(path)["step"] for path in state_paths(run)] == ["29", "28"]
-    train(run.group, [0], always, 1)
+        train(run.group, [0], overlapped(1), 1)
+    metadata = metadata_of(state_paths(run)[0])
+    assert (metadata["step"], metadata["pending"]) == ("40", "30")
+    train(run.group, [0], overlapped(1), 1)
     assert published(run) == expected
 
 
@@ -554,16 +597,16 @@ def test_a_pack_counts_once(project: Project, clock: Clock) -> None:
 
 
 def test_seconds_add_up_over_resumptions_and_packs(project: Project, clock: Clock) -> None:
-    """Seed 0 to step 20 alone (3 evaluations); then seeds 1 and 2 are brought level, and all three go on together."""
+    """Seed 0 alone, stopped in the evaluation of step 20; seeds 1, 2 are brought level, and all three go on with it."""
     runs = [Run(project.group(), seed) for seed in (0, 1, 2)]
     with pytest.raises(Interrupted):
         train_until(runs[0].group, [0], 20)
     assert clock.now == 320.0
     train(runs[0].group, [0, 1, 2], COMPUTE, 1)
-    assert clock.now == 320.0 + 320.0 + 220.0
+    assert clock.now == 320.0 + 320.0 + 320.0
     alone, level = seconds_of(runs[0]), seconds_of(runs[1])
-    assert alone == (pytest.approx(320 + 220 / 3, abs=0.1), 540.0, 500.0)
-    assert level == seconds_of(runs[2]) == (pytest.approx(320 / 2 + 220 / 3, abs=0.1), 540.0, 500.0)
+    assert alone == (pytest.approx(320 + 320 / 3, abs=0.1), 640.0, 600.0)
+    assert level == seconds_of(runs[2]) == (pytest.approx(320 / 2 + 320 / 3, abs=0.1), 640.0, 600.0)
     assert sum(seconds_of(run)[0] for run in runs) == pytest.approx(clock.now, abs=0.2)
 
 
