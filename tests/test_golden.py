@@ -25,7 +25,7 @@ def test_a_changed_target_is_seen_and_named(monkeypatch: pytest.MonkeyPatch) -> 
     message = golden.check()
     assert message is not None
     assert 'raise Q_TARGET["lcb"]' in message
-    assert "4 of 6 agents" in message
+    assert "6 of 8 agents" in message
 
 
 def test_a_bump_without_new_numbers_asks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,15 +35,18 @@ def test_a_bump_without_new_numbers_asks_for_them(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_verdict_names_the_component() -> None:
-    assert golden.verdict({("soft", "lcb"), ("soft", "min"), ("soft", "convex")}) == 'GUIDANCE["soft"]'
-    assert golden.verdict({("denoised", "lcb")}) == 'GUIDANCE["denoised"]'
-    assert golden.verdict({("soft", "min")}) == 'Q_TARGET["min"]'
+    soft = {agent for agent in golden.COMBINATIONS if agent.guidance == "soft"}
+    assert len(soft) == 5
+    assert golden.verdict(soft) == 'GUIDANCE["soft"]'
+    assert golden.verdict({golden.Combination("denoised")}) == 'GUIDANCE["denoised"]'
+    assert golden.verdict({golden.Combination("soft", "min")}) == 'Q_TARGET["min"]'
+    assert golden.verdict({golden.Combination(precision="bf16")}) == 'PRECISION["bf16"]'
     assert golden.verdict(set(golden.COMBINATIONS)) == "COMMON"
 
 
 def test_every_parameter_has_a_checksum() -> None:
     recorded = json.loads(golden.CHECKSUMS.read_text())
-    names = recorded[golden.name_of("soft", "lcb")]
+    names = recorded[golden.name_of(golden.Combination("soft", "lcb"))]
     for network in ("actor", "target_actor", "critic", "target_critic", "actor_adam/m", "critic_adam/v"):
         assert any(name.startswith(f"{network}/") for name in names), network
     assert "eta" in names

@@ -34,7 +34,7 @@ def differentiable_ddpm_sample(
     """
     check_sampler_noise(schedule, z)
     observation_part, time_part, action_kernel = first_layer_parts(actor, observations, schedule.steps, prior.shape[-1])
-    layers = [tensor for layer in layers_behind_first(actor, "noise/") for tensor in layer]
+    layers = [part for kernel, bias, _ in layers_behind_first(actor, "noise/") for part in (kernel, bias)]
     result: Tensor = _Chain.apply(  # type: ignore[no-untyped-call]
         schedule, clip_denoised, prior, z, action_kernel, observation_part, time_part, *layers
     )

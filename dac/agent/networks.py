@@ -13,17 +13,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dac.agent.activation import mish
 from dac.agent.parameters import Layout
+from dac.agent.precision import LOWERED, product_about_mean
 
 FOURIER_FREQUENCIES = 8
 TIME_EMBEDDING_SIZES = (32, 32)
 
 Params = Mapping[str, Tensor]
+
+
+class Layer(NamedTuple):
+    """A layer of M networks: kernels (M, in, out), biases (M, 1, out), and the kernels in bfloat16 where they are
+    wanted so (`dac.agent.precision`).
+    """
+
+    kernel: Tensor
+    bias: Tensor
+    lowered: Tensor | None
 
 
 def actor_layout(observation_dim: int, action_dim: int, hidden_sizes: Sequence[int]) -> Layout:
@@ -112,7 +124,8 @@ def noise_predictor(
     layers = layers_behind_first(params, "noise/")
 
     def predictor(x_t: Tensor, t: int) -> Tensor:
-        return _apply(layers, _add_to_rows(observation_part + time_parts[t - 1], x_t, action_kernel))
+        hidden = _add_to_rows(observation_part + time_parts[t - 1], x_t, action_kernel)
+        return _apply(layers, hidden, x_t.shape[1] // observations.shape[1])
 
     return predictor
 
@@ -153,7 +166,8 @@ def q_values(params: Params, observations: Tensor, actions: Tensor) -> Tensor:
     )
     shared = torch.baddbmm(bias.flatten(0, 1).unsqueeze(1), _per_member(observations, ensemble), observation_kernel)
     hidden = _add_to_rows(shared, _per_member(actions, ensemble), action_kernel)
-    return _apply(layers_behind_first(params, ""), hidden).view(runs, ensemble, -1)
+    samples = actions.shape[1] // observations.shape[1]
+    return _apply(layers_behind_first(params, ""), hidden, samples).view(runs, ensemble, -1)
 
 
 def _noise_input_kernels(params: Params, observations: Tensor, action_dim: int) -> tuple[Tensor, ...]:
@@ -182,19 +196,28 @@ def _add_to_rows(shared: Tensor, rows: Tensor, kernel: Tensor) -> Tensor:
     return product.view(members, states, -1, width).add_(shared.unsqueeze(2)).flatten(1, 2)
 
 
-def layers_behind_first(params: Params, prefix: str) -> list[tuple[Tensor, Tensor]]:
-    """Kernels (M, in, out) and biases (M, 1, out) of all layers behind the first, M the leading axes as one."""
-    layers: list[tuple[Tensor, Tensor]] = []
-    while (kernel := params.get(f"{prefix}{len(layers) + 1}/kernel")) is not None:
+def layers_behind_first(params: Params, prefix: str) -> list[Layer]:
+    """All layers behind the first, the leading axes of their parameters as one."""
+    layers: list[Layer] = []
+    while (kernel := params.get(name := f"{prefix}{len(layers) + 1}/kernel")) is not None:
         bias = params[f"{prefix}{len(layers) + 1}/bias"]
-        layers.append((kernel.flatten(0, -3), bias.flatten(0, -2).unsqueeze(1)))
+        lowered = params.get(name + LOWERED)
+        layers.append(
+            Layer(
+                kernel.flatten(0, -3),
+                bias.flatten(0, -2).unsqueeze(1),
+                None if lowered is None else lowered.flatten(0, -3),
+            )
+        )
     return layers
 
 
-def _apply(layers: list[tuple[Tensor, Tensor]], hidden: Tensor) -> Tensor:
-    """Apply layers to the first one's output: (M, n, its width) -> (M, n, outputs)."""
-    for kernel, bias in layers:
-        hidden = torch.baddbmm(
-            bias, mish(hidden.to(kernel.dtype)), kernel
-        )  # dtypes differ in dac.agent.precision alone
+def _apply(layers: list[Layer], hidden: Tensor, samples: int = 1) -> Tensor:
+    """Apply layers to the first one's output: (M, b * samples, its width) -> (M, b * samples, outputs)."""
+    for kernel, bias, lowered in layers:
+        hidden = mish(hidden)
+        if lowered is None or samples == 1:
+            hidden = torch.baddbmm(bias, hidden, kernel)
+        else:
+            hidden = product_about_mean(hidden, kernel, bias, lowered, samples)
     return hidden

@@ -4,20 +4,25 @@
 - tf32: the products' factors are rounded to TF32 (10 bits of mantissa) on a GPU that has it, and added in float32. A
   device without it multiplies in float32, which is more exact than what is asked for.
 - bf16: as tf32, and in the half that has no gradient (the next actions and their values) the layers between the first
-  and the last of each network work in bfloat16 (7 bits of mantissa).
+  and the last of each network multiply in bfloat16 (7 bits of mantissa) how the N actions of a state differ. With one
+  action a state, nothing differs, and all is as in tf32.
 
-The last layer is float32 in each: the lower confidence bound subtracts the spread of the ensemble's values, so a value
-rounded to 7 bits would lower every target by a part of its own size.
+A layer of that half is linear, so its product is that of the mean of a state's N activations, in float32, plus those of
+their deviations from it, in bfloat16. The targets average over the N actions. The deviations sum to zero, whatever the
+kernel, so the rounding of a kernel falls out of a layer's average; and where activations differ little among actions,
+little is rounded. Rounded as they are, they would move every target by a tenth of the ensemble's spread and more
+(benchmarks/README.md has what is left of that), in the same direction for all states that are alike.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
+from torch import Tensor
 
-from dac.agent.networks import Params
+LOWERED = "/bf16"  # behind the name of a kernel: the same in bfloat16
 
 
 @contextlib.contextmanager
@@ -32,19 +37,40 @@ def matrix_products(precision: str) -> Iterator[None]:
         flags.fp32_precision = before
 
 
-def without_gradient(params: Params, precision: str) -> Params:
-    """A network's parameters as the half without a gradient takes them: its inner layers in bfloat16 for bf16.
+def without_gradient(params: Mapping[str, Tensor], precision: str) -> Mapping[str, Tensor]:
+    """A network's parameters as the half without a gradient takes them: for bf16 with its inner kernels in bfloat16.
 
     Args:
         params: of an actor or of critics, as in `networks`.
+
+    Returns:
+        `params`, and for bf16 behind them under `<name>` + LOWERED the kernels between the first layer and the last.
     """
     if precision != "bf16":
         return params
-    return {name: value.bfloat16() if _is_inner(name, params) else value for name, value in params.items()}
+    return {**params, **{name + LOWERED: value.bfloat16() for name, value in params.items() if _is_inner(name, params)}}
 
 
-def _is_inner(name: str, params: Params) -> bool:
-    """Whether a parameter is of a layer between the first and the last; those that embed the time are not."""
-    *prefix, layer, _ = name.split("/")
+def _is_inner(name: str, params: Mapping[str, Tensor]) -> bool:
+    """Whether it is a kernel of a layer between the first and the last; those that embed the time are not."""
+    *prefix, layer, what = name.split("/")
     last = "/".join([*prefix, str(int(layer) + 1), "kernel"]) not in params
-    return prefix != ["time"] and int(layer) > 0 and not last
+    return what == "kernel" and prefix != ["time"] and int(layer) > 0 and not last
+
+
+def product_about_mean(hidden: Tensor, kernel: Tensor, bias: Tensor, lowered: Tensor, samples: int) -> Tensor:
+    """hidden @ kernel + bias, with each state's mean row multiplied in float32 and what differs from it in bfloat16.
+
+    Args:
+        hidden: (M, b * samples, in), the rows of a state together; overwritten.
+        kernel: (M, in, out). bias: (M, 1, out). lowered: the kernel in bfloat16.
+
+    Returns:
+        (M, b * samples, out), of the dtype of `hidden`.
+    """
+    networks, rows, width = hidden.shape
+    grouped = hidden.view(networks, -1, samples, width)
+    mean = grouped.mean(2)
+    deviations = grouped.sub_(mean.unsqueeze(2)).bfloat16().flatten(1, 2)
+    product = torch.bmm(deviations, lowered).to(hidden.dtype).view(networks, -1, samples, kernel.shape[2])
+    return product.add_(torch.baddbmm(bias, mean, kernel).unsqueeze(2)).view(networks, rows, -1)

@@ -189,6 +189,11 @@ def q_target_version(name: str) -> int:
     return versions.Q_TARGET.get(name, versions.FIRST)
 
 
+def precision_version(name: str) -> int:
+    """Numerics version of a value of `training.precision`."""
+    return versions.PRECISION.get(name, versions.FIRST)
+
+
 def dataset_named(dataset_id: str, recipes: Recipes) -> Dataset:
     """The dataset of an id as a task has it, `<source>:<name>`.
 

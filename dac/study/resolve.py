@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dac.study import versions
-from dac.study.identity import Dataset, Group, canonical, guidance_version, q_target_version
+from dac.study.identity import Dataset, Group, canonical, guidance_version, precision_version, q_target_version
 from dac.study.params import SETTINGS, ExperimentSettings, Params, Settings
 from dac.study.switched_off import switched_off
 from dac.study.task_data import environment
@@ -54,13 +54,20 @@ def group(
         "dataset": json.loads(dataset.identity),
         "reward_scaling": task.reward_scaling,
         "settings": _that_matter(settings, dataset),
-        "versions": {
-            "common": versions.COMMON,
-            "guidance": guidance_version(settings.guidance),
-            **({} if dataset.kind.one_step else {"q_target": q_target_version(settings.q_target)}),
-        },
+        "versions": _versions(settings, dataset),
     }
     return Group(task_name, env, dataset, task.reward_scaling, settings, canonical(identity))
+
+
+def _versions(settings: Settings, dataset: Dataset) -> dict[str, int]:
+    """The numerics versions of the components of a run; a precision's where it is not the first."""
+    precision = precision_version(settings.precision)
+    return {
+        "common": versions.COMMON,
+        "guidance": guidance_version(settings.guidance),
+        **({} if dataset.kind.one_step else {"q_target": q_target_version(settings.q_target)}),
+        **({} if precision == versions.FIRST else {"precision": precision}),
+    }
 
 
 def layers(params: Params, study: str, experiment: str, task: str) -> dict[str, dict[str, Any]]:

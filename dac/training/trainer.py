@@ -69,7 +69,7 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
         device = held.enter_context(devices.claimed(compute.device))
         LOG.info("%s %s: %d runs on %s", group.task, group.name, len(runs), devices.name(device))
         if group.settings.precision == "bf16":
-            _say_what_is_known_of_bf16(device)
+            _say_where_bf16_gains_nothing(group, device)
         _Trainer(group, compute, device, threads, _board(group, varied)).train(runs)
 
 
@@ -78,11 +78,11 @@ def _board(group: Group, varied: str) -> Path:
     return paths.TENSORBOARD / group.task / "-".join(filter(None, (group.label, varied, group.fingerprint)))
 
 
-def _say_what_is_known_of_bf16(device: torch.device) -> None:
-    LOG.warning(
-        "training.precision: bf16 is less exact than fp32 and tf32: with trained critics its targets are off by a part "
-        "of the ensemble's spread, and by a bias (benchmarks/README.md). Another precision makes other runs."
-    )
+def _say_where_bf16_gains_nothing(group: Group, device: torch.device) -> None:
+    if group.settings.next_action_samples == 1:
+        LOG.warning(
+            "training.precision: bf16 computes what tf32 does where next_action_samples is 1 (dac/agent/precision.py)."
+        )
     if not devices.multiplies_bf16(device):
         LOG.warning("This device only imitates bf16: steps may take several times fp32's.")
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tiny import Project
 
+from dac.agent.config import PRECISIONS
 from dac.study import plan, resolve, task_data, versions
 from dac.study.catalog import policy_file
 from dac.study.identity import Dataset, Evaluation, Group, Run, fingerprint
@@ -53,6 +54,13 @@ def test_golden_fingerprints(project: Project, monkeypatch: pytest.MonkeyPatch) 
     assert cell.group.name == "soft-H2-lcb1-6e9a5eae25d7"
     assert cell.group.dataset.fingerprint == "da7d83c02956"
     assert [evaluation.fingerprint for evaluation in cell.evaluations] == ["b9cbcbbccd84", "706809acfbdd"]
+
+
+def test_a_precision_of_the_first_version_is_in_no_fingerprint(project: Project) -> None:
+    """Runs of fp32 and tf32 are what they were before precisions had versions; those of bf16 are others."""
+    found = {name: json.loads(group_with(project, precision=name).identity)["versions"] for name in PRECISIONS}
+    assert {name for name, components in found.items() if "precision" in components} == {"bf16"}
+    assert found["bf16"]["precision"] == versions.PRECISION["bf16"] > versions.FIRST
 
 
 def test_the_golden_identity(project: Project) -> None:

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -22,8 +23,9 @@ from torch import Tensor
 
 from dac.agent import ActingNoise, AgentConfig, Policy
 from dac.agent.components import GUIDANCES, Q_TARGETS
+from dac.agent.config import PRECISIONS
 from dac.study import versions
-from dac.study.identity import guidance_version, q_target_version
+from dac.study.identity import guidance_version, precision_version, q_target_version
 from dac.training.policies import agent_config
 from dac.training.trainer import RunState, train
 
@@ -34,35 +36,49 @@ TOLERANCE = 2e-4
 
 Checksums = dict[str, float]  # parameter or moment of a run's state -> a projection of it on fixed weights
 DEFAULT = AgentConfig()
+
+
+class Combination(NamedTuple):
+    """An agent whose numbers are recorded."""
+
+    guidance: str = DEFAULT.guidance
+    q_target: str = DEFAULT.q_target
+    precision: str = DEFAULT.precision
+
+
 COMBINATIONS = [
-    *((guidance, DEFAULT.q_target) for guidance in GUIDANCES),
-    *((DEFAULT.guidance, q_target) for q_target in Q_TARGETS if q_target != DEFAULT.q_target),
+    *(Combination(guidance=guidance) for guidance in GUIDANCES),
+    *(Combination(q_target=q_target) for q_target in Q_TARGETS if q_target != DEFAULT.q_target),
+    *(Combination(precision=precision) for precision in PRECISIONS if precision != DEFAULT.precision),
 ]
 # One of them runs what the others leave out.
 FURTHER = {
-    ("soft", "convex"): {
+    Combination("soft", "convex"): {
         "sampler": "ddim", "clip_denoised": False, "max_backup": True, "diffusion_steps": 4, "sampler_steps": 3,
         "beta_schedule": "cosine",
     },
 }  # fmt: skip
 
 
-def name_of(guidance: str, q_target: str) -> str:
+def name_of(agent: Combination) -> str:
     """Key of a combination and its versions in the recorded file."""
+    guidance, q_target, precision = agent
     own = f"guidance {guidance_version(guidance)} q_target {q_target_version(q_target)}"
+    if precision != DEFAULT.precision:
+        own += f" {precision} {precision_version(precision)}"
     return f"{guidance}-{q_target} common {versions.COMMON} {own} data {versions.DATASET['file']}"
 
 
-def compute(guidance: str, q_target: str) -> Checksums:
+def compute(agent: Combination) -> Checksums:
     """Train in a temporary folder and take the checksums of the run's state after the last step."""
-    changes = {"guidance": guidance, "q_target": q_target, "actor_lr": 1e-2, "critic_lr": 1e-2, "target_rate": 0.2}
+    changes = {**agent._asdict(), "actor_lr": 1e-2, "critic_lr": 1e-2, "target_rate": 0.2}
     sizes = {"steps": 50, "eval_interval": 50, "actor_ema_start": 2, "ensemble_size": 3}
     kept: list[RunState] = []
     with temporary_folder():
         Path("data").mkdir()
         shutil.copy(FOLDER / "pendulum.hdf5", "data/pendulum.hdf5")
         project = Project()
-        project.settings["studies"]["tiny"]["settings"] |= {**changes, **sizes, **FURTHER.get((guidance, q_target), {})}
+        project.settings["studies"]["tiny"]["settings"] |= {**changes, **sizes, **FURTHER.get(agent, {})}
         group = project.set("tasks.pendulum.reward_scaling", "none").group()
         with mock.patch("dac.training.publish.Publisher.publish", lambda publisher, state: kept.append(state)):
             train(group, [0], COMPUTE, 1)
@@ -108,33 +124,31 @@ def differences(found: Checksums, recorded: Checksums) -> list[str]:
     return [name for name in names if not abs(found.get(name, nan) - recorded.get(name, nan)) <= TOLERANCE]
 
 
-def verdict(changed: set[tuple[str, str]]) -> str:
+def verdict(changed: set[Combination]) -> str:
     """Which constant of dac/study/versions.py a change of these combinations' numbers belongs to."""
-    for guidance in GUIDANCES:
-        if changed == {item for item in COMBINATIONS if item[0] == guidance}:
-            return f'GUIDANCE["{guidance}"]'
-    for q_target in Q_TARGETS:
-        if changed == {item for item in COMBINATIONS if item[1] == q_target}:
-            return f'Q_TARGET["{q_target}"]'
+    for part in Combination._fields:
+        for name in {getattr(item, part) for item in COMBINATIONS}:
+            if changed == {item for item in COMBINATIONS if getattr(item, part) == name}:
+                return f'{part.upper()}["{name}"]'
     return "COMMON"
 
 
 def check() -> str | None:
     """What to do about numbers that changed without a bump; None if none did."""
     recorded: dict[str, Checksums] = json.loads(CHECKSUMS.read_text())
-    changed: dict[tuple[str, str], list[str]] = {}
+    changed: dict[Combination, list[str]] = {}
     for combination in COMBINATIONS:
-        name = name_of(*combination)
+        name = name_of(combination)
         if name not in recorded:
             return (
                 f"No golden numbers are recorded for these versions ({name}). If the change of numbers is meant, "
                 "record them: python tests/support/golden.py"
             )
-        if found := differences(compute(*combination), recorded[name]):
+        if found := differences(compute(combination), recorded[name]):
             changed[combination] = found
     if not changed:
         return None
-    lines = [f"  {guidance}, {q_target}: {', '.join(found[:4])}" for (guidance, q_target), found in changed.items()]
+    lines = [f"  {', '.join(agent)}: {', '.join(found[:4])}" for agent, found in changed.items()]
     return "\n".join(
         [
             f"The numbers of {len(changed)} of {len(COMBINATIONS)} agents changed, but no numerics version did:",
@@ -148,7 +162,7 @@ def check() -> str | None:
 def record() -> None:
     """Add the numbers of the present versions; those of earlier versions stay for the record."""
     recorded = json.loads(CHECKSUMS.read_text()) if CHECKSUMS.exists() else {}
-    recorded |= {name_of(*combination): compute(*combination) for combination in COMBINATIONS}
+    recorded |= {name_of(combination): compute(combination) for combination in COMBINATIONS}
     CHECKSUMS.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
 
 

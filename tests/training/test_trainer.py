@@ -685,8 +685,15 @@ def test_a_device_that_imitates_bf16_is_named(
     group = project.set("studies.tiny.settings.precision", precision).group()
     train(group, [0], COMPUTE, 1)
     assert ("This device only imitates bf16" in caplog.text) == warns
-    assert ("bf16 is less exact than fp32 and tf32" in caplog.text) == (precision == "bf16")
+    assert "where next_action_samples is 1" not in caplog.text
     assert store.run_problem(Run(group, 0)) is None
+
+
+def test_bf16_with_one_action_a_state_is_named(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    settings = project.settings["studies"]["tiny"]["settings"]
+    settings |= {"precision": "bf16", "next_action_samples": 1}
+    train(project.group(), [0], COMPUTE, 1)
+    assert "bf16 computes what tf32 does where next_action_samples is 1" in caplog.text
 
 
 # Memory
