@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from dac.study import safe_yaml
 from dac.study.catalog import recorded_policies
 from dac.study.mistakes import explained, explained_one, listing
 from dac.study.params import (
@@ -54,21 +54,10 @@ def load(path: Path = PARAMS_FILE) -> Params:
             "workflow/, dvc.yaml)."
         )
     try:
-        content = parse(path.read_text())
+        content = safe_yaml.read(path.read_text())
     except (YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not readable as YAML: {error}") from None
     return validated(content, path)
-
-
-def parse(text: str) -> Any:
-    """The contents of a YAML file as JSON's types.
-
-    Raises:
-        YAMLError, TypeError, ValueError: it is not YAML, or JSON has no such value.
-    """
-    # YAML 1.2, as DVC reads and writes it: 5e-05 is a number, and no key stands twice. A value of another type than
-    # JSON's, such as a date, becomes text: the schema then names its place.
-    return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
 
 
 def validated(content: Any, path: Path = PARAMS_FILE) -> Params:

@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent
 
-from dac.study import plan, resolve
-from dac.study.check import PARAMS_FILE, parse, validated
+from dac.study import plan, resolve, safe_yaml
+from dac.study.check import PARAMS_FILE, validated
 from dac.study.params import Params
 from dac.system.errors import UserError
 
@@ -27,7 +27,7 @@ def notices(params: Params, study: str) -> list[str]:
     text = PARAMS_FILE.read_text()
     found = _anchors(text)
     committed = _committed()
-    return found + ([] if committed is None else list(unheeded(params, study, committed, parse(text))))
+    return found + ([] if committed is None else list(unheeded(params, study, committed, safe_yaml.read(text))))
 
 
 def _anchors(text: str) -> list[str]:
@@ -49,7 +49,7 @@ def _committed() -> Any:
         shown = subprocess.run(
             ["git", "show", f"HEAD:./{PARAMS_FILE}"], capture_output=True, text=True, check=True, timeout=30
         )
-        return parse(shown.stdout)
+        return safe_yaml.read(shown.stdout)
     except (OSError, subprocess.SubprocessError, YAMLError, TypeError, ValueError):
         return None
 

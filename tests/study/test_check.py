@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tiny import PARAMS, Project, write_rows
 
-from dac.study import check
+from dac.study import check, safe_yaml
 from dac.study.params import Params, Preset
 from dac.study.plan import study_plan
 from dac.system.errors import UserError
@@ -89,9 +89,9 @@ def test_the_example_of_a_page_is_taken_as_it_stands(
     texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    content = check.parse((ROOT / "params.yaml").read_text())
+    content = safe_yaml.read((ROOT / "params.yaml").read_text())
     (text,) = texts
-    for section, entries in check.parse(text).items():
+    for section, entries in safe_yaml.read(text).items():
         content[section] |= entries
     loaded = check.validated(content)
     assert "reward_scaling" in loaded.tasks["mine"].model_fields_set

@@ -10,7 +10,7 @@ import tiny
 import yaml
 from project import ROOT, Project, new_project
 
-from dac.study import check
+from dac.study import check, safe_yaml
 from dac.study.plan import study_plan
 
 pytestmark = pytest.mark.workflow
@@ -31,9 +31,9 @@ def mean_and_minimum(values: Tensor, coefficient: float) -> Tensor:
 """
 FINGERPRINTS = """
 import json, sys
-from dac.study import check
+from dac.study import check, safe_yaml
 from dac.study.plan import study_plan
-params = check.validated(check.parse(sys.argv[1]))
+params = check.validated(safe_yaml.read(sys.argv[1]))
 print(json.dumps({name: study_plan(params, name).identity for name in params.studies}))
 """
 
@@ -69,7 +69,7 @@ def test_each_is_a_record_and_a_function(tmp_path: Path) -> None:
 
 SETTING = "    bc_floor: Annotated[float, Limits(ge=0)] = 0.5\n"
 TOLD = """
-from dac.study import check
+from dac.study import check, safe_yaml
 from dac.study.plan import study_plan
 from dac.training.policies import agent_config
 group = study_plan(check.load(), "tiny").cells[0].group
@@ -113,5 +113,5 @@ def committed_plans(project: Project | None = None) -> object:
     if project is not None:
         (project.path / "fingerprints.py").write_text(FINGERPRINTS)
         return json.loads(project.succeed("fingerprints", text))
-    params = check.validated(check.parse(text))
+    params = check.validated(safe_yaml.read(text))
     return json.loads(json.dumps({name: study_plan(params, name).identity for name in params.studies}))
