@@ -7,6 +7,8 @@ datasets), which would change unseen, and come out as zeros where they are gone.
 from __future__ import annotations
 
 import errno
+import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +72,11 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     ("ermission denied", "it may not be read (permission denied). Correct the permissions and run it again."),
     ("truncated file", "not readable as HDF5 (it is truncated). Copy or fetch the whole file again."),
 )
+
+# A file of a few kB may declare any number of values, which are zeros until they are written. None of HDF5's usual
+# filters makes more than so many bytes of one; below the least, nobody is harmed.
+_EXPANSION = 1100
+_LEAST_BYTES = 100_000_000
 
 # Links within a file may point to links; one that leads back to itself would not end.
 _LINK_HOPS = 16
@@ -163,6 +170,7 @@ def find(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset | None:
             raise _Elsewhere(f"the values of {found.name} are in external storage ({found.external[0][0]})")
         if settings.get_nfilters():
             _check_filters(found, settings)
+        _check_size(found)
     return found
 
 
@@ -196,6 +204,32 @@ def _check_filters(dataset: h5py.Dataset, settings: h5py.h5p.PropDCID) -> None:
                 "which is not installed here. Install it (HDF5_PLUGIN_PATH names its folder), or write the file again "
                 "with gzip: `h5repack -f GZIP=4` where the filter is."
             )
+
+
+def _check_size(dataset: h5py.Dataset) -> None:
+    """Refuse values that were never written or do not fit into memory, before any memory is taken for them."""
+    path = dataset.file.filename
+    try:
+        dtype = dataset.dtype
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: {dataset.name} holds values of a type that NumPy lacks ({error}); allowed are real numbers. "
+            "Convert them."
+        ) from None
+    # A chunk is read as a whole, and may be larger than the array that it is of.
+    declared = max(dataset.size or 0, math.prod(dataset.chunks or (0,))) * dtype.itemsize
+    there = Path(path).stat().st_size
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if declared > max(_LEAST_BYTES, _EXPANSION * there):
+        raise UserError(
+            f"{path}: {dataset.name} declares an array of shape {dataset.shape}, {declared / 1e9:.4g} GB to read, in a "
+            f"file of {there:,} bytes: most of it was never written. Write the file again, with the rows there are."
+        )
+    if declared > memory:
+        raise UserError(
+            f"{path}: {dataset.name} has {declared / 1e9:.4g} GB, this machine {memory / 1e9:.4g} GB of memory, in "
+            "which all rows must fit. Use a machine with more, or write fewer rows."
+        )
 
 
 def numbers(dataset: h5py.Dataset) -> NDArray[np.generic]:

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import pickle
+import resource
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from tiny import write_rows
 from unprivileged import somebody_else
 from writing import writer
 
-from dac.rows import hdf5, layout
+from dac.rows import checks, hdf5, layout
 from dac.study.datasets_lock import locked_file
 from dac.system.errors import UserError
 
@@ -225,6 +226,70 @@ def test_values_that_are_no_numbers() -> None:
     replace("rewards", lambda file: file.__setitem__("rewards", ["a"] * 240))
     with pytest.raises(UserError, match=r"a.hdf5: /rewards holds object; allowed are real numbers"):
         layout.read(PATH)
+
+
+COMPOUND = np.dtype([("x", "f4"), ("y", "f4")])
+OTHER_TYPES = {
+    "strings": lambda file: file.create_dataset("rewards", data=["a"] * 240),
+    "fixed strings": lambda file: file.create_dataset("rewards", data=np.full(240, b"1.0")),
+    "complex": lambda file: file.create_dataset("rewards", data=np.full(240, 1 + 2j)),
+    "compound": lambda file: file.create_dataset("rewards", data=np.zeros(240, COMPOUND)),
+    "opaque": lambda file: file.create_dataset("rewards", data=np.zeros(240, "V8")),
+    "rows of differing lengths": lambda file: file.create_dataset("rewards", (240,), h5py.vlen_dtype(np.float32)),
+    "references": lambda file: file.create_dataset("rewards", (240,), h5py.ref_dtype),
+}
+
+
+@pytest.mark.parametrize("make", OTHER_TYPES.values(), ids=OTHER_TYPES)
+def test_values_of_other_types_are_refused_by_their_key(make: Callable[[h5py.File], None]) -> None:
+    replace("rewards", make)
+    with pytest.raises(UserError, match=r"a.hdf5: /rewards holds .*; allowed are real numbers. Convert them"):
+        layout.read(PATH)
+
+
+def test_a_type_that_numpy_lacks_is_refused_by_its_key() -> None:
+    def times(file: h5py.File) -> None:
+        h5py.h5d.create(file.id, b"rewards", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((240,)))
+
+    replace("rewards", times)
+    with pytest.raises(UserError, match=r"a.hdf5: /rewards holds values of a type that NumPy lacks"):
+        layout.read(PATH)
+
+
+def test_flags_that_are_no_numbers_are_refused_by_their_key() -> None:
+    replace("timeouts", lambda file: file.__setitem__("timeouts", np.full(240, np.nan)))
+    with pytest.raises(UserError, match=r"a.hdf5: timeouts is neither 0 nor 1 in 240 of 240 rows"):
+        layout.read(PATH)
+
+
+@pytest.mark.parametrize("key", ["observations", "next_observations"])
+@pytest.mark.parametrize("storage", [{}, {"chunks": (1000, 100)}, {"chunks": (1000, 100), "compression": "gzip"}])
+def test_an_array_that_was_declared_and_not_written_is_refused_before_memory_is_taken(
+    key: str, storage: dict[str, object]
+) -> None:
+    with h5py.File(PATH, "r+") as file:
+        file.pop(key, None)
+        file.create_dataset(key, (10**10, 100), "f4", **storage)
+    assert PATH.stat().st_size < 20_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match=rf"a.hdf5: /{key} declares an array of shape \(10000000000, 100\), 4000 GB"):
+        checks.read(PATH)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+
+
+def test_a_chunk_larger_than_its_array_is_refused_before_memory_is_taken() -> None:
+    """Of a chunk that is compressed, all is read for a part of it."""
+    storage = {"maxshape": (None,), "chunks": (10**9,), "compression": "gzip"}
+    replace("rewards", lambda file: file.create_dataset("rewards", (240,), "f4", **storage))
+    with pytest.raises(UserError, match=r"a.hdf5: /rewards declares an array of shape \(240,\), 4 GB to read"):
+        layout.read(PATH)
+
+
+def test_rows_that_compress_well_are_read() -> None:
+    rows = np.zeros((30_000, 1000), np.float32)  # 120 MB, of which gzip leaves 0.2
+    with h5py.File("zeros.hdf5", "w") as file:
+        file.create_dataset("x", data=rows, chunks=(3000, 1000), compression="gzip", compression_opts=9)
+        assert hdf5.numbers(hdf5.find(file, "x")).shape == rows.shape
 
 
 def test_a_file_that_another_program_writes() -> None:
