@@ -237,7 +237,7 @@ def test_the_page_shows_the_scores(project: Project, capsys: Capture) -> None:
     curve = pd.read_csv(store.run_directory(Run(cell.group, 0)) / "curve.csv")
     expected = curve.query("step >= 30")["return"].mean() - 5.0  # reference returns 5 and 105, window 2
     metrics = files.read_json(Path("results/tiny/metrics.json"))
-    assert metrics == {"main": {"pendulum": {"soft": pytest.approx(expected, abs=1e-4)}}}
+    assert metrics == {"score": {"main": {"pendulum": {"soft": pytest.approx(expected, abs=1e-4)}}}}
 
 
 def test_parity_passes_and_fails_by_its_tolerance(capsys: Capture) -> None:

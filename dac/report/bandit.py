@@ -1,30 +1,15 @@
-"""The bandit of Fig. 2: what is measured of the drawn actions, its table, and how they are drawn over the learned Q."""
+"""The bandit of Fig. 2: what is measured of the drawn actions."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from dac.envs.bandit import BEST_ACTION, MODE_SHARE, SUPPORT_RADIUS, Behaviour, behaviour, expected_reward, quality
-from dac.report.cells import MEAN_STD, diverged_mark, diverged_notes
+from dac.envs.bandit import behaviour, quality
 from dac.report.data import Experiment, ReportData, select
-from dac.report.panels import COLUMN_WIDTH
-from dac.report.statistics import Summary
-from dac.report.table import NONE, Table, Text, slug
 
 MEASURES = ("reward", "inside", "modes")
 FRESH = "behaviour"
-SHOWN_ACTIONS = 100
-_BANDIT_DIGITS = {"reward": 3, "inside": 1, "modes": 1}
-# Behaviour is grey in every figure of a report; the darker, the higher the reward.
-_REWARDS = LinearSegmentedColormap.from_list("rewards", ["0.9", "0.35"])
 
 
 def measures(data: ReportData, experiment: Experiment) -> pd.DataFrame:
@@ -45,122 +30,6 @@ def measures(data: ReportData, experiment: Experiment) -> pd.DataFrame:
             found = quality(points, bandit.behaviour)
             rows.append((task, variant, seed, found.reward, 100 * found.inside, found.modes))
     return pd.DataFrame(rows, columns=["task", "variant", "seed", *MEASURES])
-
-
-def bandit_table(data: ReportData, summary: Summary) -> Table:
-    """Behaviour set × variant: mean expected reward, share inside the support, modes covered."""
-    experiment = summary.experiment
-    frame = measures(data, experiment)
-    names = dict.fromkeys([*experiment.variants, FRESH])
-    rows = [_bandit_row(data, summary, frame, task, variant) for task in experiment.tasks for variant in names]
-    return Table(
-        name=f"{slug(experiment.name)}-actions",
-        caption=f"{experiment.title}: actions drawn from the trained policies.",
-        header=("Set", "Actions", "Seeds", "Mean reward", "Inside the support (%)", "Modes covered"),
-        rows=tuple(rows),
-        frame=frame,
-        notes=(
-            MEAN_STD,
-            f"Mean reward: mean of −‖a − {BEST_ACTION}‖ over {_drawn(data, experiment)} drawn actions; 0 is best.",
-            f"Inside the support: nearer than {SUPPORT_RADIUS} to a recorded action. A mode (a Gaussian, a moon, both "
-            f"circles) is covered if {100 * MODE_SHARE:g} % of the drawn actions or more are inside and nearest to it.",
-            *diverged_notes(summary.cells.values()),
-            f"{FRESH}: fresh actions of the behaviour set itself, as many as were recorded.",
-        ),
-    )
-
-
-def _bandit_row(data: ReportData, summary: Summary, frame: pd.DataFrame, task: str, variant: str) -> tuple[Text, ...]:
-    runs = frame[(frame["task"] == task) & (frame["variant"] == variant)]
-    fresh = variant == FRESH
-    name = variant if fresh else f"{variant}{diverged_mark(summary.cells[task, variant])}"
-    shown = [_digits(runs[measure], digits, alone=fresh) for measure, digits in _BANDIT_DIGITS.items()]
-    shown[-1] += f" of {data.bandits[summary.experiment.name, task].behaviour.mode_count}"
-    return (Text(task), Text(name), Text(NONE if fresh else str(len(runs))), *map(Text, shown))
-
-
-def _digits(values: pd.Series, digits: int, alone: bool) -> str:
-    """Mean ± sample standard deviation; the mean alone where there is but one value by its nature."""
-    spread = NONE if len(values) < 2 else f"{values.std():.{digits}f}"
-    return f"{values.mean():.{digits}f}" + ("" if alone else f" ± {spread}")
-
-
-def _drawn(data: ReportData, experiment: Experiment) -> str:
-    actions = data.actions[data.actions["experiment"] == experiment.name]
-    counts = sorted(actions.groupby(["task", "variant", "seed"]).size().unique())
-    return " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
-
-
-def draw(data: ReportData, experiment: Experiment, looks: Mapping[str, tuple[object, str]], width: float) -> Figure:
-    """A row per behaviour set, a panel per variant: actions by reward, level curves of the Q that it learned, drawn
-    actions.
-
-    Args:
-        looks: variant → (colour, marker). width: of the figure, in inches; a narrow one has the sets as its columns
-            where that makes larger panels.
-    """
-    turned = width < 4 and 1 < len(experiment.tasks) < len(experiment.variants)
-    places = [(task, variant) for task in experiment.tasks for variant in experiment.variants]
-    if turned:
-        places = [(task, variant) for variant in experiment.variants for task in experiment.tasks]
-    columns = len(experiment.tasks) if turned else len(experiment.variants)
-    width = min(width, max(2.6 * columns, COLUMN_WIDTH))  # the legend needs as much
-    rows = len(places) // columns
-    figure = Figure(figsize=(width, width / columns * rows + 0.7), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for axis, (task, variant) in zip(axes.flat, places, strict=True):
-        bandit = data.bandits[experiment.name, task]
-        _behaviour(axis, bandit.behaviour)
-        _level_curves(axis, bandit.grid, bandit.q[variant], labelled=width / columns > 1.6)
-        actions = select(data.actions, experiment.name, task, variant)
-        drawn = actions[actions["seed"] == bandit.seed].head(SHOWN_ACTIONS)
-        colour, marker = looks[variant]
-        axis.scatter(
-            drawn["x"], drawn["y"], s=9, color=colour, marker=marker, edgecolors="white", linewidths=0.3, zorder=4
-        )
-        axis.plot(*BEST_ACTION, marker="*", markersize=8, color="black", markeredgecolor="white", zorder=5)
-    for axis, (task, variant) in zip(axes[0], places, strict=False):
-        axis.set_title(textwrap.fill(task.removeprefix("bandit-") if turned else variant, 16))
-    for axis, (task, variant) in zip(axes[:, 0], places[::columns], strict=True):
-        axis.set_ylabel(textwrap.fill(variant if turned else task.removeprefix("bandit-"), 16))
-    figure.legend(handles=_handles(), loc="outside lower center", ncols=4 if width > 4 else 2)
-    return figure
-
-
-def _behaviour(axis: Axes, recorded: Behaviour) -> None:
-    rewards = expected_reward(recorded.actions)
-    x, y = recorded.actions.T
-    # One picture of a thousand points: as shapes they would be most of a PDF.
-    axis.scatter(
-        x, y, s=4, c=rewards, cmap=_REWARDS, norm=Normalize(-1.7, 0.0), linewidths=0, zorder=2, rasterized=True
-    )
-    axis.set_xticks([-1, 0, 1])
-    axis.set_yticks([-1, 0, 1])
-    axis.set_xlim(-1.05, 1.05)
-    axis.set_ylim(-1.05, 1.05)
-    axis.set_aspect("equal")
-    axis.grid(visible=False)
-
-
-def _level_curves(axis: Axes, grid: np.ndarray, q: np.ndarray, labelled: bool) -> None:
-    lines = axis.contour(grid, grid, q, levels=7, colors="0.55", linestyles="dashed", linewidths=0.6, zorder=1)
-    if labelled:
-        axis.clabel(lines, fontsize=5.5, fmt="%.1f")
-
-
-def _handles() -> list[Line2D]:
-    """The legend of what all panels have; which variant a panel is of stands at its edge."""
-
-    def points(label: str, colour: str, marker: str, size: float) -> Line2D:
-        return Line2D([], [], color=colour, marker=marker, markersize=size, linestyle="none", label=label)
-
-    curves = Line2D([], [], color="0.55", linestyle="dashed", linewidth=0.8, label="learned Q")
-    return [
-        points("recorded (darker: higher reward)", "0.5", "o", 3),
-        points("drawn by the policy", "tab:blue", "o", 4),
-        curves,
-        points("best action", "black", "*", 8),
-    ]
 
 
 def level_grid(points: int = 81) -> np.ndarray:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dac.envs.bandit import Behaviour
-from dac.study.params import Claim, ReportSettings, Show
+from dac.study import shown
+from dac.study.params import Claim, ReportSettings
 from dac.system.errors import UserError
-
-SHOW: tuple[str, ...] = get_args(Show)
 
 _KEY = ("experiment", "task", "variant", "seed")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -37,7 +36,7 @@ class Experiment:
     """One experiment of a study: tasks × variants, and what the page shows of them.
 
     `tasks` and `variants` are in display order. `varied` names the setting on the x axis of a sweep and is
-    None where the variants are not values of one setting. `show` holds members of `SHOW`. `published` lists
+    None where the variants are not values of one setting. `show` holds names of `dac.report.items`. `published` lists
     the methods of `published_scores.csv` that stand beside this study's scores, on comparable tasks only. `claims` is
     what it is to show, see `report.claims`.
     """
@@ -53,9 +52,9 @@ class Experiment:
     claims: tuple[Claim, ...] = ()
 
     def __post_init__(self) -> None:
-        unknown = [item for item in self.show if item not in SHOW]
+        unknown = [item for item in self.show if item not in shown.names()]
         if unknown:
-            raise ValueError(f"experiment {self.name!r}: cannot show {unknown}; allowed: {', '.join(SHOW)}")
+            raise ValueError(f"experiment {self.name!r}: cannot show {unknown}; allowed: {', '.join(shown.names())}")
 
     @property
     def shows_scores(self) -> bool:
@@ -165,6 +164,14 @@ def select(frame: pd.DataFrame, experiment: str, task: str | None = None, varian
     if variant is not None:
         keep &= frame["variant"] == variant
     return frame[keep]
+
+
+def in_order(points: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
+    """Rows with task and variant as categories: sorted by these they stand in the order of an experiment."""
+    return points.assign(
+        task=pd.Categorical(points["task"], experiment.tasks, ordered=True),
+        variant=pd.Categorical(points["variant"], experiment.variants, ordered=True),
+    )
 
 
 def refuse_mixed_datasets(data: ReportData) -> None:

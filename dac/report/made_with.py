@@ -84,16 +84,16 @@ def described(values: Values) -> str:
 
 
 def not_the_papers(data: ReportData) -> list[str]:
-    """What is not the paper's for all tasks alike, whatever the settings, in sentences."""
+    """What is not the paper's for all tasks alike, whatever the settings: items of a Markdown list."""
     simulators = sorted({name for names in data.runs["simulator"] for name in str(names).split("; ")})
     precisions = sorted({str(values["precision"]) for values in data.made_with.values()})
     return [
-        f"- **Simulator.** {'; '.join(simulators)}."
+        f"**Simulator.** {'; '.join(simulators)}."
         + (" Published scores were evaluated with an older one (docs/tasks.md)." if data.candidates else ""),
-        f"- **Precision** of the matrix products: {', '.join(precisions)}.",
+        f"**Precision** of the matrix products: {', '.join(precisions)}.",
         *(
             [
-                "- **AntMaze.** A score is the success rate in per cent. The goal is drawn for each episode, in D4RL's "
+                "**AntMaze.** A score is the success rate in per cent. The goal is drawn for each episode, in D4RL's "
                 "v0 tasks once for all of them."
             ]
             if any(task.startswith("antmaze") for _, task, _ in data.made_with)

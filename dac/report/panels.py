@@ -16,6 +16,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from dac.report.data import Experiment, ReportData
@@ -25,6 +26,7 @@ from dac.report.symbols import assigned
 TEXT_WIDTH, COLUMN_WIDTH = 6.75, 3.25
 LEGEND_ROW = 0.17  # inches
 DATA_GREY = "0.45"
+_NOTE_SIZE, _NOTE_ROW = 6.5, 8.0  # points
 _STYLE = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 8, "xtick.labelsize": 7,
     "ytick.labelsize": 7, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
@@ -223,18 +225,27 @@ def level(axis: Axes, value: float, label: str, dashes: str) -> None:
         axis.axhline(value, color=DATA_GREY, linestyle=dashes, linewidth=0.9, label=label, zorder=1)
         axis.set_ylim(min(bottom, value - 0.05 * span), max(top, value + 0.05 * span))
         return
-    above = value > top
+    _note(axis, f"{label}: {value:.0f}", above=value > top)
+
+
+def _note(axis: Axes, text: str, *, above: bool) -> None:
+    """A number far outside in the panel's corner, further in than those that are there, beyond all that is drawn."""
+    edge = 0.98 if above else 0.02
+    rows = sum(note.xy[1] == edge for note in axis.texts if isinstance(note, Annotation))
     axis.annotate(
-        f"{label}: {value:.0f} {'↑' if above else '↓'}",
-        (0.98, 0.98 if above else 0.02),
+        f"{text} {'↑' if above else '↓'}",
+        (0.98, edge),
+        xytext=(0, (-1 if above else 1) * rows * _NOTE_ROW),
         xycoords="axes fraction",
+        textcoords="offset points",
         ha="right",
         va="top" if above else "bottom",
         color=DATA_GREY,
-        fontsize=6.5,
+        fontsize=_NOTE_SIZE,
     )
-    # Room for the note, beyond all that is drawn.
-    axis.set_ylim(bottom - (0 if above else 0.12 * span), top + (0.12 * span if above else 0))
+    bottom, top = axis.get_ylim()
+    room = 0.12 * (top - bottom)
+    axis.set_ylim(bottom - (0 if above else room), top + (room if above else 0))
 
 
 def handle(drawn: Look, label: str, marker: str | None) -> Line2D:

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from ruamel.yaml.error import YAMLError
 
-from dac.study import safe_yaml
+from dac.study import safe_yaml, shown
 from dac.study.catalog import recorded_policies
 from dac.study.mistakes import explained, explained_one, listing
 from dac.study.params import (
@@ -182,6 +182,9 @@ def _check_experiment(where: str, experiment: ExperimentSettings, params: Params
             if isinstance(name, str) and name not in params.presets:
                 yield f"{where}.vary.preset[{index}]: no preset {name!r}; {closest(name, list(params.presets))}"
     yield from _check_claims(where, experiment)
+    for index, item in enumerate(experiment.show):
+        if item not in shown.names():
+            yield f"{where}.show[{index}]: found {item!r}; {closest(item, list(shown.names()))}"
     for index, method in enumerate(experiment.published):
         if method not in _published_methods():
             yield f"{where}.published[{index}]: found {method!r}; {closest(method, _published_methods())}"

@@ -23,8 +23,6 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Temperature = Annotated[float, Field(ge=0, le=1000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-# The tables and figures that dac.report has.
-Show = Literal["scores", "curves", "comparison", "sweep", "action_samples", "bandit"]
 
 # A place with D4RL's files: an address, or a folder of this machine.
 MIRROR_PATTERN = r"^((https?|file)://.+|[^:]+)$"
@@ -219,7 +217,7 @@ class ExperimentSettings(Section):
     vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] | None = None
     settings: Overrides = Overrides()
     evaluation: PartialEvaluation = PartialEvaluation()
-    show: tuple[Show, ...] = ("scores", "curves")
+    show: tuple[str, ...] = ("scores", "curves")
     published: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
 

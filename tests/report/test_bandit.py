@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import report_figures
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 
 from dac.envs.bandit import BEST_ACTION, Behaviour
-from dac.report.bandit import FRESH, bandit_table, level_grid, measures
+from dac.report.bandit import FRESH, level_grid, measures
 from dac.report.data import BanditTask, Experiment, ReportData
-from dac.report.figures import draw
-from dac.report.page import protocol
+from dac.report.items.bandit import bandit_table
+from dac.report.panels import COLUMN_WIDTH, style
+from dac.report.protocol import protocol
 from dac.report.render import render
 from dac.report.statistics import summarise
 
@@ -73,7 +75,7 @@ def test_the_table_has_mean_and_deviation_over_seeds(study: ReportData) -> None:
 
 
 def test_the_figure_shows_one_seeds_actions_over_the_level_curves(study: ReportData) -> None:
-    figure: Figure = draw("bandit", study, summarise(study, study.experiments[0]))
+    figure: Figure = report_figures.drawn(study, "bandit")
     soft, hard = figure.axes
     assert [axis.get_title() for axis in (soft, hard)] == ["soft", "hard"]
     assert soft.get_ylabel() == TASK
@@ -85,7 +87,7 @@ def test_the_figure_shows_one_seeds_actions_over_the_level_curves(study: ReportD
 
 
 def test_every_panel_has_the_level_curves_of_its_own_q(study: ReportData) -> None:
-    figure: Figure = draw("bandit", study, summarise(study, study.experiments[0]))
+    figure: Figure = report_figures.drawn(study, "bandit")
     lines = []
     for axis in figure.axes:
         (curves,) = [item for item in axis.collections if isinstance(item, QuadContourSet)]
@@ -97,6 +99,14 @@ def test_every_panel_has_the_level_curves_of_its_own_q(study: ReportData) -> Non
     assert hard[:, 0] == pytest.approx(hard_level, abs=1e-9)
 
 
+def test_the_legend_fits_a_column(study: ReportData) -> None:
+    with style():
+        figure = report_figures.drawn(study, "bandit", COLUMN_WIDTH)
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 + 2 < box.x0 < box.x1 < figure.bbox.x1 - 2
+
+
 def test_a_page_of_bandits_alone_speaks_of_no_scores(study: ReportData, tmp_path: Path) -> None:
     paths = {path.relative_to(tmp_path).as_posix() for path in render(study, tmp_path)}
     assert {"figures/bandit-bandit.png", "figures/bandit-bandit.pdf", "tables/bandit-actions.tex"} <= paths
@@ -106,7 +116,7 @@ def test_a_page_of_bandits_alone_speaks_of_no_scores(study: ReportData, tmp_path
     assert "![Bandit." in text
     assert (tmp_path / "tables/bandit-actions.tex").read_text().isascii()
     means = json.loads((tmp_path / "metrics.json").read_text())
-    assert means == {"bandit": {TASK: {"soft": round(-(0.5**0.5) / 2, 4), "hard": -1.0}}}
+    assert means == {"reward": {"bandit": {TASK: {"soft": round(-(0.5**0.5) / 2, 4), "hard": -1.0}}}}
 
 
 def test_a_page_of_bandits_and_scores_counts_the_scores_evaluations(study: ReportData, build: Build) -> None:
@@ -118,6 +128,6 @@ def test_a_page_of_bandits_and_scores_counts_the_scores_evaluations(study: Repor
         evaluations=pd.concat([scores.evaluations, study.evaluations]),
         runs=pd.concat([scores.runs, study.runs]),
     )
-    text = protocol(mixed, [summarise(mixed, experiment) for experiment in mixed.experiments])
+    text = "\n".join(protocol(mixed, [summarise(mixed, experiment) for experiment in mixed.experiments]))
     assert "each the mean of 2 episodes" in text
     assert "**Bandit.**" in text and "Normalised score" in text

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from dac.report.data import Experiment, PageSettings, ReportData
-from dac.report.page import device_time
+from dac.report.provenance import device_time
 from dac.report.render import render
 from dac.system.errors import UserError
 
@@ -90,13 +90,15 @@ def test_metrics_and_curves(study: ReportData, tmp_path: Path) -> None:
     render(study, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics == {
-        "guidance": {
-            "hopper-medium-v2": {"soft": 64.25, "bc_only": 70.25},
-            "own_hopper": {"soft": 68.25, "bc_only": 74.25},
-        },
-        "ensemble": {
-            "hopper-medium-v2": {"2": 58.25, "10": 60.25},
-            "own_hopper": {"2": 62.25, "10": 64.25},
+        "score": {
+            "guidance": {
+                "hopper-medium-v2": {"soft": 64.25, "bc_only": 70.25},
+                "own_hopper": {"soft": 68.25, "bc_only": 74.25},
+            },
+            "ensemble": {
+                "hopper-medium-v2": {"2": 58.25, "10": 60.25},
+                "own_hopper": {"2": 62.25, "10": 64.25},
+            },
         },
     }
     curves = pd.read_csv(tmp_path / "curves.csv")
@@ -114,7 +116,7 @@ def test_one_episode_that_is_not_finite_is_not_averaged_away(lost: float, build:
     data.curves.loc[last, "score"] = lost
     render(data, tmp_path)
     text = (tmp_path / "metrics.json").read_text()
-    assert json.loads(text)["guidance"]["own_hopper"]["soft"] is None
+    assert json.loads(text)["score"]["guidance"]["own_hopper"]["soft"] is None
     assert "NaN" not in text
     row = next(line for line in (tmp_path / "README.md").read_text().splitlines() if line.startswith("| own"))
     assert [cell.strip() for cell in row.split("|")][3:5] == ["–", "**74.2 ± 4.0**"]

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
+
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from report_figures import drawn
 
 from dac.report.data import Experiment, ReportData
-from dac.report.panels import looks
+from dac.report.items import pictures_of
+from dac.report.panels import arranged, level, looks, style
 
 Build = Callable[..., ReportData]
 
@@ -52,3 +61,72 @@ def test_thirty_variants_differ_in_look(build: Build, experiment: Callable[..., 
     many = experiment(variants=tuple(f"v{i}" for i in range(30)), tasks=("own_hopper",))
     table = looks(build([many], seeds=1))
     assert len({(look.colour, look.marker, str(look.dashes)) for look in table.values()}) == 30
+
+
+def test_families_are_aligned() -> None:
+    locomotion = [f"{env}-{level}-v2" for env in ("walker2d", "hopper") for level in ("medium", "replay", "expert")]
+    mazes = [f"antmaze-{maze}-v0" for maze in ("umaze", "umaze-diverse", "medium-play", "medium-diverse")]
+    mazes += ["antmaze-large-play-v0", "antmaze-large-diverse-v0"]
+    assert arranged([*locomotion, *mazes], 3) == [
+        locomotion[:3], locomotion[3:], [mazes[0], mazes[2], mazes[4]], [mazes[1], mazes[3], mazes[5]],
+    ]  # fmt: skip
+    assert arranged(["pen-human-v1", "pen-cloned-v1", "kitchen-a", "kitchen-b", "kitchen-c"], 3) == [
+        ["pen-human-v1", "pen-cloned-v1"],
+        ["kitchen-a", "kitchen-b", "kitchen-c"],
+    ]
+    assert arranged(["halfcheetah-quick", "pendulum-quick"], 3) == [["halfcheetah-quick", "pendulum-quick"]]
+
+
+def test_a_figure_has_the_width_it_is_printed_at(data: ReportData) -> None:
+    for item in pictures_of(data.experiments[0]):
+        assert drawn(data, item).get_figwidth() == 6.75
+        assert drawn(data, item, 3.25).get_figwidth() == 3.25
+
+
+@pytest.mark.parametrize("item", ["curves", "comparison"])
+def test_no_title_overlaps_another_panel(item: str, build: Build, experiment: Callable[..., Experiment]) -> None:
+    data = build([experiment(variants=("soft", "behaviour cloning without any guidance at all", "c", "d"))])
+    tasks = tuple(f"halfcheetah-medium-replay-collected-{i}" for i in range(15))
+    rows = data.tasks.iloc[[2] * 15].assign(task=tasks)
+    frames = {name: getattr(data, name) for name in ("curves", "evaluations", "runs")}
+    own = {name: frame[frame["task"] == "own_hopper"] for name, frame in frames.items()}
+    wide = {name: _repeat(frame, tasks) for name, frame in own.items()}
+    many = replace(data.experiments[0], tasks=tasks)
+    large = replace(data, experiments=(many,), tasks=rows, **wide)  # type: ignore[arg-type]
+    with style():
+        figure = drawn(large, item)
+        renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+        figure.draw(renderer)
+        axes = [axis for axis in figure.axes if axis.get_visible()]
+        boxes = [axis.get_tightbbox(renderer) for axis in axes] + [figure.legends[0].get_window_extent(renderer)]
+    for one, other in combinations(boxes, 2):
+        assert one is not None
+        assert other is not None
+        assert not one.padded(-1).overlaps(other.padded(-1))
+    for box in boxes:
+        assert box is not None
+        assert box.x0 >= -1
+        assert box.x1 <= figure.bbox.x1 + 1
+
+
+def _repeat(frame: pd.DataFrame, tasks: tuple[str, ...]) -> pd.DataFrame:
+    return pd.concat([frame.assign(task=task) for task in tasks], ignore_index=True)
+
+
+@pytest.mark.parametrize(("values", "edge"), [((500.0, 900.0), 0.98), ((-500.0, -900.0), 0.02)])
+def test_notes_of_one_corner_stand_below_each_other(values: tuple[float, float], edge: float) -> None:
+    with style():
+        figure = Figure(figsize=(2, 1.4))
+        axis: Axes = figure.add_subplot()
+        axis.plot([0, 1], [0, 100])
+        for value, label in zip(values, ("data mean", "best data episode"), strict=True):
+            level(axis, value, label, "--")
+        renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+        figure.draw(renderer)
+    first, second = (text.get_window_extent(renderer) for text in axis.texts)
+    assert not first.overlaps(second)
+    assert axis.texts[0].xy[1] == edge  # type: ignore[attr-defined]
+    # Beyond all that is drawn.
+    drawn_over = axis.transData.transform([(0, 0), (1, 100)])[:, 1]
+    for box in (first, second):
+        assert box.y0 > drawn_over[1] - 1 or box.y1 < drawn_over[0] + 1

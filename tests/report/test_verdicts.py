@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dac.report import verdicts
-from dac.report.table import csv_bytes
+from dac.report.writers.csv import csv_bytes
 
 ROWS = pd.DataFrame(
     {

@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md that no other test follows, each by the edits that it names and no others.
+"""The recipes of CONTRIBUTING.md that no other test follows, each by what it names and nothing else.
 
 tests/workflow/test_components.py follows the one for a guidance.
 """
@@ -16,39 +16,42 @@ from project import ROOT, Project, copy_of, new_project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("contributing")]
 
-TABLE = '''
+TABLE = '''"""The highest score of an evaluation during training."""
+
+from dac.report.data import ReportData
+from dac.report.item import Item
+from dac.report.statistics import Summary
+from dac.report.table import Table, Text
+
 
 def best_evaluation_table(data: ReportData, summary: Summary) -> Table:
-    """The highest score of an evaluation during training."""
     best = data.curves.groupby("variant", as_index=False)["score"].max()
     rows = tuple((Text(row.variant), Text(f"{row[1]:.1f}")) for row in best.itertuples(index=False))
     return Table("main-best-evaluation", "Best evaluation.", ("Variant", "Score"), rows, best)
 
 
-def robust_table('''
-FIGURE = '''def evaluations_figure(data: ReportData, summary: Summary, width: float) -> Figure:
-    """All evaluations, one after the other."""
+ITEM = Item(place=5, tables=(best_evaluation_table,))
+'''
+FIGURE = '''"""All evaluations, one after the other."""
+
+from matplotlib.figure import Figure
+
+from dac.report.data import ReportData
+from dac.report.item import Item, Picture
+from dac.report.panels import grid_of
+from dac.report.score_panels import score_label
+from dac.report.statistics import Summary
+
+
+def evaluations_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     grid = grid_of(summary.experiment.tasks, width, "Evaluation", score_label)
     for task, axis in grid.axes.items():
         axis.plot(data.curves.query("task == @task")["score"].to_numpy())
     return grid.figure
 
 
-_DRAW: '''
-LINE = '    tables += [best_evaluation_table(data, summary)] if "best_evaluation" in show else []\n'
-# File, what stands there, what is put in its place.
-EDITS = (
-    ("dac/study/params.py", 'Show = Literal["', 'Show = Literal["best_evaluation", "evaluations", "'),
-    ("dac/report/tables.py", "\n\ndef robust_table(", TABLE),
-    ("dac/report/tables.py", "    # The robust table is of", f"{LINE}    # The robust table is of"),
-    ("dac/report/figures.py", "_DRAW: ", FIGURE),
-    (
-        "dac/report/figures.py",
-        '    "curves": curves_figure,',
-        '    "evaluations": evaluations_figure, "curves": curves_figure,',
-    ),
-    ("dac/report/page.py", "    what = {\n", '    what = {\n        "evaluations": "All evaluations.",\n'),
-)
+ITEM = Item(place=5, picture=Picture(evaluations_figure, lambda data, summary: "All evaluations."))
+'''
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +87,8 @@ def test_an_ablation_is_an_edit_of_params(finished: Project, tmp_path: Path) -> 
 
 def test_a_table_and_a_figure(finished: Project, tmp_path: Path) -> None:
     project = copy_of(finished, tmp_path / "project")
-    for edit in EDITS:
-        project.edit(*edit)
+    for name, text in (("best_evaluation", TABLE), ("evaluations", FIGURE)):
+        (project.path / f"dac/report/items/{name}.py").write_text(text)
     assert "Nothing to be done" in project.succeed("snakemake", "tiny", "--dry-run")
 
     project.set_param("experiments.main.show", ["scores", "best_evaluation", "evaluations"])

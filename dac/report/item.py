@@ -1,0 +1,43 @@
+"""What a name in `show` of an experiment puts on a page, as a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from dac.report.data import ReportData
+from dac.report.statistics import Summary
+from dac.report.table import Table
+
+MakeTable = Callable[[ReportData, Summary], Table | None]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of an experiment.
+
+    Attributes:
+        draw: the figure, so many inches wide; called inside `panels.style()`.
+        caption: what it shows, in sentences; the experiment's title stands in front.
+    """
+
+    draw: Callable[[ReportData, Summary, float], Figure]
+    caption: Callable[[ReportData, Summary], str]
+
+
+@dataclass(frozen=True)
+class Item:
+    """What stands on the page of an experiment that shows it.
+
+    Attributes:
+        place: its place among the items of an experiment; the lowest is first.
+        tables: the functions that make its tables, or None where there is nothing to show. One that several items of
+            an experiment name makes one table.
+        picture: its figure, if it has one.
+    """
+
+    place: int
+    tables: tuple[MakeTable, ...] = ()
+    picture: Picture | None = None

@@ -1,0 +1,19 @@
+"""Jinja's templates of pages."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dac.report.writers.markdown import markdown
+
+
+@cache
+def environment() -> Environment:
+    """The templates of this package, with the writers of tables as filters."""
+    made = Environment(
+        loader=PackageLoader("dac.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters["table_markdown"] = markdown
+    return made
