@@ -151,6 +151,20 @@ def test_plan(project: Project, capsys: Capture) -> None:
     assert refused("plan", "tyni", capsys=capsys) == "params.yaml: no study 'tyni'; allowed: tiny. Did you mean 'tiny'?"
 
 
+def test_status_and_show(project: Project, capsys: Capture) -> None:
+    publish_study(project.plan())
+    for study in ([], ["tiny"], ["tiny", "--watch"]):  # without a terminal there is nothing to draw over
+        status, output, _ = dac("status", *study, capsys=capsys)
+        assert (status, output.splitlines()[0]) == (0, "tiny: all 2 runs are done")
+    said = refused("status", "tyni", capsys=capsys)
+    assert said == "params.yaml: no study 'tyni'; allowed: tiny. Did you mean 'tiny'?"
+    said = refused("show", "pendulum/hard/0", capsys=capsys)
+    assert said.startswith("params.yaml: no study or run 'pendulum/hard/0'")
+    run = Run(project.group(), 1)
+    publish(run, "step,episode,return,length\n40,0,55.0,9\n")
+    assert dac("show", "pendulum/soft/1", capsys=capsys)[1].split()[:2] == ["run", str(run)]
+
+
 def test_why(project: Project, capsys: Capture) -> None:
     publish_study(project.plan())
     run = Run(project.set("tasks.pendulum.settings.eta", 2.0).group(), 1)

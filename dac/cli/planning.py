@@ -20,6 +20,14 @@ def register(commands: Commands) -> None:
         help="first measure here what work/calibration.json lacks of the study's networks and environments; delete "
         "that file to measure all anew, best on an idle machine",
     )
+    command = commands.add(
+        "status", _status, "say how far a study is: what is done, runs, waits, failed, and time left"
+    )
+    command.add_argument("study", nargs="?", help="a study of params.yaml; default: dvc_study")
+    command.add_argument("--watch", action="store_true", help="draw it anew every few seconds, until Ctrl-C")
+    command.add_argument("--all", action="store_true", help="list every job and run, not the first ones")
+    command = commands.add("show", _show, "say all of one run: score, settings, data, log, curve, how to make it again")
+    command.add_argument("run", help=named.FORMS)
     command = commands.add("why", _why, "say why something would run")
     command.add_argument("what", nargs="?", help=f"a study, or a run: {named.FORMS}; default: dvc_study")
     command = commands.add("runs", _runs, "sum up the runs in the store, or list them")
@@ -44,6 +52,24 @@ def _plan(options: argparse.Namespace) -> None:
         print(table.text(params, study))
         for notice in dual_ascent.notices(plan.study_plan(params, study)):
             print(f"{notice}\n")
+
+
+def _status(options: argparse.Namespace) -> None:
+    from dac.watch import status
+    from dac.watch.command import on_terminal
+
+    params = check.load()
+    asked = plan.study_plan(params, options.study or params.dvc_study)
+    if options.watch and on_terminal():
+        status.watch(asked)
+    print(status.text(asked, None if options.all else status.SHOWN), end="")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from dac.watch import show
+
+    params = check.load()
+    print(show.text(params, named.run(params, options.run)), end="")
 
 
 def _why(options: argparse.Namespace) -> None:

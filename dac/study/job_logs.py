@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from dac.study import seed_names
-from dac.study.identity import Run
+from dac.study.identity import Dataset, Run
 from dac.system.errors import UserError
 from dac.system.paths import LOGS
 
@@ -23,6 +23,12 @@ def of_run(run: Run, step: str = "train") -> Path | None:
     """
     group = LOGS / step / run.group.task / run.group.name
     found = [path for path in group.rglob("*.log") if run.seed in _seeds(path.relative_to(group).parts[0])]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def of_data(dataset: Dataset) -> Path | None:
+    """The newest log of a job that fetches or collects a dataset; None if none is here."""
+    found = [path for step in ("fetch", "collect") for path in (LOGS / step).rglob(f"*-*{dataset.fingerprint}*.log")]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 

@@ -116,6 +116,11 @@ class Evaluate:
 Job = Fetch | Collect | Train | Evaluate
 
 
+def seeds_of(marker: str) -> list[int]:
+    """The seeds of a training's or an evaluation's pack, by its marker."""
+    return seed_names.parse(marker.split("/")[3])
+
+
 def data_job(dataset: Dataset) -> str:
     """Name of the job that makes a dataset; those that are collected in one go share it."""
     return f"collect {dataset.collection}" if dataset.kind.made == "collected" else f"fetch {dataset.id}"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dac.study import job_logs, seed_names, store
+from dac.study import job_logs, store
 from dac.study.identity import Evaluation, Run
+from dac.study.jobs import seeds_of
 from dac.study.plan import StudyPlan
 from dac.study.records import run_record
 from dac.system import progress
@@ -49,9 +50,9 @@ def running_jobs() -> Jobs:
     """What the jobs that run here last told, by each of the runs that they work on."""
     found = {}
     for job in progress.running(Path()):
-        step, *names = job.job.split("/")
-        if step in ("train", "evaluate") and len(names) == 3:
-            found.update({(names[0], names[1], seed): job for seed in seed_names.parse(names[2])})
+        if job.job:
+            _, task, group, *_ = job.job.split("/")
+            found.update({(task, group, seed): job for seed in seeds_of(job.job)})
     return found
 
 
@@ -74,8 +75,13 @@ def state(run: Run, evaluations: Iterable[Evaluation], jobs: Jobs) -> State:
 
 def saved_step(run: Run) -> int:
     """The step of the newest saved state of a run in training; 0 if there is none."""
-    names = (_STATE.fullmatch(path.name) for path in store.work_directory(run).glob("state-*.safetensors"))
-    return max((int(match[1]) for match in names if match), default=0)
+    return max(saved(run), default=0)
+
+
+def saved(run: Run) -> dict[int, Path]:
+    """The saved states of a run in training, by step."""
+    paths = store.work_directory(run).glob("state-*.safetensors")
+    return {int(match[1]): path for path in paths if (match := _STATE.fullmatch(path.name))}
 
 
 def _unfinished(run: Run, step: int, what: str, job: Progress | None) -> State | None:

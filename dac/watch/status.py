@@ -1,0 +1,137 @@
+"""`dac status`: how far a study is, as text for a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import textwrap
+import time
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+from tabulate import tabulate  # type: ignore[import-untyped]
+
+from dac.cost import speeds
+from dac.cost.left import Left, left
+from dac.study import job_logs, seed_names, states, store
+from dac.study.identity import Run
+from dac.study.plan import StudyPlan
+from dac.study.states import Kind, State
+from dac.system.paths import LOGS
+from dac.watch.screen import cells, long_duration
+
+WIDTH = 100
+SECONDS = 5.0  # between two looks of --watch: at the paper's scale one takes a second
+SHOWN = 12  # lines of each part, at most; --all shows all
+# Columns, with the kinds that they count.
+COLUMNS: dict[str, tuple[Kind, ...]] = {
+    "done": ("done", "diverged"),
+    "diverged": ("diverged",),
+    "evaluate": ("trained", "evaluating"),
+    "training": ("training",),
+    "interrupted": ("interrupted",),
+    "waiting": ("waiting",),
+    "failed": ("failed",),
+}
+
+
+def watch(plan: StudyPlan) -> None:
+    """The status, drawn anew again and again until Ctrl-C."""
+    console = Console()
+    with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            shown = f"{text(plan, SHOWN)}\nCtrl-C ends this display alone."
+            lines = shown.splitlines()[: console.height - 1]
+            live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
+            time.sleep(SECONDS)
+
+
+def text(plan: StudyPlan, most: int | None = SHOWN) -> str:
+    """A line that sums up, a table by experiment, and what runs, failed and diverged.
+
+    Args:
+        most: lines of each of these parts; None: all.
+    """
+    found = states.of_study(plan)
+    speed = speeds.calibration(plan.params.compute)
+    rest = left(found, plan.evaluations(), plan.params.compute.pack_size, speed)
+    parts = [[_summary(plan, found.values(), rest)], _table(plan, found, rest)]
+    parts += [_running(found.values()), _failed(plan, found), _diverged(found.values())]
+    return "\n\n".join("\n".join(_cut(part, most)) for part in parts if part) + "\n"
+
+
+def _cut(part: Sequence[str], most: int | None) -> Sequence[str]:
+    # The table is never cut: it has a line for each experiment.
+    if most is None or len(part) <= most + 1 or part[0].startswith("experiment"):
+        return part
+    return [*part[: most + 1], f"  and {len(part) - most - 1} more: `dac status --all` shows all"]
+
+
+def _summary(plan: StudyPlan, found: Iterable[State], rest: Left) -> str:
+    runs = list(found)
+    done = [state for state in runs if state.kind in COLUMNS["done"]]
+    working = len({state.job.job for state in runs if state.job is not None})
+    if len(done) == len(runs):
+        return f"{plan.name}: all {len(runs):,} runs are done"
+    seconds = rest.of(state.run for state in runs) / max(1, working)
+    beside = f"{working} jobs run" if working > 1 else "one job runs at a time"
+    basis = f"by the speeds of {rest.measured} of its settings" if rest.measured else "as `dac plan` estimates"
+    counted = f"{plan.name}: {len(done):,} of {len(runs):,} runs are done"
+    return f"{counted}; about {long_duration(seconds)} left where {beside}, {basis}"
+
+
+def _table(plan: StudyPlan, found: dict[Run, State], rest: Left) -> list[str]:
+    rows = [["experiment", "runs", *COLUMNS, "left"]]
+    for name in plan.params.studies[plan.name].experiments:
+        groups = {cell.group for cell in plan.cells if cell.experiment == name}
+        rows.append(_row(name, [state for run, state in found.items() if run.group in groups], rest))
+    rows.append(_row("total, each once", list(found.values()), rest))
+    aligned = ["left", *["right"] * (len(rows[0]) - 1)]
+    return str(tabulate(rows, tablefmt="plain", colalign=aligned, disable_numparse=True)).splitlines()
+
+
+def _row(name: str, runs: list[State], rest: Left) -> list[str]:
+    counts = [sum(state.kind in kinds for state in runs) for kinds in COLUMNS.values()]
+    seconds = rest.of(state.run for state in runs)
+    return [name, f"{len(runs):,}", *(f"{count:,}" for count in counts), long_duration(seconds) if seconds else "–"]
+
+
+def _running(found: Iterable[State]) -> list[str]:
+    jobs = {state.job.job: state.job for state in found if state.job is not None}
+    rows = [[f"  {name}", *others] for name, *others in map(cells, jobs.values())]
+    if not rows:
+        return []
+    shown = tabulate(rows, tablefmt="plain", colalign=["left", *["right"] * 4], disable_numparse=True)
+    return ["now (steps, speed, last evaluation):", *str(shown).splitlines()]
+
+
+def _failed(plan: StudyPlan, found: dict[Run, State]) -> list[str]:
+    lines = []
+    missing = dict.fromkeys(run.group.dataset for run in found if store.run_problem(run))
+    for dataset in (dataset for dataset in missing if store.dataset_problem(dataset)):
+        log = job_logs.of_data(dataset)
+        if log and (error := job_logs.failure(log)):
+            lines += [*_wrapped(f"{dataset.id}: {error}"), f"    {log}"]
+    alike: dict[tuple[str, str, str], list[int]] = {}
+    for state in found.values():
+        if state.kind == "failed":
+            group = f"{state.run.group.task}/{state.run.group.name}"
+            alike.setdefault((group, state.error, str(state.log)), []).append(state.run.seed)
+    for (group, error, log_path), seeds in alike.items():
+        lines += [*_wrapped(f"{group} {seed_names.name(seeds)}: {error}"), f"    {log_path}"]
+    return [f"failed, with the last line of the log in {LOGS}/:", *lines] if lines else []
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(
+        line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _diverged(found: Iterable[State]) -> list[str]:
+    alike: dict[str, list[int]] = {}
+    for state in found:
+        if state.kind == "diverged":
+            alike.setdefault(f"{state.run.group.task}/{state.run.group.name}", []).append(state.run.seed)
+    return ["diverged:", *(f"  {group} {seed_names.name(seeds)}" for group, seeds in alike.items())] if alike else []
