@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gpu_box import Box, make_box
 from shared import shared_data
 from tiny import Project, write_rows
 
@@ -23,6 +24,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.chdir(tmp_path)
     write_rows(Path("data/pendulum.hdf5"))
     return Project()
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
+    """Sets the GPUs of this machine, which at first has none."""
+    return make_box(tmp_path, monkeypatch)
 
 
 @pytest.fixture

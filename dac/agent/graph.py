@@ -37,7 +37,8 @@ def capture_cuda_graph(step: Callable[[], Metrics]) -> tuple[Replay, Metrics]:
     graph = torch.cuda.CUDAGraph()
     # A stream of the current device: the one that PyTorch keeps for recording is of the device it was first used on.
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    with torch.cuda.graph(graph, stream=stream):
+    # Where recording fails, for want of memory say, its stream would stay the current one.
+    with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph, stream=stream):
         metrics = step()
     return graph.replay, metrics
 

@@ -69,7 +69,7 @@ def calibrate(params: Params, study: StudyPlan, seconds: float | None = None) ->
         UserError: the record is damaged, or `compute.device` is not there.
     """
     compute, seconds = params.compute, SECONDS if seconds is None else seconds
-    device_kind, threads = speeds.device_kind(compute.device), compute.threads_per_job
+    device_kind, threads = speeds.device_kind(compute.device), compute.cpu_threads
     record = speeds.recorded(device_kind, threads) or {
         "machine": provenance.machine(),
         "device": device_kind,
@@ -226,7 +226,7 @@ def _typical() -> Workload:
 
 def _beside(params: Params, seconds: float) -> float:
     """How much longer a step takes while the other job slots of this machine train too."""
-    threads = params.compute.threads_per_job
+    threads = params.compute.cpu_threads
     neighbours = min(NEIGHBOURS, speeds.cores() // threads - 1)
     if neighbours < 1:
         return 1.0

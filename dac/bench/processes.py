@@ -48,9 +48,8 @@ def step_seconds(
 def _main(connection: Connection, sizes: tuple[int, int], device: str, threads: int, precision: str) -> None:
     end_with_parent()
     torch.set_num_threads(threads)
-    with devices.claimed(device) as chosen:
-        work = Workload(AgentConfig(precision=precision), 1, sizes, chosen)
-        for _ in range(WARM_UP):
-            work.step()
-
-        serve(connection, lambda seconds: wall_seconds(work.step, seconds, chosen))
+    chosen = devices.prepared(torch.device(device))  # this process's parent holds it
+    work = Workload(AgentConfig(precision=precision), 1, sizes, chosen)
+    for _ in range(WARM_UP):
+        work.step()
+    serve(connection, lambda seconds: wall_seconds(work.step, seconds, chosen))

@@ -25,6 +25,9 @@ def _add_pack(command: argparse.ArgumentParser) -> None:
     command.add_argument("group", help="<label>-<fp>: the name of the group's folder under results/runs/<task>/")
     command.add_argument("--seeds", required=True, help="joined by '-', and ranges of them: 0-2-5..9")
     command.add_argument("--threads", type=int, default=1)
+    command.add_argument(
+        "--on", choices=("gpu", "cpu"), help="gpu: fail where none can be used; left out: as compute.device says"
+    )
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -34,7 +37,7 @@ def _train(options: argparse.Namespace) -> None:
         from dac.training import trainer  # torch: only once the plan is known to be right
 
         varied = labels.told_apart(params, [group.task])[group]
-        trainer.train(group, seed_names.parse(options.seeds), params.compute, options.threads, varied)
+        trainer.train(group, seed_names.parse(options.seeds), params.compute.on(options.on), options.threads, varied)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -44,7 +47,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     with _announced(options, params, group):
         from dac.training import evaluate
 
-        evaluate.evaluate(group, seed_names.parse(options.seeds), evaluations, params.compute, options.threads)
+        compute = params.compute.on(options.on)
+        evaluate.evaluate(group, seed_names.parse(options.seeds), evaluations, compute, options.threads)
 
 
 def _announced(options: argparse.Namespace, params: Params, group: Group) -> AbstractContextManager[None]:

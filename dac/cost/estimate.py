@@ -7,12 +7,14 @@ for each pass through one has a cost of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 from dac.agent.components import GUIDANCES
 from dac.agent.config import AgentSettings
+from dac.cost import shapes
 from dac.cost.shapes import acting_shape, collection_shape, dimensions, environment_shape, gradient_shape
 from dac.cost.speeds import Calibration
 from dac.study.identity import Evaluation, Group
@@ -20,8 +22,12 @@ from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train
 from dac.study.params import Params, SacSettings, Settings, TrainingSettings
 
 TIME_FEATURES = 32
-# Longest episodes where the environment was not asked; most end earlier. A bandit's have one step.
+# Longest episodes of an environment that does not say so; most end earlier. A bandit's have one step.
 EPISODE_STEPS = 1000
+# Share of the time between two evaluations that one may take beside the training: the next must never wait for it.
+EVALUATION_SHARE = 0.5
+WORKER_SECONDS = 10.0  # of stepping, with less of which a process is not worth its start
+ENVIRONMENTS_PER_WORKER = 5  # with fewer, a process that steps them waits for its turn more than it steps
 # Rows of a dataset that is not here: D4RL's have 1 to 2 million.
 TRANSITIONS = 1_000_000
 # A pass through one network forward or backward, arithmetic aside: some dozen operations of PyTorch.
@@ -115,7 +121,8 @@ def environment(group: Group, speed: Calibration) -> dict[str, float]:
 
 def environment_named(env: str, speed: Calibration) -> dict[str, float]:
     """`environment` by its id."""
-    assumed = {"step": 1 / speed.environment_steps, "make": MAKE_SECONDS, "limit": float(EPISODE_STEPS)}
+    times, limit = shapes.stepping(env)
+    assumed = {"step": times / speed.environment_steps, "make": MAKE_SECONDS, "limit": float(limit)}
     return assumed | dict(speed.measured.get(environment_shape(env), {}))
 
 
@@ -132,6 +139,32 @@ def _rollout_seconds(group: Group, runs: int, episodes: int, samples: int, speed
     env = environment(group, speed)
     act = acting_seconds(group, runs, episodes, samples, speed)
     return env["limit"] * (act + runs * episodes * env["step"])
+
+
+def workers_to_keep_up(group: Group, runs: int, speed: Calibration) -> int:
+    """Processes that step environments so that a training on a GPU does not wait for the evaluations beside it.
+
+    As many as bring one into `EVALUATION_SHARE` of the time of the gradient steps until the next; where the choice of
+    actions alone takes longer, as many as are of use.
+    """
+    settings = group.settings
+    environments, env = runs * settings.eval_episodes, environment(group, speed)
+    time = EVALUATION_SHARE * settings.eval_interval * gradient_seconds(group, runs, speed)
+    act = env["limit"] * acting_seconds(group, runs, settings.eval_episodes, settings.eval_action_samples, speed)
+    most = max(1, environments // ENVIRONMENTS_PER_WORKER)
+    if act >= time:
+        return most
+    return min(most, math.ceil(env["limit"] * environments * env["step"] / (time - act)))
+
+
+def workers_to_step(group: Group, runs: int, item: Evaluation, speed: Calibration) -> int:
+    """Processes that step environments about as fast as a GPU chooses the actions of an evaluation after training."""
+    environments, env = runs * item.episodes, environment(group, speed)
+    act = acting_seconds(group, runs, item.episodes, item.action_samples, speed)
+    stepping = environments * env["step"]
+    kept = min(group.settings.kept_policies, evaluations(group.settings))
+    worth = kept * env["limit"] * stepping / WORKER_SECONDS
+    return max(1, min(environments // ENVIRONMENTS_PER_WORKER, math.ceil(stepping / act), math.floor(worth)))
 
 
 def training_seconds(group: Group, runs: int, speed: Calibration) -> float:

@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 from dac.study.params import ComputeSettings
 from dac.system import files, provenance
+from dac.system import gpus as nvidia
 from dac.system.errors import UserError
 from dac.system.paths import BENCHMARK_RESULTS, CALIBRATION
+
+# Where no GPU's speed is recorded: the order of magnitude of one in a data centre.
+ASSUMED_GPU_FLOPS = 3e13
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ def cores() -> int:
 
 
 def gpus() -> int:
-    """GPUs of NVIDIA's driver, found without importing torch."""
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+    """GPUs that jobs here may use, each slice of a sliced one; found without importing torch."""
+    return nvidia.count()
 
 
 def device_kind(setting: str) -> str:
@@ -71,15 +74,20 @@ def device_kind(setting: str) -> str:
 # Records
 
 
-def calibration(compute: ComputeSettings) -> Calibration:
+def calibration(compute: ComputeSettings, kind: str | None = None) -> Calibration:
     """This machine's own calibration, over the nearest of the committed benchmarks for what it lacks.
+
+    Args:
+        kind: of device, `cpu` or `cuda`; None: that of a job here.
 
     Raises:
         UserError: work/calibration.json is damaged.
     """
-    device = device_kind(compute.device)
-    base = benchmark(device, compute.threads_per_job)
-    record = recorded(device, compute.threads_per_job)
+    device, threads = kind or device_kind(compute.device), compute.cpu_threads
+    base = benchmark(device, threads)
+    if device == "cuda" != base.device:
+        base = replace(base, machine="no GPU", device=device, date="-", flops=ASSUMED_GPU_FLOPS, other_flops={})
+    record = recorded(device, threads)
     if record is None:
         return base
     return Calibration(
@@ -88,7 +96,7 @@ def calibration(compute: ComputeSettings) -> Calibration:
         record["date"],
         base.flops,
         base.environment_steps,
-        compute.threads_per_job,
+        threads,
         record["startup_seconds"],
         record["beside"],
         base.other_flops,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tabulate import tabulate  # type: ignore[import-untyped]
 
-from dac.cost import estimate, speeds
+from dac.cost import demand, estimate, speeds
 from dac.cost.shapes import job_shapes
 from dac.cost.wall_clock import Activity, wall_clock
 from dac.study import store
@@ -81,29 +81,33 @@ def _shapes(plan: StudyPlan) -> set[str]:
 
 
 def _wall_clock_line(plan: StudyPlan, speed: speeds.Calibration) -> str:
-    work = jobs(plan, plan.runs(), missing=True)
-    if not work:
-        return "wall clock of what is missing: nothing, except perhaps the page, which takes seconds"
-    # Not speed.device: where no GPU's speed is recorded, that is a CPU's.
-    on_gpu = speeds.device_kind(plan.params.compute.device) == "cuda"
-    cores, gpus = speeds.cores(), speeds.gpus() if on_gpu else 0
-    slots = max(1, min(gpus, cores) if gpus else cores // plan.params.compute.threads_per_job)
-    seconds = wall_clock(activities(work, plan.params, speed, slots, gpus), cores, gpus)
-    seconds += estimate.WORKFLOW_SECONDS + estimate.REPORT_SECONDS
+    what = "wall clock of what is missing"
+    if not jobs(plan, plan.runs(), missing=True):
+        return f"{what}: nothing, except perhaps the page, which takes seconds"
+    cores, shares = speeds.cores(), demand.gpu_jobs(plan.params)
+    slots = max(1, min(shares, cores) if shares else cores // plan.params.compute.cpu_threads)
+    gpus = -(-shares // plan.params.compute.packs_per_gpu)
     place = _count(gpus, "GPU") if gpus else _count(cores, "core")
-    return f"wall clock of what is missing: about {_duration(seconds)} on {place} ({_count(slots, 'job')} side by side)"
+    time = duration(missing_seconds(plan, speed, slots))
+    return f"{what}: about {time} on {place} ({_count(slots, 'job')} side by side)"
 
 
-def activities(work: Iterable[Job], params: Params, speed: speeds.Calibration, slots: int, gpus: int) -> list[Activity]:
+def missing_seconds(plan: StudyPlan, speed: speeds.Calibration, slots: int) -> float:
+    """Wall clock of what a study lacks, on the cores and GPUs of this machine, with so many jobs side by side."""
+    work = activities(jobs(plan, plan.runs(), missing=True), plan.params, speed, slots)
+    seconds = wall_clock(work, speeds.cores(), demand.gpu_jobs(plan.params))
+    return seconds + estimate.WORKFLOW_SECONDS + estimate.REPORT_SECONDS
+
+
+def activities(work: Iterable[Job], params: Params, speed: speeds.Calibration, slots: int) -> list[Activity]:
     """Jobs to schedule; with others beside them on the same cores, each takes longer."""
     longer = speed.beside if slots > 1 else 1.0
+    known = demand.Speeds.known(params.compute)
     found = []
     for job in work:
-        computes = isinstance(job, Train | Evaluate)
-        cores = params.compute.threads_per_job if computes else 1
+        cores, gpus = demand.here(job, params, speeds.cores(), known)
         after = job.after if isinstance(job, Train | Evaluate) else ()
-        seconds = estimate.job_seconds(job, params, speed) * longer
-        found.append(Activity(job.name, seconds, cores, int(computes and gpus > 0), after))
+        found.append(Activity(job.name, estimate.job_seconds(job, params, speed) * longer, cores, gpus, after))
     return found
 
 
@@ -131,7 +135,7 @@ def _row(
         f"{sum(len(evaluations[group]) * count for group, count in seeds.items()):,}",
         _bytes(sum(estimate.run_bytes(group) * count for group, count in seeds.items())),
         _bytes(max(memory, default=0.0)),
-        _duration(sum(estimate.job_seconds(job, params, speed) for job in work)),
+        duration(sum(estimate.job_seconds(job, params, speed) for job in work)),
     )
 
 
@@ -145,7 +149,8 @@ def _bytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Minutes, hours or days, for people."""
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.0f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} d"

@@ -34,7 +34,14 @@ def _evaluation_workers(value: Any) -> int | str:
     raise PydanticCustomError("evaluation_workers", "allowed: auto, or a whole number from 0 to 256")
 
 
+def _threads(value: Any) -> int | str:
+    if value == "auto" or (type(value) is int and 1 <= value <= 256):
+        return value  # type: ignore[no-any-return]
+    raise PydanticCustomError("threads", "allowed: auto, or a whole number from 1 to 256")
+
+
 # One validator instead of a union: of a union every member would complain.
+Threads = Annotated[int | str, PlainValidator(_threads)]
 EvaluationWorkers = Annotated[int | str, PlainValidator(_evaluation_workers)]
 
 
@@ -99,11 +106,22 @@ class ComputeSettings(Section):
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     pack_size: Annotated[int, Field(ge=1, le=256)] = 8
-    threads_per_job: Annotated[int, Field(ge=1, le=256)] = 1
+    packs_per_gpu: Annotated[int, Field(ge=1, le=16)] = 1
+    threads_per_job: Threads = "auto"
     evaluation_workers: EvaluationWorkers = "auto"
     checkpoint_seconds: PositiveInt = 300
     cuda_graphs: bool = True
     d4rl_mirrors: tuple[Annotated[str, Field(pattern=MIRROR_PATTERN)], ...] | None = None  # () asks no built-in one
+
+    @property
+    def cpu_threads(self) -> int:
+        """Cores of a job that computes on the CPU, or that says nothing else: with `auto`, one."""
+        return self.threads_per_job if isinstance(self.threads_per_job, int) else 1
+
+    def on(self, kind: str | None) -> ComputeSettings:
+        """The same for a job that is to compute on a `gpu` and nowhere else, or on the `cpu`; None: as they are."""
+        device = {"gpu": "cuda" if self.device == "auto" else self.device, "cpu": "cpu"}.get(kind or "", self.device)
+        return self.model_copy(update={"device": device})
 
 
 class SacSettings(Section):

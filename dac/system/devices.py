@@ -4,56 +4,86 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
-import logging
 import os
 import platform
-import tempfile
-import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TextIO
+from collections.abc import Callable, Iterator
 
 import torch
 
+from dac.system import gpus
 from dac.system.errors import UserError
-
-LOG = logging.getLogger(__name__)
-POLL_SECONDS = 2.0
 
 
 @contextlib.contextmanager
-def claimed(setting: str) -> Iterator[torch.device]:
-    """The device to compute on, made current; a GPU chosen by `auto` is held for this process alone in the block.
+def claimed(setting: str, packs: int = 1) -> Iterator[torch.device]:
+    """The device to compute on, made current; a GPU, or a share of one, is held for this process in the block.
 
-    Snakemake counts GPUs but assigns none, so jobs beside each other share them out through a lock per GPU.
+    A process is bound to the GPU that it gets: CUDA, here and in the processes started from here, sees no other.
 
     Args:
-        setting: `cpu`, `cuda`, `cuda:<index>`, or `auto`: a GPU that no other job holds, the CPU where there is none.
+        setting: `cpu`, `cuda` (see `gpus.held`), `cuda:<number>`, or `auto`: `cuda` where there is a GPU, else `cpu`.
+        packs: how many processes may hold a GPU at a time.
 
     Raises:
-        UserError: CUDA is asked for and not there, or has no GPU of this index.
+        UserError: a GPU is to be used, and there is none, or PyTorch cannot use it; there is none of this number.
     """
-    if setting == "cpu" or (setting == "auto" and not torch.cuda.is_available()):
+    if setting == "cpu":
+        yield prepared(torch.device("cpu"))
+        return
+    look = _look(setting)
+    if not look():
+        if setting != "auto":
+            raise _no_gpu(setting, gpus.why_none())
+        yield prepared(torch.device("cpu"))
+        return
+    with gpus.held(look, packs) as gpu:
+        if gpu.uuid.startswith(("GPU-", "MIG-")):  # NVML's names, which CUDA takes
+            os.environ[gpus.VISIBLE] = gpu.uuid
+        if not torch.cuda.is_available():
+            raise _no_gpu(setting, _why_torch_sees_none())
+        # One is visible; more only where CUDA was in use before, which then keeps the numbers of that time.
+        yield prepared(torch.device("cuda", 0 if torch.cuda.device_count() == 1 else gpu.number))
+
+
+def _look(setting: str) -> Callable[[], list[gpus.Gpu]]:
+    """What looks for the GPUs that a setting admits."""
+
+    def look() -> list[gpus.Gpu]:
+        found = gpus.visible() or _seen_by_torch()
+        if found and setting.startswith("cuda:"):
+            return [gpus.numbered(found, int(setting.removeprefix("cuda:")))]
+        return found
+
+    return look
+
+
+def _seen_by_torch() -> list[gpus.Gpu]:
+    """GPUs of a machine without NVML: nothing is known of what others do there."""
+    numbers = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    found = (torch.cuda.get_device_properties(number) for number in numbers)
+    return [gpus.Gpu(number, str(gpu.uuid), gpu.name) for number, gpu in enumerate(found)]
+
+
+def _no_gpu(setting: str, reason: str) -> UserError:
+    return UserError(
+        f"params.yaml: compute.device: a GPU is to be used ({setting}), and none can be: {reason}. Correct that, or "
+        "set compute.device: cpu, which computes the same many times slower."
+    )
+
+
+def _why_torch_sees_none() -> str:
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (AssertionError, RuntimeError) as error:
+        return f"PyTorch {torch.__version__} says: {str(error).strip().splitlines()[0].rstrip('.')}"
+    return f"PyTorch {torch.__version__} sees no GPU"
+
+
+def prepared(device: torch.device) -> torch.device:
+    """Make this process ready to compute on a device that it, or the process that it helps, holds; returns it."""
+    if device.type == "cpu":
         _keep_freed_memory()
-        yield torch.device("cpu")
-        return
-    if not torch.cuda.is_available():
-        raise UserError(
-            f"params.yaml: compute.device: found {setting!r}; PyTorch sees no GPU here. Allowed here: auto, cpu."
-        )
-    if setting.startswith("cuda:"):
-        index, count = int(setting.removeprefix("cuda:")), torch.cuda.device_count()
-        if index >= count:
-            raise UserError(
-                f"params.yaml: compute.device: found {setting!r}; PyTorch sees {count} GPUs here, the last is "
-                f"cuda:{count - 1}. Give one of them, or auto."
-            )
-        yield use(torch.device("cuda", index))
-        return
-    index, stream = _free_gpu()
-    with stream:
-        yield use(torch.device("cuda", index))
+    return use(device)
 
 
 def use(device: torch.device) -> torch.device:
@@ -76,25 +106,35 @@ def _keep_freed_memory() -> None:
         mallopt(mmap_max, 0)
 
 
-def _free_gpu() -> tuple[int, TextIO]:
-    """Index of a GPU and its held lock; waits while other jobs hold them all."""
-    folder = Path(tempfile.gettempdir()) / "dac-gpu-locks"
-    if not folder.exists():
-        folder.mkdir(exist_ok=True)
-        folder.chmod(0o777)  # whatever the umask: other users of the machine share these locks
-    names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
-    LOG.info("looking for a free GPU among %d", len(names))
-    while True:
-        for index, gpu in enumerate(names):
-            # Opened for reading: the file may be another user's.
-            stream = open(os.open(folder / gpu, os.O_RDONLY | os.O_CREAT, 0o666))  # noqa: SIM115, PTH123
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                stream.close()
-                continue
-            return index, stream
-        time.sleep(POLL_SECONDS)
+# In what PyTorch, cuBLAS, cuDNN, cuSOLVER and the C library say. A library that finds no memory for its own handle only
+# says that it is not initialised, and the recording of a graph only that it was ended.
+_NO_MEMORY = (
+    "out of memory",
+    "OutOfMemoryError",
+    "can't allocate memory",
+    "STATUS_ALLOC_FAILED",
+    "STATUS_NOT_INITIALIZED",
+    "cudaErrorMemoryAllocation",
+    "during capture",
+    "stream is capturing",
+    "cudaErrorStreamCapture",
+)
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What an error, or one that it came from, says of a device's memory that did not suffice; None: it is another.
+
+    A graph whose recording failed counts, too: of its causes, memory is the one that fewer runs mend.
+    """
+    lines = str(error).strip().splitlines()
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return lines[0] if lines else type(error).__name__
+    if isinstance(error, RuntimeError):
+        for line in lines:
+            if any(words.lower() in line.lower() for words in _NO_MEMORY):
+                return line.strip()
+    origin = error.__cause__ or error.__context__
+    return None if origin is None else out_of_memory(origin)
 
 
 def multiplies_bf16(device: torch.device) -> bool:

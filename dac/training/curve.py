@@ -90,7 +90,8 @@ class Evaluator(abc.ABC):
 
         Raises:
             UserError: the evaluator's process has died.
-            torch.OutOfMemoryError: the device's memory does not suffice; it may come from `result`, too.
+            RuntimeError: in which `devices.out_of_memory` finds it: the device's memory does not suffice;
+                `result` may raise it, too.
         """
         started = time.monotonic()
         self._submit(step, states)
@@ -217,6 +218,6 @@ def _work(connection: Connection, task: CurveTask, workers: int) -> None:
     torch.set_num_threads(task.threads)
     evaluations = _Evaluations(task, workers)
     try:
-        serve(connection, evaluations, (UserError, torch.OutOfMemoryError))
+        serve(connection, evaluations, (UserError, torch.OutOfMemoryError, MemoryError))
     finally:
         evaluations.close()

@@ -19,6 +19,7 @@ from dac.study.identity import Evaluation, Group, Run
 from dac.study.params import ComputeSettings
 from dac.study.plan import kept_steps
 from dac.system import devices, provenance
+from dac.system.errors import UserError
 from dac.system.progress import Bar
 from dac.training.policies import load_policies
 from dac.training.rollouts import Rollouts, evaluation_workers, worker_processes
@@ -36,17 +37,51 @@ def evaluate(
     Evaluations that the store has already are left alone.
 
     Raises:
-        UserError: a run is not complete, or one of its files is damaged.
+        UserError: a run is not complete, or one of its files is damaged; the device's memory does not hold one run.
     """
     torch.set_num_threads(threads)
     policies = len(evaluations) * len(kept_steps(group.settings))
-    with devices.claimed(compute.device) as device, Bar(total=policies, unit="policy", disable=None) as bar:
+    with (
+        devices.claimed(compute.device, compute.packs_per_gpu) as device,
+        Bar(total=policies, unit="policy", disable=None) as bar,
+    ):
         for evaluation in evaluations:
             runs = [run for seed in seeds if not store.has_evaluation(run := Run(group, seed), evaluation)]
-            if runs:
-                environments = len(runs) * evaluation.episodes
+            parts = [runs] if runs else []
+            while parts:
+                part = parts.pop(0)
+                environments = len(part) * evaluation.episodes
                 workers = evaluation_workers(compute.evaluation_workers, device, threads, environments)
-                _evaluate(runs, evaluation, device, worker_processes(workers), bar)
+                refused = _refused(part, evaluation, device, worker_processes(workers), bar)
+                if refused is not None:
+                    parts = [*_halves(part, refused), *parts]
+
+
+def _refused(runs: list[Run], evaluation: Evaluation, device: torch.device, workers: int, bar: Bar) -> str | None:
+    """Evaluate some runs; what was said where the device's memory does not hold them, None where it does."""
+    try:
+        _evaluate(runs, evaluation, device, workers, bar)
+    except (RuntimeError, MemoryError) as error:
+        refused = devices.out_of_memory(error)
+        if refused is None:
+            raise
+        return refused
+    return None
+
+
+def _halves(runs: list[Run], refused: str) -> list[list[Run]]:
+    """Runs that the device's memory does not hold together, in two parts.
+
+    Raises:
+        UserError: it is one run alone.
+    """
+    if len(runs) == 1:
+        raise UserError(
+            f"{runs[0]}: evaluating one run alone does not fit the device's memory ({refused}). Lower action_samples "
+            "or episodes of `evaluation` in params.yaml, or set compute.device: cpu."
+        )
+    LOG.info("%d runs do not fit the device's memory; half of them at a time (%s)", len(runs), refused)
+    return [runs[: len(runs) // 2], runs[len(runs) // 2 :]]
 
 
 def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device, workers: int, bar: Bar) -> None:

@@ -12,11 +12,10 @@ import torch
 
 from dac import envs
 from dac.agent import ActingNoise, Policy
+from dac.cost.estimate import ENVIRONMENTS_PER_WORKER
 from dac.envs.workers import WorkerVector
 from dac.rows.raw import FloatArray
 from dac.system.signals import Stopped, StopRequest
-
-ENVIRONMENTS_PER_WORKER = 5  # with fewer, a worker waits for its turn more than it steps
 
 
 def episode_seed(seed: int, purpose: str, step: int, episode: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import logging
 import sys
 import time
@@ -66,7 +67,7 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
                 LOG.info("%s is complete", Run(group, seed))
         if not runs:
             return
-        device = held.enter_context(devices.claimed(compute.device))
+        device = held.enter_context(devices.claimed(compute.device, compute.packs_per_gpu))
         LOG.info("%s %s: %d runs on %s", group.task, group.name, len(runs), devices.name(device))
         if group.settings.precision == "bf16":
             _say_where_bf16_gains_nothing(group, device)
@@ -150,14 +151,27 @@ class _Trainer:
         """Take all states to the last step."""
         while unfinished := [state for state in states if not self._is_finished(state)]:
             step = min(state.step for state in unfinished)
-            behind = [state for state in unfinished if state.step == step]
+            behind = [state for state in unfinished if state.step == step][: self.together]
             ahead = [state.step for state in states if state.step > step]
-            try:
-                self._advance(behind[: self.together], min(ahead, default=self.settings.steps))
-            except torch.OutOfMemoryError:
-                self._train_fewer(len(behind[: self.together]))
-            except ReplayError as error:
-                raise self._not_computed(str(error)) from error
+            refused = self._refused(behind, min(ahead, default=self.settings.steps))
+            if refused is not None:
+                self._train_fewer(len(behind), refused)
+
+    def _refused(self, states: list[RunState], until: int) -> str | None:
+        """Advance some runs; what was said where the device's memory does not hold them, None where it does.
+
+        Nothing of the failed stretch is left then: its tensors would be in the way of the next.
+        """
+        try:
+            self._advance(states, until)
+        except ReplayError as error:
+            raise self._not_computed(str(error)) from error
+        except (RuntimeError, MemoryError) as error:
+            refused = devices.out_of_memory(error)
+            if refused is None:
+                raise
+            return refused
+        return None
 
     def _is_finished(self, state: RunState) -> bool:
         """Whether a run has all its steps and evaluations: those that were pending when it was saved may be missing."""
@@ -170,21 +184,28 @@ class _Trainer:
             "params.yaml and start again: training goes on from the state before, one kernel at a time."
         )
 
-    def _train_fewer(self, runs: int) -> None:
+    def _train_fewer(self, runs: int, refused: str) -> None:
         """After the device refused memory to so many runs: half of them from now on, the others after those.
 
         What the runs have in hand is their last checkpoint, or their beginning, so nothing is lost but the steps since.
+
+        Args:
+            refused: what the device, or a library, said.
 
         Raises:
             UserError: one run alone does not fit.
         """
         if runs == 1:
             raise UserError(
-                f"{self.where}: one run alone does not fit the memory of {devices.name(self.device)}. Lower "
-                "batch_size, ensemble_size, next_action_samples or hidden_sizes in params.yaml, or use a larger device."
+                f"{self.where}: one run alone does not fit the memory of {devices.name(self.device)} ({refused}). "
+                "Lower batch_size, ensemble_size, next_action_samples or hidden_sizes in params.yaml, or use a larger "
+                "device; where a graph could not be recorded, set compute.cuda_graphs: false."
             )
         self.together = runs // 2
-        LOG.info("%s: %d runs do not fit the device's memory; %d at a time", self.where, runs, self.together)
+        LOG.info(
+            "%s: %d runs do not fit the device's memory; %d at a time (%s)", self.where, runs, self.together, refused
+        )
+        gc.collect()  # the error's frames and what they hold may refer to each other
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -114,6 +114,7 @@ class FakeCuda:
 
     def __init__(self) -> None:
         self.current = 0
+        self.streams = [-1]
         self.recorded_on: list[tuple[int, int]] = []
 
     @contextlib.contextmanager
@@ -129,10 +130,27 @@ class FakeCuda:
     def CUDAGraph(self) -> Any:  # noqa: N802
         return types.SimpleNamespace(replay=lambda: None)
 
+    def current_stream(self) -> int:
+        """The stream in use, by its device."""
+        return self.streams[-1]
+
+    @contextlib.contextmanager
+    def stream(self, stream: int) -> Iterator[None]:
+        """Use a stream; the one before is restored also where the block fails."""
+        before = list(self.streams)
+        self.streams.append(stream)
+        try:
+            yield
+        finally:
+            self.streams = before
+
     @contextlib.contextmanager
     def graph(self, _: Any, stream: int) -> Iterator[None]:
+        """As PyTorch's: where the recording fails, its stream stays in use."""
         self.recorded_on.append((self.current, stream))
+        self.streams.append(stream)
         yield
+        self.streams.pop()
 
 
 class Elsewhere:
@@ -146,11 +164,28 @@ class Elsewhere:
         return getattr(self._agent, name)
 
 
-def test_a_step_is_recorded_on_the_agents_device(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    """Two GPUs, as recording sees them."""
+    fake = FakeCuda()
+    for name in ("device", "Stream", "CUDAGraph", "graph", "stream", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, getattr(fake, name))
+    return fake
+
+
+def test_a_recording_that_fails_leaves_the_stream_as_it_was(cuda: FakeCuda) -> None:
+    def refuse() -> Metrics:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        capture_cuda_graph(refuse)
+    assert cuda.streams == [-1]
+    capture_cuda_graph(dict)
+    assert cuda.streams == [-1]
+
+
+def test_a_step_is_recorded_on_the_agents_device(cuda: FakeCuda) -> None:
     """And on a stream of that device, whichever is current; afterwards the current device is what it was."""
-    cuda = FakeCuda()
-    for name in ("device", "Stream", "CUDAGraph", "graph"):
-        monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
     agent = Elsewhere(make_agent(config(), SEEDS))
     update = updater(agent, captured=True)  # type: ignore[arg-type]
     assert isinstance(update, CapturedUpdate)

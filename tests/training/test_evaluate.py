@@ -14,7 +14,7 @@ from dac.system import files
 from dac.system.errors import UserError
 from dac.training.evaluate import evaluate
 from dac.training.policies import load_policies
-from dac.training.rollouts import episode_seed
+from dac.training.rollouts import Rollouts, episode_seed
 from dac.training.trainer import train
 
 ONE = Evaluation(1, 3, (5.0, 105.0))
@@ -118,6 +118,31 @@ def test_the_same_numbers_with_worker_processes(trained: Group) -> None:
     evaluate(trained, [0, 1], [THREE], COMPUTE.model_copy(update={"evaluation_workers": 2}), 1)
     for seed in (0, 1):
         pd.testing.assert_frame_equal(rows(trained, seed, THREE), inside[seed], check_exact=True)
+
+
+def test_runs_that_do_not_fit_are_evaluated_in_parts(trained: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the same numbers; a run alone that does not fit is an error."""
+    evaluate(trained, [0, 1], [THREE], COMPUTE, 1)
+    together = [rows(trained, seed, THREE) for seed in (0, 1)]
+    for seed in (0, 1):
+        store.verified_evaluation(Run(trained, seed), THREE).unlink()
+    evaluated = Rollouts.evaluate
+
+    def refuse_more_than(most: int) -> None:
+        def refuse(self: Rollouts, *arguments: Any) -> pd.DataFrame:
+            if self.runs > most:
+                raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+            return evaluated(self, *arguments)
+
+        monkeypatch.setattr(Rollouts, "evaluate", refuse)
+
+    refuse_more_than(1)
+    evaluate(trained, [0, 1], [THREE], COMPUTE, 1)
+    for seed in (0, 1):
+        pd.testing.assert_frame_equal(rows(trained, seed, THREE), together[seed])
+    refuse_more_than(0)
+    with pytest.raises(UserError, match=r"seed-0: evaluating one run alone does not fit .*CUBLAS_STATUS_ALLOC_FAILED"):
+        evaluate(trained, [0, 1], [ONE], COMPUTE, 1)
 
 
 def test_what_is_there_is_left_alone(trained: Group) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -699,8 +701,16 @@ def test_bf16_with_one_action_a_state_is_named(project: Project, caplog: pytest.
 # Memory
 
 
+NO_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("CUDA error: operation failed due to a previous error during capture"),
+]
+
+
+@pytest.mark.parametrize("error", NO_MEMORY, ids=["allocator", "library", "capture"])
 def test_a_pack_that_does_not_fit_is_trained_in_parts(
-    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    error: Exception, project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Memory runs out in mid-training with more than two runs: parts of two and one, at the numbers of such packs."""
     group = project.group()
@@ -710,16 +720,25 @@ def test_a_pack_that_does_not_fit_is_trained_in_parts(
     }
     forget()
     update = Agent.update
+    failed: list[weakref.ref[Agent]] = []
 
     def refuse(agent: Agent, *arguments: Any) -> Any:
         if len(agent.eta) > 2 and agent.step >= 13:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            failed.append(weakref.ref(agent))
+            raise type(error)(str(error))  # another each time: it holds on to what it came from
         return update(agent, *arguments)
 
+    def collect() -> None:
+        collected()
+        left.extend(agent for reference in failed if (agent := reference()) is not None)
+
+    collected, left = gc.collect, list[Agent]()
+    monkeypatch.setattr(gc, "collect", collect)
     monkeypatch.setattr(Agent, "update", refuse)
     caplog.set_level("INFO")
     train(group, [0, 1, 2, 3, 4], COMPUTE, 1)
-    assert "5 runs do not fit the device's memory; 2 at a time" in caplog.text
+    assert f"5 runs do not fit the device's memory; 2 at a time ({error})" in caplog.text
+    assert (len(failed), left) == (1, []), "the failed pack is gone before the device's memory is given back"
     assert all(store.run_problem(Run(group, seed)) is None for seed in range(5))
     for seed in (0, 1):
         pd.testing.assert_frame_equal(curve_of(Run(group, seed)), expected[f"seed-{seed}"], rtol=1e-3)
@@ -730,5 +749,15 @@ def test_a_run_that_does_not_fit_is_an_error(project: Project, monkeypatch: pyte
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Agent, "update", refuse)
-    with pytest.raises(UserError, match=r"one run alone does not fit the memory of cpu. Lower batch_size"):
+    said = r"one run alone does not fit the memory of cpu \(CUDA out of memory\)\. Lower batch_size"
+    with pytest.raises(UserError, match=said):
+        train(project.group(), [0, 1], COMPUTE, 1)
+
+
+def test_another_error_is_no_want_of_memory(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(agent: Agent, *arguments: Any) -> Any:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(Agent, "update", fail)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
         train(project.group(), [0, 1], COMPUTE, 1)

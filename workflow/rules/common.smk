@@ -11,8 +11,17 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from dac.cost import demand, speeds
-from dac.study import check, dual_ascent, identity, pending, plan, seed_names, unheeded
+from dac.cost import demand, on_cpu, speeds
+from dac.study import (
+    check,
+    dual_ascent,
+    identity,
+    jobs,
+    pending,
+    plan,
+    seed_names,
+    unheeded,
+)
 from dac.system import paths
 from dac.system.errors import UserError
 
@@ -47,17 +56,39 @@ if os.environ.get("DVC_STAGE") == "datasets" and workflow.is_main_process:
 
 
 @cache
-def say_what_is_too_short(study):
-    """Tell of trainings too short for the dual ascent, once: a target is the user's, not a job's on its node."""
+def say_what_to_know(study):
+    """Tell of trainings too short for the dual ascent, and too long for a CPU, once: a target is the user's, not a
+    job's on its node.
+    """
     # Of the stages of `dvc repro`, each of which plans anew, the first.
     if os.environ.get("DVC_STAGE") in (None, "datasets"):
-        for notice in dual_ascent.notices(PENDING.plan(study)):
+        notices = dual_ascent.notices(PENDING.plan(study))
+        for notice in notices + (on_cpu.notices(PENDING.plan(study)) if here() else []):
             print(notice, file=sys.stderr)
+
+
+def here():
+    """Whether jobs compute on this machine, so that its cores and GPUs are those to share out. Not before the DAG."""
+    return workflow.local_exec and not workflow.remote_exec
+
+
+def cores():
+    """Cores that Snakemake may use here."""
+    return workflow.resource_settings.cores or speeds.cores()
+
+
+@cache
+def share_out_gpus():
+    """Let so many jobs start at once as this machine's GPUs have shares, unless --resources says otherwise."""
+    gpu_jobs = demand.gpu_jobs(PARAMS)
+    if here() and gpu_jobs and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", gpu_jobs)
 
 
 def asked(function, study):
     """What a target asks for of a study."""
-    or_explain(say_what_is_too_short, study)
+    share_out_gpus()
+    or_explain(say_what_to_know, study)
     return or_explain(function, study)
 
 
@@ -109,18 +140,45 @@ def speed():
     return or_explain(speeds.calibration, PARAMS.compute)
 
 
-# What a job asks for is estimated once, for its memory and its run time: once for each job's text of wildcards.
 @cache
-def training_demand(task, group, seeds):
-    runs = len(or_explain(seed_names.parse, seeds))
-    return demand.training(group_named(task, group), runs, PARAMS, speed())
+def known_speeds():
+    """A GPU's speed and a CPU's, by which jobs are shared out."""
+    return or_explain(demand.Speeds.known, PARAMS.compute)
+
+
+# What a job asks for is estimated once, for its memory, its run time, cores and GPU: once for each text of wildcards.
+@cache
+def training_job(task, group, seeds):
+    return jobs.Train(
+        group_named(task, group), tuple(or_explain(seed_names.parse, seeds))
+    )
 
 
 @cache
-def evaluation_demand(task, group, seeds, evaluations):
-    pack, runs = group_named(task, group), len(or_explain(seed_names.parse, seeds))
-    wanted = or_explain(plan.find_evaluations, PARAMS, pack, evaluations.split("-"))
-    return demand.evaluation(pack, runs, wanted, PARAMS, speed())
+def evaluation_job(task, group, seeds, evaluations):
+    pack, seeds = group_named(task, group), or_explain(seed_names.parse, seeds)
+    names = evaluations.split("-")
+    wanted = or_explain(plan.find_evaluations, PARAMS, pack, names)
+    return jobs.Evaluate(pack, tuple(seeds), tuple(wanted), ())
+
+
+@cache
+def share_of(job_of, *names):
+    """Cores and GPUs of a training or an evaluation: of this machine's; a cluster has a GPU for each, if any."""
+    job = job_of(*names)
+    if here():
+        return demand.here(job, PARAMS, cores(), known_speeds())
+    return demand.elsewhere(job, PARAMS, known_speeds())
+
+
+@cache
+def demand_of(job_of, *names):
+    job, taken = job_of(*names), share_of(job_of, *names)[0]
+    if isinstance(job, jobs.Train):
+        return demand.training(job.group, job.runs, PARAMS, speed(), taken)
+    return demand.evaluation(
+        job.group, job.runs, job.evaluations, PARAMS, speed(), taken
+    )
 
 
 @cache
@@ -128,18 +186,41 @@ def collection_demand(env):
     return demand.collection(env, PARAMS, speed())
 
 
-def demand_of_training(wildcards):
-    return training_demand(wildcards.task, wildcards.group, wildcards.seeds)
+def of_training(function):
+    """Function of a rule's wildcards: `share_of` or `demand_of` a training."""
+    return lambda wildcards: function(
+        training_job, wildcards.task, wildcards.group, wildcards.seeds
+    )
 
 
-def demand_of_evaluation(wildcards):
-    return evaluation_demand(
-        wildcards.task, wildcards.group, wildcards.seeds, wildcards.evaluations
+def of_evaluation(function):
+    """The same of an evaluation."""
+    return lambda wildcards: function(
+        evaluation_job,
+        wildcards.task,
+        wildcards.group,
+        wildcards.seeds,
+        wildcards.evaluations,
     )
 
 
 def demand_of_collection(wildcards):
     return collection_demand(wildcards.env)
+
+
+def cores_of(share):
+    """Threads function: the cores of a job's share."""
+    return lambda wildcards: share(wildcards)[0]
+
+
+def gpus_of(share):
+    """Resource function: the GPUs of a job's share, 0 or 1."""
+    return lambda wildcards: share(wildcards)[1]
+
+
+def device_of_job(wildcards, resources):
+    """Params function: what a job computes on. One that was given a GPU fails without it, whoever finds none there."""
+    return "gpu" if resources.gpu else "cpu"
 
 
 def memory(needs):
@@ -150,10 +231,6 @@ def memory(needs):
 def minutes(needs):
     """Resource function: the time limit of a job; --retries goes on where one that reached it was."""
     return lambda wildcards: needs(wildcards).runtime
-
-
-# Of a training or an evaluation.
-GPUS = int(demand.uses_gpu(PARAMS))
 
 
 wildcard_constraints:

@@ -11,16 +11,17 @@ rule evaluate:
         "logs/evaluate/{task}/{group}/{seeds}/{evaluations}.log",
     benchmark:
         "logs/benchmarks/evaluate/{task}/{group}/{seeds}/{evaluations}.tsv"
-    threads: PARAMS.compute.threads_per_job
+    threads: cores_of(of_evaluation(share_of))
     resources:
-        mem_mb=memory(demand_of_evaluation),
-        runtime=minutes(demand_of_evaluation),
-        gpu=GPUS,
+        mem_mb=memory(of_evaluation(demand_of)),
+        runtime=minutes(of_evaluation(demand_of)),
+        gpu=gpus_of(of_evaluation(share_of)),
     params:
         dac=DAC,
+        on=device_of_job,
     message:
         "Evaluate {wildcards.task} {wildcards.group}, seeds {wildcards.seeds}"
     shell:
         "{params.dac} evaluate {wildcards.task} {wildcards.group} --seeds {wildcards.seeds}"
-        " --evaluations {wildcards.evaluations} --threads {threads}"
+        " --evaluations {wildcards.evaluations} --threads {threads} --on {params.on}"
         " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"

@@ -7,15 +7,16 @@ rule train:
         "logs/train/{task}/{group}/{seeds}.log",
     benchmark:
         "logs/benchmarks/train/{task}/{group}/{seeds}.tsv"
-    threads: PARAMS.compute.threads_per_job
+    threads: cores_of(of_training(share_of))
     resources:
-        mem_mb=memory(demand_of_training),
-        runtime=minutes(demand_of_training),
-        gpu=GPUS,
+        mem_mb=memory(of_training(demand_of)),
+        runtime=minutes(of_training(demand_of)),
+        gpu=gpus_of(of_training(share_of)),
     params:
         dac=DAC,
+        on=device_of_job,
     message:
         "Train {wildcards.task} {wildcards.group}, seeds {wildcards.seeds}"
     shell:
-        "{params.dac} train {wildcards.task} {wildcards.group} --seeds {wildcards.seeds} --threads {threads}"
+        "{params.dac} train {wildcards.task} {wildcards.group} --seeds {wildcards.seeds} --threads {threads} --on {params.on}"
         " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"
