@@ -10,8 +10,8 @@ import pandas as pd
 
 from dac.report import bandit, published
 from dac.report.data import ReportData, in_order, select
-from dac.report.scores import suites
 from dac.report.statistics import Summary, evaluation_means
+from dac.report.suites import suites
 from dac.report.writers.csv import csv_bytes
 from dac.system.paths import RUNS
 

@@ -6,21 +6,22 @@ import pandas as pd
 
 from dac.report.cells import BOLD, best_of, interval_text
 from dac.report.data import ReportData
-from dac.report.statistics import ALL_TASKS, Summary
+from dac.report.statistics import Summary
+from dac.report.suites import scope_title, scopes
 from dac.report.symbols import assigned
 from dac.report.table import Table, Text, slug
 
 
 def robust_table(data: ReportData, summary: Summary) -> Table:
-    """Interquartile mean over runs with its bootstrap interval, per task and over all tasks × seeds."""
+    """Interquartile mean over runs with its bootstrap interval, per task, per suite and over all tasks × seeds."""
     experiment = summary.experiment
-    tasks = [*experiment.tasks, ALL_TASKS] if len(experiment.tasks) > 1 else list(experiment.tasks)
+    over = scopes(data, experiment.tasks)
     rows, records = [], []
-    for task in tasks:
+    for task in [*experiment.tasks, *over]:
         estimates = [summary.robust[task, variant] for variant in experiment.variants]
         best = best_of([estimate.point for estimate in estimates])
         texts = [Text(interval_text(estimate), bold) for estimate, bold in zip(estimates, best, strict=True)]
-        rows.append((Text("All tasks" if task == ALL_TASKS else task), *texts))
+        rows.append((Text(scope_title(task, over[task]) if task in over else task), *texts))
         for variant, estimate in zip(experiment.variants, estimates, strict=True):
             bounds = {"iqm": estimate.point, "low": estimate.low, "high": estimate.high}
             records.append({"task": task, "variant": variant, **bounds})

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import pandas as pd
 
 from dac.report import published
+from dac.report.aggregates import Array
 from dac.report.cell_marks import CellMarks, cell_marks
 from dac.report.cells import ALIKE, BOLD, MEAN_STD, diverged_notes, score_text, seeds_text
 from dac.report.data import Experiment, ReportData
 from dac.report.selection import selection_note
-from dac.report.statistics import MeanScore, Summary, indistinguishable, mean_score
+from dac.report.statistics import MeanScore, Summary, indistinguishable, mean_score, score_matrix
+from dac.report.suites import average_name, is_whole, suites
 from dac.report.symbols import assigned
 from dac.report.table import NONE, Table, Text, mean_std, number, slug
-
-_SUITES = (
-    (r"antmaze", "AntMaze"),
-    (r"pointmaze", "PointMaze"),
-    (r"kitchen", "Kitchen"),
-    (r"halfcheetah|hopper|walker2d", "Locomotion"),
-    (r"adroit|\b(pen|door|hammer|relocate)\b", "Adroit"),
-)
-SUITE_DATASETS = {
-    "Locomotion": {
-        f"d4rl:{env}-{level}-v2"
-        for env in ("halfcheetah", "hopper", "walker2d")
-        for level in ("medium", "medium-replay", "medium-expert")
-    },
-    "AntMaze": {
-        f"d4rl:antmaze-{maze}-v0"
-        for maze in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
-    },
-    "Kitchen": {f"d4rl:kitchen-{kind}-v0" for kind in ("complete", "partial", "mixed")},
-}  # as published averages have them
 
 
 def scores_table(data: ReportData, summary: Summary) -> Table:
@@ -57,7 +37,7 @@ def scores_table(data: ReportData, summary: Summary) -> Table:
         rows += [_score_row(data, summary, task, methods, marks) for task in tasks]
         if suite and len(tasks) > 1:
             rows.append(_average_row(data, summary, suite, tasks, methods, marks))
-            rows += [_total_row(data, summary, suite, tasks, methods)] if _is_whole(data, suite, tasks) else []
+            rows += [_total_row(data, summary, suite, tasks, methods)] if is_whole(data, suite, tasks) else []
     return Table(
         name=f"{slug(experiment.name)}-scores",
         caption=f"{experiment.title}: normalised score, mean ± standard deviation over seeds.",
@@ -72,17 +52,6 @@ def scores_table(data: ReportData, summary: Summary) -> Table:
         frame=_scores_frame(data, summary, methods),
         notes=_score_notes(data, summary, methods, marks, averages=any(len(tasks) > 1 for _, tasks in grouped)),
     )
-
-
-def suites(data: ReportData, tasks: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Tasks by benchmark suite ("Locomotion", ...), in order of appearance; others are left out."""
-    groups: dict[str, list[str]] = {}
-    for task in tasks:
-        name = " ".join(str(data.task_rows[task][key]) for key in ("dataset", "env")).lower()
-        suite = next((title for pattern, title in _SUITES if re.search(pattern, name)), None)
-        if suite is not None:
-            groups.setdefault(suite, []).append(task)
-    return list(groups.items())
 
 
 def _score_row(
@@ -115,7 +84,7 @@ def _average_row(
     beside = any(map(math.isfinite, theirs))
     apart = [marks.text(tasks, variant) if beside else "" for variant in variants]
     return (
-        Text(_average_name(data, suite, tasks)),
+        Text(average_name(data, suite, tasks)),
         Text(seeds_text(cells)),
         *_marked(list(map(mean_score, averages)), alike, apart),
         *(Text(number(mean)) for mean in theirs),
@@ -141,27 +110,10 @@ def _marked(cells: Sequence[MeanScore], bold: Sequence[bool], marks: Sequence[st
     return [Text(score_text(cell) + mark, is_bold) for cell, is_bold, mark in zip(cells, bold, marks, strict=True)]
 
 
-def _seed_scores(summary: Summary, tasks: Sequence[str], variant: str) -> np.ndarray:
-    """(seeds,) of a variant, each the mean over some tasks; NaN where a seed lacks one."""
-    rows = summary.run_scores[summary.run_scores["variant"] == variant]
-    matrix = rows[rows["task"].isin(tasks)].pivot(index="seed", columns="task", values="score")
-    means: np.ndarray = matrix.to_numpy(dtype=np.float64).mean(axis=1)
+def _seed_scores(summary: Summary, tasks: Sequence[str], variant: str) -> Array:
+    """(seeds,) of a variant, each the mean over some tasks."""
+    means: Array = score_matrix(summary.run_scores, tasks, variant).mean(axis=1)
     return means
-
-
-def _is_whole(data: ReportData, suite: str, tasks: Sequence[str]) -> bool:
-    """Whether some tasks are all of a suite, each once."""
-    datasets = [data.task_rows[task]["dataset"] for task in tasks]
-    return set(datasets) == SUITE_DATASETS.get(suite) and len(set(datasets)) == len(datasets)
-
-
-def _average_name(data: ReportData, suite: str, tasks: Sequence[str]) -> str:
-    """The suite's own name only where all of it is there: its published averages are of all its datasets."""
-    if _is_whole(data, suite, tasks):
-        return f"{suite} average"
-    envs = {str(data.task_rows[task]["env"]).removeprefix("D4RL/").partition("-")[0] for task in tasks}
-    of = envs.pop() if len(envs) == 1 else suite
-    return f"Average of these {len(tasks)} tasks ({of})"
 
 
 def _scores_frame(data: ReportData, summary: Summary, methods: Sequence[str]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 from dac.report import published
 from dac.report.cells import score_text, seeds_text
 from dac.report.data import Experiment, ReportData, select
-from dac.report.statistics import MeanScore, Summary, best_scores, mean_score
+from dac.report.statistics import Summary, best_scores, mean_score, score_matrix
 from dac.report.symbols import assigned
 from dac.report.table import NONE, Table, Text, number, slug
 
@@ -80,7 +80,7 @@ def _ours(data: ReportData, summary: Summary, tasks: Sequence[str]) -> Iterator[
             continue
         cells = [summary.cells[task, variant] for task in tasks]
         for rule, scores in rules:
-            average = _average(scores, tasks, variant)
+            average = mean_score(score_matrix(scores, tasks, variant).mean(axis=1))
             yield {
                 "scores_of": f"{assigned(experiment.varied, variant)} (this study)",
                 "selection": rule,
@@ -90,12 +90,6 @@ def _ours(data: ReportData, summary: Summary, tasks: Sequence[str]) -> Iterator[
                 "std": average.std,
                 "shown": score_text(average),
             }
-
-
-def _average(scores: pd.DataFrame, tasks: Sequence[str], variant: str) -> MeanScore:
-    """Over seeds, of each seed's mean over the tasks."""
-    rows = scores[(scores["variant"] == variant) & scores["task"].isin(list(tasks))]
-    return mean_score(rows.pivot(index="seed", columns="task", values="score").to_numpy(dtype=float).mean(axis=1))
 
 
 def _episodes(data: ReportData, experiment: Experiment, tasks: Sequence[str], variant: str) -> str:

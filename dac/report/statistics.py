@@ -16,10 +16,10 @@ from scipy import stats
 
 from dac.report.aggregates import Array, Estimate, iqm_interval, percentiles
 from dac.report.data import Experiment, ReportData, select
+from dac.report.suites import scopes
 from dac.study.params import ReportSettings
 
 RUN = ["task", "variant", "seed"]
-ALL_TASKS = "all tasks"
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class MeanScore:
 class Summary:
     """Everything the tables and figures of one experiment show.
 
-    run_scores: task, variant, seed, score. cells: (task, variant) → MeanScore. robust: (task or ALL_TASKS,
-    variant) → Estimate. curves: task, variant, step, mean, std, low, high (the band). action_samples: task,
-    variant, action_samples, seeds, mean, std, low, high. window: how many evaluations a score is the mean of,
-    smallest and largest.
+    run_scores: task, variant, seed, score. cells: (task, variant) → MeanScore. robust: (task or one of
+    `suites.scopes`, variant) → Estimate. curves: task, variant, step, mean, std, low, high (the band).
+    action_samples: task, variant, action_samples, seeds, mean, std, low, high. window: how many evaluations a score is
+    the mean of, smallest and largest.
     """
 
     experiment: Experiment
@@ -217,7 +217,7 @@ def summarise(data: ReportData, experiment: Experiment) -> Summary:
         experiment=experiment,
         run_scores=scores,
         cells=_cells(data, experiment, scores),
-        robust=_robust(experiment, scores, settings),
+        robust=_robust(data, experiment, scores),
         curves=over_seeds(evaluation_means(curves), "step", settings),
         action_samples=over_seeds(action_sample_scores(kept), "action_samples", settings),
         window=(int(evaluations.min()), int(evaluations.max())),
@@ -236,14 +236,26 @@ def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> di
     return cells
 
 
-def _robust(experiment: Experiment, scores: pd.DataFrame, settings: ReportSettings) -> dict[tuple[str, str], Estimate]:
-    estimates = {}
-    for variant in experiment.variants:
-        matrix = _matrix(scores[scores["variant"] == variant], "task")[list(experiment.tasks)]
-        for task in experiment.tasks:
-            estimates[task, variant] = iqm_interval(matrix[[task]].to_numpy(), settings)
-        estimates[ALL_TASKS, variant] = iqm_interval(matrix.to_numpy(), settings)
-    return estimates
+def _robust(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> dict[tuple[str, str], Estimate]:
+    over = {**{task: [task] for task in experiment.tasks}, **scopes(data, experiment.tasks)}
+    return {
+        (name, variant): iqm_interval(score_matrix(scores, tasks, variant), data.settings)
+        for variant in experiment.variants
+        for name, tasks in over.items()
+    }
+
+
+def score_matrix(scores: pd.DataFrame, tasks: Sequence[str], variant: str) -> Array:
+    """float[seeds, tasks] of a variant, the tasks in this order.
+
+    Args:
+        scores: columns task, variant, seed, score.
+
+    Raises:
+        ValueError: a seed is missing from some of the tasks.
+    """
+    matrix: Array = _matrix(scores[scores["variant"] == variant], "task")[list(tasks)].to_numpy(dtype=np.float64)
+    return matrix
 
 
 def _matrix(frame: pd.DataFrame, point: str) -> pd.DataFrame:

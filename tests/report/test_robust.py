@@ -25,6 +25,6 @@ def test_robust_table_ends_with_all_tasks(data: ReportData) -> None:
     table = robust_table(data, summary)
     # Seeds 60.75, 61.75, 64.75, 69.75: the middle two.
     assert cells_of(table, "hopper-medium-v2")[1].text.startswith("63.2 [")
-    assert table.rows[-1][0].text == "All tasks"
+    assert table.rows[-1][0].text == "All tasks (2)"
     low, high = (float(bound) for bound in re.findall(r"[\d.]+", cells_of(table, "hopper-medium-v2")[1].text)[1:])
     assert 60.7 <= low < 63.25 < high <= 69.8

@@ -5,9 +5,7 @@ from dataclasses import replace
 
 from report_tables import cells_of, scores_of
 
-from dac.report import scores
 from dac.report.data import Experiment, ReportData
-from dac.report.scores import suites
 from dac.report.writers.csv import csv_bytes
 from dac.report.writers.latex import tabular
 from dac.report.writers.markdown import markdown
@@ -127,26 +125,6 @@ def test_a_part_of_a_suite_has_an_average_that_says_so(
     assert [row[0].text for row in one.rows] == ["hopper-medium-v2"]
     mixed = scores_of(build())
     assert [cell.text for cell in cells_of(mixed, name)[2:]] == ["66.2 ± 4.0", "72.2 ± 4.0", "–", "–", "44.3"]
-
-
-def test_only_all_of_a_suite_is_its_average(data: ReportData) -> None:
-    nine = [f"{env}-{level}" for env in ("halfcheetah", "hopper", "walker2d") for level in ("m", "m-r", "m-e")]
-    levels = {"m": "medium", "m-r": "medium-replay", "m-e": "medium-expert"}
-    ids = {task: f"d4rl:{task.split('-', 1)[0]}-{levels[task.split('-', 1)[1]]}-v2" for task in nine}
-    object.__setattr__(data, "task_rows", {task: {"dataset": name, "env": "x"} for task, name in ids.items()})
-    assert scores._average_name(data, "Locomotion", nine) == "Locomotion average"
-    assert scores._average_name(data, "Locomotion", nine[:3]) == "Average of these 3 tasks (x)"
-
-
-def test_suites_are_told_apart(data: ReportData) -> None:
-    rows = {
-        "a": {"dataset": "antmaze-umaze-v0", "env": "AntMaze_UMaze-v5"},
-        "p": {"dataset": "D4RL/pen/human-v2", "env": "AdroitHandPen-v1"},
-        "o": {"dataset": "open-field", "env": "OpenField-v0"},
-        "w": {"dataset": "mine", "env": "Walker2d-v5"},
-    }
-    object.__setattr__(data, "task_rows", rows)
-    assert suites(data, list(rows)) == [("AntMaze", ["a"]), ("Adroit", ["p"]), ("Locomotion", ["w"])]
 
 
 def test_diverged_runs_are_counted_and_explained(build: Callable[..., ReportData]) -> None:

@@ -10,13 +10,13 @@ import pytest
 
 from dac.report.data import PageSettings, ReportData
 from dac.report.statistics import (
-    ALL_TASKS,
     band,
     evaluation_means,
     last_evaluations,
     run_scores,
     summarise,
 )
+from dac.report.suites import ALL_TASKS
 
 
 def _curves(rows: list[tuple[int, int, float]]) -> pd.DataFrame:
