@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rliable import metrics
+from rliable_library import rliable_library
 from scipy import stats
 
-from dac.report.build import build
+from dac import load_policy
+from dac.report.build import build, report_data
 from dac.study import check, store
 from dac.study.identity import Run
 from dac.study.plan import StudyPlan, study_plan
@@ -92,6 +95,115 @@ def test_every_verdict(paper: tuple[Path, Invented]) -> None:
         assert (row["low"], row["high"]) == pytest.approx((bounds.low, bounds.high), abs=6e-5)
         expected = "higher" if bounds.low > 1 else "lower" if bounds.high < -1 else "reproduced"
         assert row["verdict"] == expected
+
+
+def test_every_aggregate(paper: tuple[Path, Invented]) -> None:
+    """Interquartile means and probabilities of improvement, with rliable's own functions for points and intervals."""
+    folder, _ = paper
+    plan = plan_in(folder)
+    tasks = [cell.task for cell in plan.cells if (cell.experiment, cell.variant) == ("aggregates", "soft")]
+    assert len(tasks) == 9
+    of = {
+        variant: np.array([scores_of(folder, plan, "aggregates", task, variant) for task in tasks]).T
+        for variant in ("soft", "hard", "denoised", "BC")
+    }
+    table = pd.read_csv(folder / "results/paper/tables/aggregates-aggregates.csv").set_index("variant")
+    assert list(table.index) == list(of) and set(table["scope"]) == {"all tasks"}
+    library = rliable_library()
+    np.random.seed(0)
+    for variant, scores in of.items():
+        middle = np.sort(scores.ravel())[18:54]  # of 72 runs
+        assert table.loc[variant, "iqm"] == pytest.approx(middle.mean(), abs=6e-5)
+        _, bounds = library.get_interval_estimates(
+            {variant: scores}, lambda drawn: np.array([metrics.aggregate_iqm(drawn)]), reps=1000
+        )
+        found = table.loc[variant, ["iqm_low", "iqm_high"]].to_numpy(dtype=float)
+        assert found == pytest.approx(bounds[variant].ravel(), abs=0.12 * np.ptp(bounds[variant]))
+        if variant == "soft":
+            assert table.loc[variant, ["better", "better_low", "better_high"]].isna().all()
+            continue
+        pairs = [(x > y) + 0.5 * (x == y) for x, y in zip(of["soft"].T[:, :, None], scores.T[:, None, :], strict=True)]
+        assert table.loc[variant, "better"] == pytest.approx(np.mean(pairs), abs=6e-5)
+        _, bounds = library.get_interval_estimates(
+            {variant: [of["soft"], scores]}, lambda x, y: np.array([metrics.probability_of_improvement(x, y)]), reps=500
+        )
+        found = table.loc[variant, ["better_low", "better_high"]].to_numpy(dtype=float)
+        assert found == pytest.approx(bounds[variant].ravel(), abs=0.02)
+
+
+def test_interquartile_means_of_every_suite(paper: tuple[Path, Invented]) -> None:
+    folder, _ = paper
+    plan = plan_in(folder)
+    table = pd.read_csv(folder / "results/paper/tables/main-robust.csv").set_index("task")["iqm"]
+    tasks = [cell.task for cell in plan.cells if cell.experiment == "main"]
+    mazes = [task for task in tasks if task.startswith("antmaze")]
+    for name, names in (
+        ("Locomotion tasks", sorted({*tasks} - {*mazes})),
+        ("AntMaze tasks", mazes),
+        ("all tasks", tasks),
+    ):
+        runs = np.sort(np.concatenate([scores_of(folder, plan, "main", task, "DAC") for task in names]))
+        cut = len(runs) // 4
+        assert table[name] == pytest.approx(runs[cut : len(runs) - cut].mean(), abs=6e-5)
+
+
+def test_which_evaluations_the_scores_of_table_1_are_of(paper: tuple[Path, Invented]) -> None:
+    """Ours by both rules over the comparable tasks; published averages from the published numbers."""
+    folder, _ = paper
+    plan = plan_in(folder)
+    table = pd.read_csv(folder / "results/paper/tables/main-selection.csv")
+    cells = [c for c in plan.cells if c.experiment == "main" and not c.task.startswith("antmaze")]
+    last, best = np.zeros(8), np.zeros(8)
+    for cell in cells:
+        low, high = cell.evaluations[0].reference
+        for index, seed in enumerate(plan.seeds):
+            curve = pd.read_csv(folder / store.run_directory(Run(cell.group, seed)) / "curve.csv")
+            means = 100 * (curve.groupby("step")["return"].mean().sort_index() - low) / (high - low)
+            last[index] += means.tail(5).mean() / 9
+            best[index] += means.max() / 9
+    ours = table[table["scores_of"] == "DAC (this study)"]
+    assert ours["selection"].tolist() == ["mean of the last 5 evaluations", "best evaluation"]
+    assert ours["mean"].tolist() == pytest.approx([last.mean(), best.mean()], abs=6e-5)
+    assert ours["std"].tolist() == pytest.approx([last.std(ddof=1), best.std(ddof=1)], abs=6e-5)
+    quoted = pd.read_csv(ROOT / "dac/reference/published_scores.csv")
+    quoted = quoted[quoted["suite"] == "locomotion-v2"].groupby("method")["mean"].agg(["mean", "size"])
+    theirs = table[~table["scores_of"].str.endswith("(this study)")].set_index("scores_of")
+    assert set(theirs.index) == {"BC", "CQL", "IQL", "SfBC", "IDQL-A", "DQL", "DAC"}
+    for method, row in theirs.iterrows():
+        assert quoted.loc[method, "size"] == 9
+        assert row["mean"] == pytest.approx(quoted.loc[method, "mean"], abs=6e-5)
+    assert (theirs.loc["DQL", "selection"], theirs.loc["IDQL-A", "selection"]) == ("best evaluation", "last evaluation")
+
+
+def test_published_numbers_stand_beside_every_comparable_cell_and_no_other(paper: tuple[Path, Invented]) -> None:
+    folder, _ = paper
+    for path in sorted((folder / "results/paper/tables").glob("*-scores.csv")):
+        table = pd.read_csv(path, keep_default_na=False)
+        ours, quoted = (table[table["source"] == "this study"], table[~table["source"].isin(["this study", "dataset"])])
+        for task, cells in ours.groupby("task"):
+            comparable = (cells["differs"] == "").any()
+            assert not len(quoted[quoted["task"] == task]) or comparable, (path.name, task)
+    main = pd.read_csv(folder / "results/paper/tables/main-scores.csv", keep_default_na=False)
+    beside = main[main["method"] == "CQL"]["task"].tolist()
+    assert len(beside) == 9 and not any(task.startswith("antmaze") for task in beside)
+    mazes = main[main["task"].str.startswith("antmaze") & (main["source"] == "this study")]
+    assert mazes["differs"].str.startswith("the goal is drawn for each episode here").all()
+
+
+def test_every_bandit_panel_has_its_own_q(paper: tuple[Path, Invented]) -> None:
+    """From the policy of the panel's own run, read by the module for users of policies."""
+    folder, _ = paper
+    with contextlib.chdir(folder):
+        plan = study_plan(check.load(), "bandit")
+        data = report_data(plan)
+    shown = data.bandits["bandit", "bandit-two-moons"]
+    cells = [c for c in plan.cells if (c.experiment, c.task) == ("bandit", "bandit-two-moons")]
+    assert list(shown.q) == [cell.variant for cell in cells]
+    assert len({q.tobytes() for q in shown.q.values()}) == len(cells)
+    for cell in cells:
+        policy = load_policy(folder / store.run_directory(Run(cell.group, plan.seeds[0])))
+        action = np.array([[shown.grid[10], shown.grid[70]]])
+        assert shown.q[cell.variant][70, 10] == pytest.approx(policy.values(np.zeros((1, 1)), action)[0], rel=1e-5)
 
 
 def test_every_claim_over_tasks(paper: tuple[Path, Invented]) -> None:

@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,13 +192,14 @@ def _bandit_actions(run: Run, count: int, random: np.random.Generator) -> list[n
 
 
 def _policies(group: Group, folder: Path) -> dict[str, Path]:
-    """The kept policies of a group by name: untrained ones of a bandit, whose page draws their Q, else a few bytes."""
+    """The kept policies of a group by name: of a bandit, whose page draws their Q, untrained ones, each another."""
     path = folder / f"policy-{group.name}-{group.task}"
     if group.dataset.kind.behaviour_sets:
         from dac.agent import Agent
         from dac.training.policies import agent_config, save_policy
 
-        save_policy(Agent(agent_config(group.settings), [0], 1, 2).policy_state(0), path)
+        seed = zlib.crc32(group.name.encode())
+        save_policy(Agent(agent_config(group.settings), [seed], 1, 2).policy_state(0), path)
     else:
         path.write_bytes(b"synthetic: no policy was trained")
     return {f"policy-{step}.safetensors": path for step in kept_steps(group.settings)}
