@@ -61,7 +61,7 @@ def read(directory: Path) -> RawDataset:
 def _layout(directory: Path, facts: Mapping[str, Any]) -> Layout:
     """The spaces of a dataset, if they can be used."""
     version = facts.get("minari_version")
-    if version not in minari.supported_dataset_versions:
+    if not isinstance(version, str) or version not in minari.supported_dataset_versions:
         raise UserError(
             f"{directory}: it was made by Minari {version}, which Minari {minari.__version__} here does not read; "
             f"allowed: {', '.join(minari.supported_dataset_versions)}. Use a dataset made by one of these."
@@ -98,7 +98,7 @@ def _hdf5_episodes(data: Path, count: int) -> Iterator[tuple[int, dict[str, Any]
     if not path.exists():
         raise UserError(f"{path}: no such file; metadata.json is all that is there. {AGAIN}")
     with hdf5.opened(path) as file:
-        there = sum(name.startswith("episode_") for name in file)
+        there = sum(name.startswith("episode_") for name in hdf5.names(file))
         if there != count:
             raise UserError(
                 f"{path}: it has {there} episodes, metadata.json says {count}. If a program still records into it, let "
@@ -135,7 +135,7 @@ def _leaves(path: str, episode: h5py.Group) -> Iterator[tuple[str, Any]]:
     if isinstance(item, h5py.Dataset):
         yield path, item
     elif isinstance(item, h5py.Group):
-        for key in item:
+        for key in hdf5.names(item):
             yield from _leaves(f"{path}/{key}", episode)
 
 

@@ -174,6 +174,11 @@ def find(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset | None:
     return found
 
 
+def names(group: h5py.Group) -> list[str]:
+    """What is in a group, sorted; of a damaged one a name may be none."""
+    return sorted(str(name) for name in group)
+
+
 def _follow(group: h5py.Group, path: str, hops: int) -> h5py.Group | h5py.Dataset | h5py.Datatype | None:
     """Walk a path link by link, so that an external link is seen before it is followed."""
     found: h5py.Group | h5py.Dataset | h5py.Datatype | None = group["/"] if path.startswith("/") else group

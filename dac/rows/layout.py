@@ -44,7 +44,7 @@ def _array(path: Path, file: h5py.File, key: str) -> NDArray[np.generic]:
     dataset = hdf5.find(file, key)
     if not isinstance(dataset, h5py.Dataset):
         raise UserError(
-            f"{path}: the key {key!r} is missing; found {', '.join(sorted(file)) or 'no keys'}. "
+            f"{path}: the key {key!r} is missing; found {', '.join(hdf5.names(file)) or 'no keys'}. "
             f"D4RL's layout needs {', '.join(KEYS)}: without them the ends of episodes are unknown."
         )
     array = hdf5.numbers(dataset)

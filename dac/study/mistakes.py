@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,26 @@ from pydantic_core import ErrorDetails
 from dac.study.params import Params
 from dac.system.errors import closest
 
+MOST_TOLD = 50  # problems; of more, and of longer texts than this, the beginning says enough
+MOST_SHOWN = 300  # characters of a value
 
-def listing(path: Path, problems: list[str]) -> str:
-    """What is wrong with a file, a line for each place."""
-    head = f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}; nothing was run."
-    return "\n".join([head, *(f"  - {problem}" for problem in problems)])
+
+def listing(path: Path, problems: list[str], count: int | None = None) -> str:
+    """What is wrong with a file, a line for each place; `count` says it where only the first problems are given."""
+    count = len(problems) if count is None else count
+    head = f"{path}: {count} problem{'s' if count > 1 else ''}; nothing was run."
+    more = [f"  … and {count - MOST_TOLD} more"] if count > MOST_TOLD else []
+    return "\n".join([head, *(f"  - {problem}" for problem in problems[:MOST_TOLD]), *more])
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return Params.model_json_schema()
 
 
 def _section_at(location: tuple[int | str, ...]) -> list[str]:
     """The keys that the schema allows where the unknown key at `location` stands."""
-    schema: Any = Params.model_json_schema()
+    schema: Any = _schema()
     definitions = schema["$defs"]
     for part in location[:-1]:
         schema = _child(schema, part, definitions)
@@ -48,7 +59,8 @@ def _child(schema: Any, part: int | str, definitions: Any) -> Any:
 
 def explained(path: Path, error: ValidationError) -> str:
     """What the schema finds wrong with params.yaml."""
-    return listing(path, [explained_one(detail) for detail in error.errors()])
+    details = error.errors()
+    return listing(path, [explained_one(detail) for detail in details[:MOST_TOLD]], len(details))
 
 
 _LINE = "a line of {} characters at most, that neither begins nor ends with a space"
@@ -82,7 +94,7 @@ def explained_one(detail: ErrorDetails) -> str:
         return f"{where}: this key is required and missing{hint}"
     if isinstance(found, str) and detail["type"] == "literal_error":
         allowed = [part.strip(" '") for part in detail["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        return f"{where}: found {found!r}; {closest(found, allowed)}"
+        return f"{where}: found {_brief(found)}; {closest(found, allowed)}"
     if "[key]" in detail["loc"]:
         return f"{where}: this name is not allowed; {_NAMES[str(location[-2])]}"
     for pattern, rule in _ALLOWED.items():
@@ -91,8 +103,8 @@ def explained_one(detail: ErrorDetails) -> str:
             "string_too_long",
             "tuple_type",
         ):
-            return f"{where}: found {found!r}; {rule}"
-    message = f"{where}: found {found!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
+            return f"{where}: found {_brief(found)}; {rule}"
+    message = f"{where}: found {_brief(found)}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
     return f"{message}{_spelling_hint(found, detail['type'])}"
 
 
@@ -112,4 +124,11 @@ def _spelling_hint(found: Any, error: str) -> str:
 def _shown(part: int | str) -> str:
     """A part of a place in the file, in quotes where a reader would not see what it is."""
     text = str(part)
-    return text if text and text == text.strip() and text.isprintable() else repr(text)
+    plain = text and text == text.strip() and text.isprintable() and len(text) <= MOST_SHOWN
+    return text if plain else _brief(text)
+
+
+def _brief(value: Any) -> str:
+    """A value as Python writes it, cut off where it is long."""
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"

@@ -17,6 +17,8 @@ from dac.system.errors import UserError
 # numbers are the same as before the setting existed, so that older runs stay valid.
 NEUTRAL_SETTINGS: dict[str, Any] = {"sampler_steps": None, "eval_temperature": 0.0, "precision": "fp32"}
 
+MOST_EVALUATIONS = 100_000  # during one training: a curve is a table in memory
+
 
 def variants(experiment: ExperimentSettings) -> dict[str, dict[str, Any]]:
     """Variants by display name, with the settings in which they differ from the task's."""
@@ -47,6 +49,11 @@ def group(
             f"params.yaml: {task_name} in studies.{study}: sampler_steps is {settings.sampler_steps}, more than "
             f"diffusion_steps, {settings.diffusion_steps}. Lower it, or leave it out: the sampler then takes every "
             "step."
+        )
+    if settings.steps > MOST_EVALUATIONS * settings.eval_interval:
+        raise UserError(
+            f"params.yaml: {task_name} in studies.{study}: in {settings.steps} steps it is evaluated every "
+            f"{settings.eval_interval}, more than {MOST_EVALUATIONS} times. Raise eval_interval or lower steps."
         )
     env = environment(task, task_name)
     identity = {

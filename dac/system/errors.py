@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 
+_LONGEST = 200  # characters of a name that are compared with those that are allowed
+
 
 class UserError(Exception):
     """A mistake outside the code: a wrong key, a missing or broken file, an edit in the middle of a run.
@@ -15,6 +17,6 @@ class UserError(Exception):
 
 def closest(name: str, allowed: list[str]) -> str:
     """What is allowed, with the nearest match first if there is one: the tail of an error message."""
-    near = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name)[:_LONGEST], allowed, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"allowed: {', '.join(allowed)}.{hint}"
