@@ -537,6 +537,10 @@ def test_settings_that_do_not_go_together(project: Project) -> None:
     with pytest.raises(UserError, match=r"pendulum is evaluated 5 times in 40 steps, fewer than report.window \(6\)"):
         project.plan()
     project.set("report.window", 5).plan()
+    project.set("studies.tiny.settings.steps", 10**18)
+    with pytest.raises(UserError, match=r"in 10{18} steps it is evaluated every 10, more than 100000 times. Raise"):
+        project.plan()
+    project.set("studies.tiny.settings.steps", 40)
     with pytest.raises(UserError, match=r"fewer than kept_policies \(6\)"):
         project.set("studies.tiny.settings.kept_policies", 6).plan()
     with pytest.raises(UserError, match=r"eta_min is 2.0, more than eta_max, 1.0"):
