@@ -37,7 +37,7 @@ def text(params: Params, study: str) -> str:
     everything = plan.runs()
     rows.append(_row("total", everything, everything, jobs(plan, everything, missing=False), plan, speed))
     lines = [f"study {study}: {params.studies[study].description.strip()}", "", _table(rows), ""]
-    lines += [_wall_clock_line(plan, speed), ""]
+    lines += [f"wall clock of what is missing: {wall_clock_text(plan, speed)}", ""]
     lines.append(
         f"own: not already counted in a line above; the columns right of it count those. missing: not in {RUNS}."
     )
@@ -80,16 +80,15 @@ def _shapes(plan: StudyPlan) -> set[str]:
     return {key for job in jobs(plan, plan.runs(), missing=False) for key in job_shapes(job, plan.params)}
 
 
-def _wall_clock_line(plan: StudyPlan, speed: speeds.Calibration) -> str:
-    what = "wall clock of what is missing"
+def wall_clock_text(plan: StudyPlan, speed: speeds.Calibration) -> str:
+    """How long this machine takes for what a study lacks, and with how many jobs side by side."""
     if not jobs(plan, plan.runs(), missing=True):
-        return f"{what}: nothing, except perhaps the page, which takes seconds"
+        return "nothing, except perhaps the page, which takes seconds"
     cores, shares = speeds.cores(), demand.gpu_jobs(plan.params)
     slots = max(1, min(shares, cores) if shares else cores // plan.params.compute.cpu_threads)
     gpus = -(-shares // plan.params.compute.packs_per_gpu)
     place = _count(gpus, "GPU") if gpus else _count(cores, "core")
-    time = duration(missing_seconds(plan, speed, slots))
-    return f"{what}: about {time} on {place} ({_count(slots, 'job')} side by side)"
+    return f"about {duration(missing_seconds(plan, speed, slots))} on {place} ({_count(slots, 'job')} side by side)"
 
 
 def missing_seconds(plan: StudyPlan, speed: speeds.Calibration, slots: int) -> float:
@@ -133,8 +132,8 @@ def _row(
         f"{sum(store.run_problem(run) is not None for run in own):,}",
         f"{sum(group.settings.steps * count for group, count in seeds.items()):,}",
         f"{sum(len(evaluations[group]) * count for group, count in seeds.items()):,}",
-        _bytes(sum(estimate.run_bytes(group) * count for group, count in seeds.items())),
-        _bytes(max(memory, default=0.0)),
+        size_text(sum(estimate.run_bytes(group) * count for group, count in seeds.items())),
+        size_text(max(memory, default=0.0)),
         duration(sum(estimate.job_seconds(job, params, speed) for job in work)),
     )
 
@@ -145,7 +144,8 @@ def _table(rows: list[tuple[str, ...]]) -> str:
     return str(tabulate([HEADER, *rows], tablefmt="plain", colalign=aligned, disable_numparse=True))
 
 
-def _bytes(count: float) -> str:
+def size_text(count: float) -> str:
+    """Bytes, for people."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 

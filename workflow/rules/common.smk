@@ -1,5 +1,6 @@
 """Shared by all other *.smk: the parameters, the plan, and the functions that ask for missing work."""
 
+import atexit
 import os
 import shlex
 import subprocess
@@ -10,8 +11,9 @@ from functools import cache
 sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
-from dac.cost import demand, on_cpu, speeds
+from dac.cost import demand, missing, on_cpu, speeds
 from dac.study import (
     check,
     dual_ascent,
@@ -24,6 +26,7 @@ from dac.study import (
 )
 from dac.system import paths
 from dac.system.errors import UserError
+from dac.watch import snakemake_says
 
 # Input of every target: without any input, Snakemake would run the target each time.
 ROOT_FILE = str(check.PARAMS_FILE)
@@ -48,11 +51,38 @@ def or_explain(function, *arguments):
 
 PARAMS = or_explain(check.load)
 PENDING = pending.Pending(PARAMS)
+ASKED = {}  # the studies that targets ask for, as the keys, in their order
 
 # `dvc exp run -S` edits params.yaml by itself, so nobody sees that an edit changes nothing.
 if os.environ.get("DVC_STAGE") == "datasets" and workflow.is_main_process:
     for notice in or_explain(unheeded.notices, PARAMS, PARAMS.dvc_study):
         print(notice, file=sys.stderr)
+
+
+def what_is_missing():
+    """The end of a dry run: for each study that was asked for, what it lacks and what that costs."""
+    lines = [missing.line(PENDING.plan(study)) for study in ASKED]
+    return "\n".join(
+        [*lines, "Nothing was run. With -n -p every job is shown, `dac why` says why."]
+    )
+
+
+OUTPUT = workflow.output_settings
+# A user who asks for more than Snakemake's usual lines gets them all.
+if OUTPUT.dryrun and not (OUTPUT.printshellcmds or OUTPUT.verbose or OUTPUT.debug_dag):
+    logger.addFilter(snakemake_says.DryRun(what_is_missing, quiet=bool(OUTPUT.quiet)))
+LAST_WORD = snakemake_says.LastWord(list(PARAMS.studies))
+
+
+def say_last():
+    """Print what went wrong, if something did, below all that Snakemake prints."""
+    if said := LAST_WORD.text(" ".join(ASKED)):
+        print(said, file=sys.stderr, flush=True)
+
+
+if workflow.is_main_process:
+    logger.addFilter(LAST_WORD)
+    atexit.register(say_last)
 
 
 @cache
@@ -87,6 +117,7 @@ def share_out_gpus():
 
 def asked(function, study):
     """What a target asks for of a study."""
+    ASKED[study] = None
     share_out_gpus()
     or_explain(say_what_to_know, study)
     return or_explain(function, study)
@@ -267,3 +298,4 @@ onerror:
             file=sys.stderr,
         )
     record_in_dvc()
+    LAST_WORD.ended_badly = True

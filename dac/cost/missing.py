@@ -1,0 +1,41 @@
+"""What a study lacks, in one line: runs, time here, disk, and what is to be downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dac.cost import estimate, speeds, table
+from dac.study import store
+from dac.study.catalog import d4rl_file
+from dac.study.identity import Dataset
+from dac.study.jobs import Fetch, Job, jobs
+from dac.study.plan import StudyPlan
+
+
+def line(plan: StudyPlan) -> str:
+    """Such as: `paper: 248 of 752 runs, about 3 h on 1 GPU (1 job side by side), 2.3 GB of disk, …`."""
+    runs = plan.runs()
+    missing = [run for run in runs if store.run_problem(run)]
+    work = jobs(plan, runs, missing=True)
+    time = table.wall_clock_text(plan, speeds.calibration(plan.params.compute))
+    disk = table.size_text(sum(estimate.run_bytes(run.group) for run in missing))
+    device = speeds.device_kind(plan.params.compute.device)
+    gpu = "" if device == "cuda" else ", no GPU"
+    return f"{plan.name}: {len(missing):,} of {len(runs):,} runs, {time}{gpu}, {disk} of disk, {_downloads(work)}"
+
+
+def _downloads(work: Iterable[Job]) -> str:
+    datasets = [job.dataset for job in work if isinstance(job, Fetch)]
+    if not datasets:
+        return "nothing to download"
+    sizes = [_size(dataset) for dataset in datasets]
+    known = [size for size in sizes if size is not None]
+    unknown = len(sizes) - len(known)
+    parts = [table.size_text(sum(known))] if known else []
+    parts += [f"{unknown} dataset{'' if unknown == 1 else 's'} of a size that no list has"] if unknown else []
+    return f"{' and '.join(parts)} to download"
+
+
+def _size(dataset: Dataset) -> int | None:
+    """Bytes of a dataset's file, where they are known before it is here."""
+    return d4rl_file(dataset.name).size if dataset.source == "d4rl" else None
