@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from documentation import LANGUAGES, PAGES, Block, blocks, copy_of_the_project, name_of, run, without_blocks
+from paper_items import paper_items
 from project import ROOT
 
 from dac import cli
@@ -84,6 +85,25 @@ def test_links_lead_somewhere(page: Path) -> None:
         if anchor:
             titles = re.findall(r"^#+ (.*)$", path.read_text(), re.M)
             assert anchor in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}, target
+
+
+def test_every_experiment_of_the_paper_study_is_an_item_of_the_paper_or_said_to_be_none() -> None:
+    """docs/paper-items.md and params.yaml agree, also on the figures: each is of what the experiment shows."""
+    params = check.load(ROOT / "params.yaml")
+    items = paper_items()
+    named = {name for item in items for name in item.experiments}
+    assert named == set(params.studies["paper"].experiments)
+    assert {"Fig. 2", "Fig. 3", "Fig. 4", "Fig. 5", "Table 1", "Table 2", "Table 6", "Table 8"} <= {
+        item.name for item in items
+    }
+    for item in items:
+        assert item.files or item.name in ("Fig. 1", "Table 8"), item
+        for file in item.files:
+            folder, _, name = file.partition("/")
+            experiment, _, kind = name.partition("-")
+            if folder == "figures":
+                assert (experiment,) == item.experiments, file
+                assert kind.replace("-", "_") in params.experiments[experiment].show, file
 
 
 def add_to_params(path: Path, text: str) -> None:

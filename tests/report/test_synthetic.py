@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from paper_items import paper_items
 from rliable import metrics
 from rliable_library import rliable_library
 from scipy import stats
@@ -76,6 +77,16 @@ def test_every_cell_of_every_score_table(paper: tuple[Path, Invented]) -> None:
                 assert (row["mean"], row["std"]) == pytest.approx((scores.mean(), scores.std(ddof=1)), abs=6e-5)
                 checked += 1
     assert checked == 15 + 27 + 9 + 18 + 15 + 9 + 5
+
+
+def test_every_item_of_the_paper_is_rendered_where_the_docs_say(paper: tuple[Path, Invented]) -> None:
+    page = paper[0] / "results/paper"
+    text = (page / "README.md").read_text()
+    files = [file for item in paper_items() for file in item.files]
+    assert len(files) == len(set(files)) > 15
+    for file in files:
+        suffix = "md" if file.startswith("tables/") else "png"
+        assert (page / f"{file}.{suffix}").exists() and f"{file}." in text, file
 
 
 def test_every_verdict(paper: tuple[Path, Invented]) -> None:
