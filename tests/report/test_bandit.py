@@ -107,6 +107,32 @@ def test_the_legend_fits_a_column(study: ReportData) -> None:
     assert figure.bbox.x0 + 2 < box.x0 < box.x1 < figure.bbox.x1 - 2
 
 
+def test_names_of_small_panels_stay_apart_and_their_marks_small(
+    study: ReportData, build: Build, experiment: Make
+) -> None:
+    """At a column's width, the sets side by side."""
+    tasks, variants = ("hopper-medium-v2", "walker2d-medium-v2", TASK), ("soft", "hard", "denoised", "BC")
+    shown = experiment(name="bandit", tasks=tasks, variants=variants, show=("bandit",))
+    one = study.bandits["bandit", TASK]
+    bandit = replace(one, q=dict.fromkeys(variants, one.q["soft"]))
+    actions = [drawn("soft", 0).assign(task=task, variant=name) for task in tasks for name in variants]
+    data = replace(
+        build([shown], seeds=1), actions=pd.concat(actions), bandits={("bandit", task): bandit for task in tasks}
+    )
+    with style():
+        figure = report_figures.drawn(data, "bandit", COLUMN_WIDTH)
+        figure.draw_without_rendering()
+        titles = [axis.title.get_window_extent() for axis in figure.axes[:3]]
+    assert [axis.get_title() for axis in figure.axes[:3]] == [
+        "hopper-\nmedium-v2",
+        "walker2d-\nmedium-v2",
+        "own_hopper",
+    ]
+    assert titles[0].x1 < titles[1].x0 and titles[1].x1 < titles[2].x0
+    (dots,) = [item for item in figure.axes[0].collections if len(item.get_offsets()) == 100]
+    assert dots.get_sizes()[0] < 7  # 9 where a panel has a fifth of a text's width
+
+
 def test_a_page_of_bandits_alone_speaks_of_no_scores(study: ReportData, tmp_path: Path) -> None:
     paths = {path.relative_to(tmp_path).as_posix() for path in render(study, tmp_path)}
     assert {"figures/bandit-bandit.png", "figures/bandit-bandit.pdf", "tables/bandit-actions.tex"} <= paths

@@ -79,7 +79,7 @@ def profiles_figure(data: ReportData, summary: Summary, width: float) -> Figure:
             line = pd.DataFrame({"mean": profile.share, "low": profile.low, "high": profile.high})
             band_line(axis, pd.Series(thresholds), line, look[experiment.name, variant], marker=None)
         axis.set_ylim(-0.02, 1.02)
-        axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
         axis.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     legend(grid, [handle(look[experiment.name, v], label_of(experiment, v), None) for v in experiment.variants])
     return grid.figure

@@ -16,7 +16,7 @@ from dac.report.bandit import FRESH, measures
 from dac.report.cells import MEAN_STD, diverged_mark, diverged_notes
 from dac.report.data import Experiment, ReportData, select
 from dac.report.item import Item, Picture
-from dac.report.panels import COLUMN_WIDTH, Look, looks
+from dac.report.panels import COLUMN_WIDTH, TEXT_WIDTH, Look, looks
 from dac.report.statistics import Summary
 from dac.report.table import NONE, Table, Text, number, slug
 
@@ -86,36 +86,44 @@ def bandit_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     rows = len(places) // columns
     figure = Figure(figsize=(width, width / columns * rows + 0.7), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    panel = width / columns
+    # Marks of the size that panels of a text's width have would cover a small one.
+    scale = min(1.0, panel / (TEXT_WIDTH / 5))
     for axis, (task, variant) in zip(axes.flat, places, strict=True):
         bandit = data.bandits[experiment.name, task]
-        _behaviour(axis, bandit.behaviour)
-        _level_curves(axis, bandit.grid, bandit.q[variant], labelled=width / columns > 1.6)
+        _behaviour(axis, bandit.behaviour, scale)
+        _level_curves(axis, bandit.grid, bandit.q[variant], labelled=panel > 1.6)
         actions = select(data.actions, experiment.name, task, variant)
         drawn = actions[actions["seed"] == bandit.seed].head(SHOWN_ACTIONS)
-        _drawn_actions(axis, drawn, look[experiment.name, variant])
+        _drawn_actions(axis, drawn, look[experiment.name, variant], scale)
         axis.plot(*BEST_ACTION, marker="*", markersize=8, color="black", markeredgecolor="white", zorder=5)
     for axis, (task, variant) in zip(axes[0], places, strict=False):
-        axis.set_title(textwrap.fill(task.removeprefix("bandit-") if turned else variant, 16))
+        axis.set_title(_folded(task.removeprefix("bandit-") if turned else variant, panel))
     for axis, (task, variant) in zip(axes[:, 0], places[::columns], strict=True):
-        axis.set_ylabel(textwrap.fill(variant if turned else task.removeprefix("bandit-"), 16))
+        axis.set_ylabel(_folded(variant if turned else task.removeprefix("bandit-"), panel))
     columns, close = (4, {}) if width > 4 else (2, {"columnspacing": 1.0, "handletextpad": 0.3, "handlelength": 1.6})
     figure.legend(handles=_handles(), loc="outside lower center", ncols=columns, **close)
     return figure
 
 
-def _drawn_actions(axis: Axes, drawn: pd.DataFrame, look: Look) -> None:
+def _folded(name: str, panel: float) -> str:
+    """A name on as many lines as it needs beside a panel so many inches wide."""
+    return textwrap.fill(name, max(6, int(panel * 12)))
+
+
+def _drawn_actions(axis: Axes, drawn: pd.DataFrame, look: Look, scale: float) -> None:
+    size, edge = 9 * scale**2, 0.3 * scale
     axis.scatter(
-        drawn["x"], drawn["y"], s=9, color=look.colour, marker=look.marker, edgecolors="white", linewidths=0.3, zorder=4
-    )
+        drawn["x"], drawn["y"], s=size, color=look.colour, marker=look.marker, edgecolors="white", linewidths=edge,
+        zorder=4,
+    )  # fmt: skip
 
 
-def _behaviour(axis: Axes, recorded: Behaviour) -> None:
-    rewards = expected_reward(recorded.actions)
+def _behaviour(axis: Axes, recorded: Behaviour, scale: float) -> None:
     x, y = recorded.actions.T
+    rewards, norm = expected_reward(recorded.actions), Normalize(-1.7, 0.0)
     # One picture of a thousand points: as shapes they would be most of a PDF.
-    axis.scatter(
-        x, y, s=4, c=rewards, cmap=_REWARDS, norm=Normalize(-1.7, 0.0), linewidths=0, zorder=2, rasterized=True
-    )
+    axis.scatter(x, y, s=4 * scale**2, c=rewards, cmap=_REWARDS, norm=norm, linewidths=0, zorder=2, rasterized=True)
     axis.set_xticks([-1, 0, 1])
     axis.set_yticks([-1, 0, 1])
     axis.set_xlim(-1.05, 1.05)
