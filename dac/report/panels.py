@@ -142,7 +142,7 @@ def grid_of(
         height: of a panel, as a share of its width.
     """
     columns = columns_of(tasks, width)
-    rows = arranged(tasks, columns)
+    rows = arranged(tasks, columns, ylabel)
     width = min(width, 4.0) if len(tasks) == 1 else width
     panel = width / columns
     # Titles and ticks take as much of a small panel as of a large one.
@@ -157,7 +157,7 @@ def grid_of(
             lowest[column] = task
         axes[names[0]].set_ylabel(ylabel(names[0]))
     for task in lowest.values():
-        axes[task].set_xlabel(xlabel)
+        axes[task].set_xlabel(textwrap.fill(xlabel, int(panel * 14)))
     return Grid(figure, axes)
 
 
@@ -166,11 +166,17 @@ def columns_of(tasks: Sequence[str], width: float) -> int:
     return min(len(tasks), 3 if width > COLUMN_WIDTH else 2)
 
 
-def arranged(tasks: Sequence[str], columns: int) -> list[list[str]]:
-    """Rows of at most `columns` tasks. A family begins a row, where each has tasks to compare; see `_family_rows`."""
+def arranged(tasks: Sequence[str], columns: int, ylabel: Callable[[str], str]) -> list[list[str]]:
+    """Rows of at most `columns` tasks, each of one label.
+
+    A family begins a row, where each has tasks to compare and none would leave a part of its last row blank; see
+    `_family_rows`.
+    """
     families = [list(names) for _, names in itertools.groupby(tasks, lambda task: task.partition("-")[0])]
     if len(families) > 1 and min(map(len, families)) < 2:
         families = [list(tasks)]
+    if any(len(names) > columns and len(names) % columns for names in families):
+        families = [list(names) for _, names in itertools.groupby(tasks, ylabel)]
     return [row for names in families for row in _family_rows(names, columns)]
 
 

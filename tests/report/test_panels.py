@@ -15,7 +15,7 @@ from report_figures import drawn
 
 from dac.report.data import Experiment, ReportData
 from dac.report.items import pictures_of
-from dac.report.panels import arranged, level, looks, style
+from dac.report.panels import COLUMN_WIDTH, arranged, level, looks, style
 
 Build = Callable[..., ReportData]
 
@@ -67,14 +67,36 @@ def test_families_are_aligned() -> None:
     locomotion = [f"{env}-{level}-v2" for env in ("walker2d", "hopper") for level in ("medium", "replay", "expert")]
     mazes = [f"antmaze-{maze}-v0" for maze in ("umaze", "umaze-diverse", "medium-play", "medium-diverse")]
     mazes += ["antmaze-large-play-v0", "antmaze-large-diverse-v0"]
-    assert arranged([*locomotion, *mazes], 3) == [
+    assert arranged([*locomotion, *mazes], 3, label) == [
         locomotion[:3], locomotion[3:], [mazes[0], mazes[2], mazes[4]], [mazes[1], mazes[3], mazes[5]],
     ]  # fmt: skip
-    assert arranged(["pen-human-v1", "pen-cloned-v1", "kitchen-a", "kitchen-b", "kitchen-c"], 3) == [
+    assert arranged(["pen-human-v1", "pen-cloned-v1", "kitchen-a", "kitchen-b", "kitchen-c"], 3, label) == [
         ["pen-human-v1", "pen-cloned-v1"],
         ["kitchen-a", "kitchen-b", "kitchen-c"],
     ]
-    assert arranged(["halfcheetah-quick", "pendulum-quick"], 3) == [["halfcheetah-quick", "pendulum-quick"]]
+    assert arranged(["halfcheetah-quick", "pendulum-quick"], 3, label) == [["halfcheetah-quick", "pendulum-quick"]]
+
+
+def test_narrow_figures_have_no_blank_panels_but_at_the_end_of_a_label() -> None:
+    """Families of three in two columns follow one another; an AntMaze has another axis than they."""
+    names = [f"{env}-{level}" for env in ("walker2d", "hopper", "halfcheetah") for level in ("m", "m-r", "m-e")]
+    mazes = [f"antmaze-{maze}" for maze in ("umaze", "umaze-diverse", "large-play", "large-diverse")]
+    rows = arranged([*names, *mazes], 2, label)
+    assert rows == [names[0:2], names[2:4], names[4:6], names[6:8], names[8:], *rows[5:]]
+    assert [len(row) for row in rows[5:]] == [2, 2] and {task for row in rows[5:] for task in row} == {*mazes}
+
+
+def label(task: str) -> str:
+    return "Success rate" if task.startswith("antmaze") else "Score"
+
+
+def test_the_label_of_a_narrow_axis_is_within_the_figure(build: Build) -> None:
+    data = build(steps=tuple(range(0, 2_010_000, 67_000)))
+    with style():
+        figure = drawn(data, "curves", COLUMN_WIDTH)
+        figure.draw_without_rendering()
+        boxes = [axis.xaxis.label.get_window_extent() for axis in figure.axes if axis.get_xlabel()]
+    assert boxes and all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
 def test_a_figure_has_the_width_it_is_printed_at(data: ReportData) -> None:
