@@ -54,7 +54,7 @@ def test_train_evaluate_report(project: Project, capsys: Capture) -> None:
     assert dac("evaluate", *pack, "--evaluations", names, capsys=capsys)[0] == 0
     status, output, _ = dac("report", "tiny", "--plan", plan.fingerprint, capsys=capsys)
     assert (status, output) == (0, "Read results/tiny/README.md\n")
-    assert Pending(plan.params).report("tiny") == []
+    assert Pending(plan.params, "5e5510").report("tiny") == []
     assert "Main" in Path("results/tiny/README.md").read_text()
     assert dac("why", capsys=capsys)[1] == "tiny: complete, nothing to do\n"
     events = [line.split('"event": "')[1].partition('"')[0] for line in store.JOURNAL.read_text().splitlines()]

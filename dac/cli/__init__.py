@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from dac.system.errors import UserError
 
 # Their commands are listed in this order.
 SUBJECTS = (planning, data, training, report, workflow, bench)
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + interrupted.signal
     except BrokenPipeError:  # `dac plan | head`
         return 141
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        print(
+            f"dac: {error}. Make room, or allow to write there, and run again: what is done is kept.", file=sys.stderr
+        )
+        return 1
     return 0
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 
 from dac.cli.commands import Commands
 from dac.study import check, pages, plan, store
-from dac.system import progress
+from dac.system import locks, paths, progress
 from dac.system.errors import UserError
+
+LOG = logging.getLogger(__name__)
 
 
 def register(commands: Commands) -> None:
@@ -29,7 +32,13 @@ def _report(options: argparse.Namespace) -> None:
             f"params.yaml changed since this page was planned (plan {options.plan}, now {study.fingerprint}). "
             "Nothing was written. Start again: the new plan is used."
         )
-    with progress.announced(f"write the page of {options.study}"):
+    with (
+        progress.announced(f"write the page of {options.study}"),
+        locks.lock(paths.LOCKS / f"report-{options.study}", LOG.info),
+    ):
+        if options.plan and pages.problem(study) is None:  # another process has made it meanwhile
+            print(f"The page of {options.study} is complete.")
+            return
         build.build(study)
     store.journal("report", study=options.study)
     print(f"Read {pages.folder_of(options.study)}/README.md")

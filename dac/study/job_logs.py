@@ -10,6 +10,7 @@ from dac.study.identity import Dataset, Run
 from dac.system.errors import UserError
 from dac.system.paths import LOGS
 
+_ATTEMPT = "--- attempt of "  # before what an attempt says, by workflow/keep_log.sh
 _SAID = re.compile(r"dac: |Traceback ")
 _LOGGED = re.compile(r"\d\d:\d\d:\d\d ")
 _INTERRUPTED = re.compile(r"interrupted|stopped by a signal")
@@ -33,11 +34,16 @@ def of_data(dataset: Dataset) -> Path | None:
 
 
 def last_words(log: Path) -> list[str]:
-    """A job's message or traceback at the end of its log, else the log's last lines; nothing if it is not readable."""
+    """A job's message or traceback at the end of its log, else the last lines; nothing if it is not readable.
+
+    Of the attempts that a log has, the last one's.
+    """
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:
         return []
+    begun = [index for index, line in enumerate(lines) if line.startswith(_ATTEMPT)]
+    lines = lines[begun[-1] + 1 :] if begun else lines
     starts = [index for index, line in enumerate(lines) if _SAID.match(line)]
     return lines[starts[-1] :] if starts else lines[-3:]
 

@@ -1,8 +1,9 @@
 """What a study lacks: the jobs that Snakemake is asked for, each named by a marker file.
 
 Snakemake is asked only for what the store lacks. While its DAG is built, the functions of `Pending` look at the
-store and return the markers of the missing work; a marker is an empty file `work/todo/<step>/...` that the job
-touches at its end. Nothing asks for work that is there, so no time stamp, trigger or metadata is ever consulted.
+store and return the markers of the missing work; a marker is an empty file `work/todo/<session>/<step>/...` that the
+job touches at its end. Nothing asks for work that is there, so no time stamp, trigger or metadata is ever consulted.
+Every Snakemake has markers of its own, see `sessions`, so none is left of an earlier job of that name.
 
 One `Pending` per process: its `Jobs` remember which pack each missing run went to, so that studies asked for together
 train a shared run once.
@@ -12,23 +13,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dac.study import pages, store
+from dac.study import pages, sessions, store
 from dac.study.identity import Group, Run
 from dac.study.jobs import Job, Jobs
 from dac.study.params import Params
 from dac.study.plan import StudyPlan, study_plan
 from dac.system.errors import UserError
-from dac.system.paths import TODO
 
 
 class Pending:
-    """The missing work of any of the studies of params.yaml, as markers."""
+    """The missing work of any of the studies of params.yaml, as markers.
 
-    def __init__(self, params: Params) -> None:
+    Args:
+        session: name of the session that they are for.
+    """
+
+    def __init__(self, params: Params, session: str) -> None:
         self.params = params
+        self._session = session
         self._plans: dict[str, StudyPlan] = {}
         self._jobs = Jobs(params.compute.pack_size, missing=True)
-        self._fresh: set[str] = set()
 
     def plan(self, study: str) -> StudyPlan:
         """The plan of a study, resolved once."""
@@ -81,9 +85,5 @@ class Pending:
         return sorted({self._marker(job.marker) for job in jobs})
 
     def _marker(self, job: str) -> str:
-        """Path of a job's marker; one left by an earlier job of that name is removed, once, so that the job runs."""
-        path = TODO / job
-        if job not in self._fresh:
-            self._fresh.add(job)
-            path.unlink(missing_ok=True)
-        return str(path)
+        """Path of a job's marker."""
+        return str(sessions.folder_of(self._session) / job)

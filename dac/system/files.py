@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Find out whether a folder takes files before long work depends on it; it need not be there yet.
+
+    Raises:
+        UserError: it does not.
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest) as stream:
+            stream.write(b"probe")
+    except OSError as error:
+        raise UserError(
+            f"{folder}: nothing can be written there ({error.strerror}), and what is made now would go there. Correct "
+            "the permissions, make room or mount it writable, and start again; nothing was begun."
+        ) from error
 
 
 def absence(path: Path) -> str | None:

@@ -3,36 +3,120 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import socket
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
 from dac.system.errors import UserError
 
+POLL_SECONDS = 0.3  # between two looks at a lock that another process holds
+REMIND_SECONDS = 600.0  # between two sentences of a process that waits
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # of flock, where there is none
+
 
 @contextlib.contextmanager
 def lock(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
     """Hold an exclusive lock (flock) on a file; the kernel releases it however the process ends.
 
+    The file says who holds it, and is gone afterwards: one that is there and free is of a process that was killed.
+
     Args:
         path: the lock file, made if missing.
-        waiting: called with a sentence if another process holds the lock, before waiting for it.
+        waiting: called with a sentence if another process holds the lock: at first, and every ten minutes.
+
+    Raises:
+        UserError: the file system has no such locks.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as stream:
+    started, reminded = time.monotonic(), -REMIND_SECONDS
+    while (stream := attempt(path)) is None:
+        waited = time.monotonic() - started
+        if waited - reminded >= REMIND_SECONDS:
+            so_far = f", for {waited / 60:.0f} minutes now" if waited >= REMIND_SECONDS else ""
+            waiting(f"waiting for {holder(path)}, which holds {path}{so_far}")
+            reminded = waited
+        time.sleep(POLL_SECONDS)
+    try:
+        yield
+    finally:
+        release(stream, path)
+
+
+def attempt(path: Path) -> TextIO | None:
+    """Take a lock if it is free; returns what `release` wants, None if another process holds it.
+
+    Raises:
+        UserError: the file system has no such locks.
+    """
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            stream = path.open("a+")
+        except FileNotFoundError:  # its holder has removed it, or the folder, this moment
+            continue
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            stream.seek(0)
-            waiting(f"waiting for process {stream.read().strip() or '?'}, which holds {path}")
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield
+            stream.close()
+            return None
+        except OSError as error:
+            stream.close()
+            raise _refused(path, error) from error
+        if _is_at(stream, path):
+            stream.truncate(0)
+            stream.write(_self_description())
+            stream.flush()
+            return stream
+        stream.close()  # the file that its last holder has removed
+
+
+def release(stream: TextIO, path: Path) -> None:
+    """Give a lock back that `attempt` took. Its file goes while it is still held, so that nobody else's does."""
+    if _is_at(stream, path):
+        path.unlink()
+    stream.close()
+
+
+def holder(path: Path) -> str:
+    """Who holds a lock, in words: `process 4711 on host since 2026-11-29 20:15:00 (dac train ...)`."""
+    try:
+        with path.open(errors="replace") as stream:
+            text = stream.read(500)
+    except OSError:
+        text = ""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split()) or "another process"
+
+
+def _self_description() -> str:
+    program = Path(sys.argv[0])
+    command = " ".join([program.parent.name if program.name == "__main__.py" else program.name, *sys.argv[1:]])
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    return f"process {os.getpid()} on {socket.gethostname()} since {now} ({command[:200]})"
+
+
+def _is_at(stream: TextIO, path: Path) -> bool:
+    """Whether an open file is the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _refused(path: Path, error: OSError) -> OSError | UserError:
+    if error.errno not in NO_LOCKS:
+        return error
+    return UserError(
+        f"{path}: this file system has no locks (flock: {error.strerror}), so two processes might write the same run. "
+        "Mount it with them (Lustre: `-o flock`; NFS: version 4, or 3 with lockd), or, where one machine alone works "
+        "on this project, have work/ on a disk of that machine: `ln -s /disk/folder work`. docs/cluster.md has how to "
+        "try it."
+    )
 
 
 def shared(path: Path) -> TextIO:

@@ -209,6 +209,9 @@ def remove(run: Run, names: Collection[str]) -> None:
     # States first: what is left of an interrupted removal must not pass for a run that only lacks publishing.
     for path in [*_states(folder), *(folder / name for name in names), *folder.glob("*.damaged")]:
         path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something of the user's is in them, or another seed's state
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 def _states(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from dac.study.catalog import BANDIT_ENV
 from dac.study.identity import Evaluation, Group, Run
 from dac.study.params import ComputeSettings
 from dac.study.plan import kept_steps
-from dac.system import devices, provenance
+from dac.system import devices, files, locks, paths, provenance
 from dac.system.errors import UserError
 from dac.system.progress import Bar
 from dac.training.policies import load_policies
@@ -42,12 +42,15 @@ def evaluate(
     torch.set_num_threads(threads)
     policies = len(evaluations) * len(kept_steps(group.settings))
     with (
+        _locked(group, seeds, evaluations),
         devices.claimed(compute.device, compute.packs_per_gpu) as device,
         Bar(total=policies, unit="policy", disable=None) as bar,
     ):
         for evaluation in evaluations:
             runs = [run for seed in seeds if not store.has_evaluation(run := Run(group, seed), evaluation)]
             parts = [runs] if runs else []
+            if runs:
+                files.check_writable(store.group_directory(group))
             while parts:
                 part = parts.pop(0)
                 environments = len(part) * evaluation.episodes
@@ -82,6 +85,16 @@ def _halves(runs: list[Run], refused: str) -> list[list[Run]]:
         )
     LOG.info("%d runs do not fit the device's memory; half of them at a time (%s)", len(runs), refused)
     return [runs[: len(runs) // 2], runs[len(runs) // 2 :]]
+
+
+@contextlib.contextmanager
+def _locked(group: Group, seeds: list[int], evaluations: list[Evaluation]) -> Iterator[None]:
+    """Held while these evaluations are made, by one process at a time; another finds them made."""
+    names = sorted(f"evaluate-{group.fingerprint}-{seed}-{item.fingerprint}" for seed in seeds for item in evaluations)
+    with contextlib.ExitStack() as held:
+        for name in names:
+            held.enter_context(locks.lock(paths.LOCKS / name, LOG.info))
+        yield
 
 
 def _evaluate(runs: list[Run], evaluation: Evaluation, device: torch.device, workers: int, bar: Bar) -> None:

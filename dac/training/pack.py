@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from dac.agent import Agent
+from dac.system import devices
 from dac.system.progress import Bar
 from dac.system.signals import Stopped
 from dac.training import checkpoint
@@ -69,7 +69,7 @@ class Pack:
 
         Raises:
             UserError: the disk does not take a kept policy.
-            EvaluationFailed, Stopped, torch.OutOfMemoryError: as `finish_evaluation`.
+            EvaluationFailed, Stopped, RuntimeError, MemoryError: as `finish_evaluation`.
         """
         self.finish_evaluation()
         step = self.agent.step
@@ -106,7 +106,7 @@ class Pack:
         Raises:
             EvaluationFailed: it raised something.
             Stopped: a stop was asked for; the evaluation is pending still, see `note_pending`.
-            torch.OutOfMemoryError: the device's memory does not suffice.
+            RuntimeError, MemoryError: the device's memory does not suffice.
         """
         step = self.evaluator.pending
         if step is None:
@@ -157,7 +157,9 @@ def _failing(step: int) -> Iterator[None]:
     """What an evaluation raises in the block, as the failure of that evaluation; a want of memory stays one."""
     try:
         yield
-    except (Stopped, torch.OutOfMemoryError):
+    except Stopped:
         raise
     except Exception as error:
+        if isinstance(error, RuntimeError | MemoryError) and devices.out_of_memory(error):
+            raise
         raise EvaluationFailed(step) from error

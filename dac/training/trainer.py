@@ -26,7 +26,7 @@ from dac.study import store
 from dac.study.identity import Group, Run
 from dac.study.params import ComputeSettings
 from dac.study.plan import evaluation_steps, kept_steps
-from dac.system import devices, locks, paths
+from dac.system import devices, files, locks, paths
 from dac.system.errors import UserError
 from dac.system.progress import Bar
 from dac.system.signals import Interrupted, Stopped, StopRequest
@@ -59,7 +59,7 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
     torch.set_num_threads(threads)
     with _disk_errors(group), contextlib.ExitStack() as held:
         for seed in sorted(seeds):
-            held.enter_context(locks.lock(store.work_directory(Run(group, seed)) / "lock", LOG.info))
+            held.enter_context(locks.lock(paths.LOCKS / f"train-{group.fingerprint}-{seed}", LOG.info))
         # Another process may have finished them while this one waited for the lock.
         runs = [Run(group, seed) for seed in seeds if store.run_problem(Run(group, seed))]
         for seed in seeds:
@@ -67,6 +67,7 @@ def train(group: Group, seeds: list[int], compute: ComputeSettings, threads: int
                 LOG.info("%s is complete", Run(group, seed))
         if not runs:
             return
+        files.check_writable(store.group_directory(group))
         device = held.enter_context(devices.claimed(compute.device, compute.packs_per_gpu))
         LOG.info("%s %s: %d runs on %s", group.task, group.name, len(runs), devices.name(device))
         if group.settings.precision == "bf16":

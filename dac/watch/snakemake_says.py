@@ -59,7 +59,7 @@ class DryRun(logging.Filter):
 
 
 class LastWord(logging.Filter):
-    """Collects what goes wrong, for a sentence below all that Snakemake prints.
+    """Collects what goes wrong, for a sentence below all that Snakemake prints; after Ctrl-C, in the place of its errors.
 
     Args:
         studies: those of params.yaml.
@@ -83,7 +83,8 @@ class LastWord(logging.Filter):
         self._interrupted |= said.startswith(INTERRUPTED)
         if record.levelno == logging.ERROR and (match := NO_RULE.search(said)):
             self._unknown = match[1]
-        return True
+        # Jobs that end for the user's Ctrl-C have said themselves where they are.
+        return not self._interrupted or record.levelno < logging.ERROR
 
     def text(self, asked: str) -> str | None:
         """What happened and what to do; None if nothing did.

@@ -270,8 +270,8 @@ def test_trained_and_evaluated_in_the_recovered_environment(project: Project) ->
 
 def test_an_evaluation_alone_asks_for_the_data_it_recovers_from(project: Project) -> None:
     group = task(project, HOPPER).group()
-    pending = Pending(project.load())
-    marker = f"work/todo/fetch/pendulum/{group.dataset.fingerprint}"
+    pending = Pending(project.load(), "5e5510")
+    marker = f"work/todo/5e5510/fetch/pendulum/{group.dataset.fingerprint}"
     for seed in (0, 1):
         publish(Run(group, seed))
     assert pending.trainings(group, [0, 1]) == [marker]
@@ -280,7 +280,7 @@ def test_an_evaluation_alone_asks_for_the_data_it_recovers_from(project: Project
 def test_a_clone_with_everything_published_fetches_nothing(project: Project) -> None:
     found = task(project, HOPPER).plan()
     publish_study(found)
-    pending = Pending(project.load())
+    pending = Pending(project.load(), "5e5510")
     assert pending.runs("tiny") == []
     assert pending.report("tiny") == []
 

@@ -47,3 +47,13 @@ def test_how_a_log_ends(text: str, failure: str | None, tmp_path: Path) -> None:
     log.write_text(text)
     assert job_logs.failure(log) == failure
     assert job_logs.failure(tmp_path / "missing.log") is None
+
+
+def test_an_earlier_attempt_is_not_the_last_one(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    attempt = "--- attempt of 2026-11-25 04:25:47 on box\n"
+    log.write_text(f"{attempt}dac: the disk is full\n{attempt}04:26:01 step 1\n")
+    assert job_logs.last_words(log) == ["04:26:01 step 1"]
+    assert job_logs.failure(log) is None
+    log.write_text(f"{attempt}04:26:01 step 1\n{attempt}dac: the disk is full\n")
+    assert job_logs.failure(log) == "the disk is full"

@@ -17,12 +17,12 @@ LONGEST = {"guidance": "denoised", "ensemble_size": 1000, "q_target": "convex", 
 
 def pending(project: Project) -> Pending:
     """As a fresh process sees the project."""
-    return Pending(project.load())
+    return Pending(project.load(), "5e5510")
 
 
 def jobs(markers: list[str], step: str) -> list[str]:
-    """The markers of one step, without `work/todo/<step>/`."""
-    folder = f"work/todo/{step}/"
+    """The markers of one step, without `work/todo/<session>/<step>/`."""
+    folder = f"work/todo/5e5510/{step}/"
     return [marker.removeprefix(folder) for marker in markers if marker.startswith(folder)]
 
 
@@ -37,12 +37,12 @@ def test_an_empty_store_lacks_everything(project: Project) -> None:
     plan, found = project.plan(), pending(project)
     group = plan.cells[0].group.name
     one, other = (evaluation.fingerprint for evaluation in plan.cells[0].evaluations)
-    assert found.report("tiny") == [f"work/todo/report/tiny/{plan.fingerprint}"]
+    assert found.report("tiny") == [f"work/todo/5e5510/report/tiny/{plan.fingerprint}"]
     assert found.runs("tiny") == [
-        f"work/todo/evaluate/pendulum/{group}/0-1/{one}-{other}",
-        f"work/todo/train/pendulum/{group}/0-1",
+        f"work/todo/5e5510/evaluate/pendulum/{group}/0-1/{one}-{other}",
+        f"work/todo/5e5510/train/pendulum/{group}/0-1",
     ]
-    assert found.trainings(plan.cells[0].group, [1]) == [f"work/todo/train/pendulum/{group}/0-1"]
+    assert found.trainings(plan.cells[0].group, [1]) == [f"work/todo/5e5510/train/pendulum/{group}/0-1"]
     assert found.datasets("tiny") == []  # the file is there
 
 
@@ -107,7 +107,7 @@ def test_many_seeds_and_evaluations_still_fit_one_file_name(project: Project) ->
     assert sorted(seed for pack in trained for seed in pack) == seeds
     evaluations = [job.rpartition("/")[2].split("-") for job in jobs(markers, "evaluate")]
     assert sum(len(names) for names in evaluations) == 20 * len(trained)
-    assert max(len("_".join(marker.split("/")[3:])) for marker in markers) <= 255
+    assert max(len("_".join(marker.split("/")[4:])) for marker in markers) <= 255
 
 
 def test_a_row_of_seeds_is_one_name(project: Project) -> None:
@@ -199,8 +199,8 @@ def test_data_are_asked_for_once_per_source(project: Project) -> None:
     plan, found = project.plan(), pending(project)
     data = {cell.task: cell.group.dataset for cell in plan.cells}
     names = "-".join(sorted([data["replay"].fingerprint, data["expert"].fingerprint]))
-    collect = f"work/todo/collect/InvertedPendulum-v5/{names}"
-    fetch = f"work/todo/fetch/hopper/{data['hopper'].fingerprint}"
+    collect = f"work/todo/5e5510/collect/InvertedPendulum-v5/{names}"
+    fetch = f"work/todo/5e5510/fetch/hopper/{data['hopper'].fingerprint}"
     assert found.datasets("tiny") == [collect, fetch]
     assert [found.dataset(cell.group) for cell in plan.cells] == [
         [fetch], [collect], [collect], [],
@@ -209,7 +209,7 @@ def test_data_are_asked_for_once_per_source(project: Project) -> None:
     (data["expert"].path / "rows").write_bytes(b"rows")
     note = {"files": {"rows": {"size": 4}}, "sha256": "a" * 64}
     files.write_json(data["expert"].path / "dataset.json", note)
-    alone = f"work/todo/collect/InvertedPendulum-v5/{data['replay'].fingerprint}"
+    alone = f"work/todo/5e5510/collect/InvertedPendulum-v5/{data['replay'].fingerprint}"
     assert pending(project).datasets("tiny") == [alone, fetch]
 
 
@@ -233,21 +233,14 @@ def test_a_file_that_is_not_there_is_the_users_to_bring(project: Project) -> Non
 # Markers
 
 
-def test_an_old_marker_is_removed_once(project: Project) -> None:
-    """So that its job runs; a marker that the job touches in the meantime stays."""
-    found = pending(project)
-    marker = Path(found.runs("tiny")[0])
-    marker.parent.mkdir(parents=True)
-    marker.touch()
-    assert str(marker) in found.runs("tiny")
-    assert marker.exists()
-    assert str(marker) in pending(project).runs("tiny")
-    assert not marker.exists()
+def test_two_sessions_share_no_marker(project: Project) -> None:
+    params = project.load()
+    one, other = (Pending(params, session) for session in ("aaaaaa", "bbbbbb"))
+    assert len({*one.runs("tiny"), *other.runs("tiny"), *one.report("tiny"), *other.report("tiny")}) == 6
 
 
 def test_no_marker_is_made_here(project: Project) -> None:
     found = pending(project)
     found.report("tiny")
     found.datasets("tiny")
-    # The first sight of a file is written to datasets.lock, one process at a time.
-    assert [path for path in Path("work").rglob("*") if path.is_file()] == [Path("work/locks/datasets.lock")]
+    assert [path for path in Path("work").rglob("*") if path.is_file()] == []

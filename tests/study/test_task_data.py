@@ -50,7 +50,7 @@ def test_a_file_that_changed_is_named_by_whatever_plans_with_it(
         assert "data/pendulum.hdf5: its sha256 is" in said
         assert "Put the old file back; or, if the data changed on purpose, delete its entry in datasets.lock" in said
     with pytest.raises(UserError, match=r"not the file that runs on it were trained on"):
-        Pending(project.load()).report("tiny")
+        Pending(project.load(), "5e5510").report("tiny")
 
 
 def test_a_study_on_other_data_goes_on(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +60,7 @@ def test_a_study_on_other_data_goes_on(project: Project, capsys: pytest.CaptureF
     assert main(["why", "other"]) == 0
     assert main(["why", str(found.runs()[0])]) == 0
     assert find_group(project.load(), "other", found.cells[0].group.name) == found.cells[0].group
-    assert len(Pending(project.load()).runs("other")) > 0
+    assert len(Pending(project.load(), "5e5510").runs("other")) > 0
     capsys.readouterr()
 
 

@@ -14,7 +14,9 @@ SPAWNED = ["--force", "--target-files-omit-workdir-adjustment", "--nolock", "--i
 
 
 @pytest.mark.parametrize("mode", ["remote", "subprocess"])
-def test_a_job_does_not_plan_by_what_its_node_sees(base: Project, tmp_path: Path, mode: str) -> None:
+def test_a_job_does_not_plan_by_what_its_node_sees(
+    base: Project, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where run.json is not in view yet, the training's marker stays, and the evaluation starts without asking for it.
 
     The file comes into view before the job's own command looks, as on a shared file system within seconds.
@@ -25,7 +27,8 @@ def test_a_job_does_not_plan_by_what_its_node_sees(base: Project, tmp_path: Path
         path.unlink()
     efp = min(path.stem for path in folder.parent.glob("seed-0/evaluation-*.parquet")).removeprefix("evaluation-")
     task, group = folder.parts[-3], folder.parts[-2]
-    trained = project.path / "work/todo/train" / task / group / "1"
+    trained = project.path / "work/todo/5e5510/train" / task / group / "1"
+    trained.parent.mkdir(parents=True)
     trained.touch()
     hidden = folder / "run.json.late"
     (folder / "run.json").rename(hidden)
@@ -34,8 +37,10 @@ def test_a_job_does_not_plan_by_what_its_node_sees(base: Project, tmp_path: Path
 
     wildcards = f"evaluations={efp},group={group},seeds=1,task={task}"
     spawned = ["--target-jobs", f"evaluate:{wildcards}", "--allowed-rules", "evaluate", "--mode", mode, *SPAWNED]
+    monkeypatch.setenv("DAC_SESSION", "5e5510")  # as the executor gives it on
     project.succeed("snakemake", *spawned, "--cores", "1")
 
     assert trained.exists()
+    assert (project.path / f"work/todo/5e5510/evaluate/{task}/{group}/1/{efp}").exists()
     (evaluated,) = work_of(project.journal()[lines:]).evaluated
     assert evaluated.startswith("replay/lcb0.5/1 N_a ")

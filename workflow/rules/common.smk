@@ -22,9 +22,9 @@ from dac.study import (
     pending,
     plan,
     seed_names,
+    sessions,
     unheeded,
 )
-from dac.system import paths
 from dac.system.errors import UserError
 from dac.watch import snakemake_says
 
@@ -38,7 +38,7 @@ DAC = (
     f'exec env PYTHONSAFEPATH=1 PYTHONPATH={shlex.quote(CODE)}"${{PYTHONPATH:+:$PYTHONPATH}}" '
     f"{shlex.quote(sys.executable)} -m dac"
 )
-TODO = str(paths.TODO)
+KEEP_LOG = f"sh {shlex.quote(str(workflow.basedir))}/workflow/keep_log.sh"
 
 
 def or_explain(function, *arguments):
@@ -50,7 +50,12 @@ def or_explain(function, *arguments):
 
 
 PARAMS = or_explain(check.load)
-PENDING = pending.Pending(PARAMS)
+
+
+include: "session.smk"
+
+
+PENDING = pending.Pending(PARAMS, SESSION)
 ASKED = {}  # the studies that targets ask for, as the keys, in their order
 
 # `dvc exp run -S` edits params.yaml by itself, so nobody sees that an edit changes nothing.
@@ -117,6 +122,7 @@ def share_out_gpus():
 
 def asked(function, study):
     """What a target asks for of a study."""
+    use_own_locks()
     ASKED[study] = None
     share_out_gpus()
     or_explain(say_what_to_know, study)
@@ -287,6 +293,7 @@ def record_in_dvc():
 
 onsuccess:
     record_in_dvc()
+    HELD.close()
 
 
 # What was published is recorded also where another job failed, but for DVC's own: its stage holds the lock.
@@ -299,3 +306,4 @@ onerror:
         )
     record_in_dvc()
     LAST_WORD.ended_badly = True
+    HELD.close()

@@ -10,11 +10,12 @@ rule collect:
         mem_mb=memory(demand_of_collection),
         runtime=minutes(demand_of_collection),
     params:
+        keep_log=KEEP_LOG,
         dac=DAC,
     message:
         "Collect data in {wildcards.env}"
     shell:
-        "{params.dac} collect {wildcards.env} --datasets {wildcards.datasets}"
+        "{params.keep_log} {log:q}; {params.dac} collect {wildcards.env} --datasets {wildcards.datasets}"
         " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"
 
 
@@ -32,9 +33,10 @@ rule fetch:
         mem_mb=8000,
         runtime=240,
     params:
+        keep_log=KEEP_LOG,
         dac=DAC,
     message:
         "Download the data of {wildcards.task}, check and convert them"
     shell:
-        "{params.dac} fetch {wildcards.task} --dataset {wildcards.key}"
+        "{params.keep_log} {log:q}; {params.dac} fetch {wildcards.task} --dataset {wildcards.key}"
         " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"

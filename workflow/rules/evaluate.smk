@@ -17,11 +17,12 @@ rule evaluate:
         runtime=minutes(of_evaluation(demand_of)),
         gpu=gpus_of(of_evaluation(share_of)),
     params:
+        keep_log=KEEP_LOG,
         dac=DAC,
         on=device_of_job,
     message:
         "Evaluate {wildcards.task} {wildcards.group}, seeds {wildcards.seeds}"
     shell:
-        "{params.dac} evaluate {wildcards.task} {wildcards.group} --seeds {wildcards.seeds}"
+        "{params.keep_log} {log:q}; {params.dac} evaluate {wildcards.task} {wildcards.group} --seeds {wildcards.seeds}"
         " --evaluations {wildcards.evaluations} --threads {threads} --on {params.on}"
         " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"

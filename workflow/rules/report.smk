@@ -13,9 +13,10 @@ rule report:
         mem_mb=4000,
         runtime=60,
     params:
+        keep_log=KEEP_LOG,
         dac=DAC,
     message:
         "Write the tables, figures and page of the study {wildcards.study}"
     shell:
-        "{params.dac} report {wildcards.study} --plan {wildcards.key}"
+        "{params.keep_log} {log:q}; {params.dac} report {wildcards.study} --plan {wildcards.key}"
         " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"

@@ -13,10 +13,11 @@ rule train:
         runtime=minutes(of_training(demand_of)),
         gpu=gpus_of(of_training(share_of)),
     params:
+        keep_log=KEEP_LOG,
         dac=DAC,
         on=device_of_job,
     message:
         "Train {wildcards.task} {wildcards.group}, seeds {wildcards.seeds}"
     shell:
-        "{params.dac} train {wildcards.task} {wildcards.group} --seeds {wildcards.seeds} --threads {threads} --on {params.on}"
+        "{params.keep_log} {log:q}; {params.dac} train {wildcards.task} {wildcards.group} --seeds {wildcards.seeds} --threads {threads} --on {params.on}"
         " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"
