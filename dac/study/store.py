@@ -249,6 +249,8 @@ def publish_evaluation(
         content = read_run(run)
         if content["files"] != evaluated:
             raise UserError(f"{directory}: the run was made anew while it was evaluated. Start snakemake again.")
+        for left in directory.glob(".*.tmp"):  # of a process that was killed: no other writes here now
+            left.unlink()
         with atomic_path(directory / name) as temporary:
             shutil.copyfile(source, temporary)
         made = provenance_record(directory)

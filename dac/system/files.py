@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dac.system import temporaries
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
 
@@ -26,7 +27,7 @@ def expanded(path: str | Path) -> Path:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place, synced to the disk, when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporaries.beside(path)
     try:
         yield temporary
         with temporary.open("rb") as stream:

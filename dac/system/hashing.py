@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
+from dac.system import temporaries
 from dac.system.paths import HASHES
 
 # A file that was written this shortly before it was read may change again within one tick of its time stamp, unseen.
@@ -54,7 +54,7 @@ class KnownHashes:
         if not self._new:
             return
         HASHES.parent.mkdir(parents=True, exist_ok=True)
-        temporary = HASHES.with_name(f".{HASHES.name}.{os.getpid()}.tmp")
+        temporary = temporaries.beside(HASHES)
         temporary.write_text(json.dumps({**_read(), **self._new}, sort_keys=True) + "\n")
         temporary.replace(HASHES)
         self._new = {}

@@ -19,6 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from dac.system.paths import PROGRESS
+from dac.system.temporaries import is_gone
 
 SECONDS = 1.0  # between two writes; a rename a second costs no training anything, on a network disk neither
 
@@ -150,14 +151,6 @@ def _write(progress: Progress) -> None:
 
 
 def _gone(path: Path) -> bool:
-    """Whether the process of a file has ended; of other machines that is not known."""
+    """Whether the process of a file has ended."""
     host, _, pid = path.stem.rpartition(".")
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # another user's
-        return False
-    return False
+    return is_gone(host, int(pid))

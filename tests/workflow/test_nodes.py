@@ -32,7 +32,9 @@ def test_a_job_does_not_plan_by_what_its_node_sees(
     trained.touch()
     hidden = folder / "run.json.late"
     (folder / "run.json").rename(hidden)
-    project.edit("workflow/rules/evaluate.smk", '"{params.dac}', f'"mv {hidden} {folder}/run.json; {{params.dac}}')
+    project.edit(
+        "workflow/rules/evaluate.smk", '"{params.keep_log}', f'"mv {hidden} {folder}/run.json; {{params.keep_log}}'
+    )
     lines = len(project.journal())
 
     wildcards = f"evaluations={efp},group={group},seeds=1,task={task}"

@@ -7,9 +7,9 @@ dac.study.sessions names, end with their process. So neither Snakemake's locks n
 import contextlib
 
 # A process that Snakemake starts for one job, on a node say, has the session of the one that planned it.
-if workflow.is_main_process:
+if workflow.is_main_process or "DAC_SESSION" not in os.environ:
     os.environ["DAC_SESSION"] = sessions.new()
-SESSION = os.environ.get("DAC_SESSION") or sessions.new()
+SESSION = os.environ["DAC_SESSION"]
 TODO = str(sessions.folder_of(SESSION))
 HELD = contextlib.ExitStack()
 
