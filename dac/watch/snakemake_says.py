@@ -59,7 +59,7 @@ class DryRun(logging.Filter):
 
 
 class LastWord(logging.Filter):
-    """Collects what goes wrong, for a sentence below all that Snakemake prints; after Ctrl-C, in the place of its errors.
+    """Collects what goes wrong, for a sentence below all that Snakemake prints, or after Ctrl-C instead of its errors.
 
     Args:
         studies: those of params.yaml.

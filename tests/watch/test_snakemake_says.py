@@ -88,6 +88,8 @@ def test_an_interruption(word: LastWord, tmp_path: Path) -> None:
     log = tmp_path / "0.log"
     log.write_text("dac: pendulum: interrupted at step 7; run again to go on\n")
     said(word, record("Terminating processes on user request, this might take some time."), failed(log))
+    assert word.filter(record("dvc.lock: recorded the files of runs."))
+    assert not word.filter(record("At least one job did not complete successfully.", logging.ERROR))
     word.ended_badly = True
     assert str(word.text("quick")).startswith("dac: Interrupted. What is done is kept, what was in training is saved;")
 
