@@ -17,6 +17,7 @@ from dac.report.published_marks import paper_place
 from dac.report.robust import robust_table
 from dac.report.score_panels import DASHED, data_mean, score_label
 from dac.report.scores import scores_table
+from dac.report.selection import selection_table
 from dac.report.statistics import Summary
 from dac.report.symbols import named, named_on_axis
 
@@ -86,4 +87,6 @@ def sweep_caption(data: ReportData, summary: Summary) -> str:
     )
 
 
-ITEM = Item(place=20, tables=(scores_table, robust_table), picture=Picture(sweep_figure, sweep_caption))
+ITEM = Item(
+    place=20, tables=(scores_table, selection_table, robust_table), picture=Picture(sweep_figure, sweep_caption)
+)

@@ -40,7 +40,11 @@ def test_a_sweep_is_a_table_of_scores_and_none_stands_twice_on_the_page(
 ) -> None:
     data = build([experiment(variants=("2", "10"), varied="ensemble_size", show=("sweep",))])
     made = tables_of(data, summarise(data, data.experiments[0]))
-    assert [(table.name, table.inline) for table in made] == [("guidance-scores", True), ("guidance-robust", False)]
+    assert [(table.name, table.inline) for table in made] == [
+        ("guidance-scores", True),
+        ("guidance-selection", True),  # published scores stand beside them
+        ("guidance-robust", False),
+    ]
 
 
 def test_only_what_is_asked_for_is_drawn(experiment: Make) -> None:
