@@ -17,14 +17,14 @@ from dac.report import published
 from dac.report.bandit import level_grid
 from dac.report.comparable import differences, run_differences
 from dac.report.data import COLUMNS, BanditTask, Candidate, Experiment, PageSettings, ReportData
+from dac.report.recorded import data_of, read_curve, read_evaluation
 from dac.report.render import render
 from dac.report.statistics import mean_over_episodes
 from dac.study import pages, store
 from dac.study.identity import Evaluation, Run
-from dac.study.plan import Cell, StudyPlan, evaluation_steps, kept_steps
+from dac.study.plan import Cell, StudyPlan
 from dac.study.records import provenance_record
 from dac.study.task_data import references
-from dac.system.errors import UserError
 from dac.system.provenance import device_seconds
 
 ReadEvaluation = Callable[[Run, Evaluation], pd.DataFrame]
@@ -48,8 +48,8 @@ def report_data(plan: StudyPlan) -> ReportData:
     """Everything a study's page is made of, read from the store; contents are compared with run.json."""
     study = plan.params.studies[plan.name]
     contents = {run: store.read_run(run) for run in plan.runs()}
-    curves = {run: _read_curve(run) for run in contents}
-    read = cache(_read_evaluation)  # experiments share runs
+    curves = {run: read_curve(run) for run in contents}
+    read = cache(read_evaluation)  # experiments share runs
     return ReportData(
         study=plan.name,
         description=study.description,
@@ -134,43 +134,6 @@ def _scored(episodes: pd.DataFrame, reference: tuple[float, float]) -> pd.DataFr
     return episodes.assign(score=normalised_score(episodes["return"].to_numpy(), *reference))
 
 
-def _read_curve(run: Run) -> pd.DataFrame:
-    path, settings = store.verified_file(run, "curve.csv"), run.group.settings
-    frame = pd.read_csv(path)
-    _check_episodes(path, frame, evaluation_steps(settings.steps, settings.eval_interval), settings.eval_episodes)
-    return frame
-
-
-def _read_evaluation(run: Run, evaluation: Evaluation) -> pd.DataFrame:
-    path = store.verified_evaluation(run, evaluation)
-    frame = pd.read_parquet(path)
-    _check_episodes(path, frame, kept_steps(run.group.settings), evaluation.episodes)
-    if set(frame["seed"]) != {run.seed} or set(frame["action_samples"]) != {evaluation.action_samples}:
-        raise UserError(
-            f"{path}: its rows are of another run or another N_a. Delete the file and start snakemake again."
-        )
-    return frame
-
-
-def _check_episodes(path: Path, frame: pd.DataFrame, steps: list[int], episodes: int) -> None:
-    """A mean over episodes that are missing, or there twice, is another number: refuse it.
-
-    Raises:
-        UserError: names the file and the first step with another number of rows.
-    """
-    wanted = {(step, episode) for step in steps for episode in range(episodes)}
-    if len(frame) == len(wanted) and set(zip(frame["step"], frame["episode"], strict=True)) == wanted:
-        return
-    found = {int(str(step)): sorted(numbers) for step, numbers in frame.groupby("step")["episode"]}
-    for step in dict.fromkeys([*steps, *found]):
-        expected = list(range(episodes)) if step in steps else []
-        if found.get(step, []) != expected:
-            raise UserError(
-                f"{path}: it has the episodes {found.get(step, [])} at step {step}, expected are {expected}. It is not "
-                "what its run should have written: delete it and start snakemake again."
-            )
-
-
 def _bandit_cells(plan: StudyPlan) -> list[Cell]:
     """The cells of experiments that show a bandit."""
     return [cell for cell in plan.cells if "bandit" in plan.params.experiments[cell.experiment].show]
@@ -249,7 +212,8 @@ def _tasks(plan: StudyPlan, contents: dict[Run, dict[str, Any]]) -> Iterator[dic
     groups = {cell.task: cell.group for cell in plan.cells}
     for name, group in groups.items():
         reference = references(plan.params.tasks[name], name)
-        data = contents[Run(group, plan.seeds[0])]["data"]
+        run = Run(group, plan.seeds[0])
+        data = data_of(run, contents[run])
         returns = np.array([data["return"]["mean"], data["return"]["max"]])
         score_mean, score_max = normalised_score(returns, *reference)
         yield {

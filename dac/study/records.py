@@ -6,10 +6,11 @@ elsewhere is no record, and whoever looks says which one it is.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from dac.system.files import read_json
 
@@ -62,6 +63,12 @@ class _Made(_Record):
 
 
 class _Provenance(_Made):
+    machine: str = ""
+    device: str = ""
+    finished: str = ""
+    device_seconds: float = 0.0
+    seconds: float = 0.0
+    pack: Annotated[int, Field(ge=1)] = 1
     evaluations: dict[str, _Made] = {}
 
 
@@ -87,6 +94,7 @@ def page_record(directory: Path) -> dict[str, Any] | None:
 def _as(kind: type[_Record], content: dict[str, Any] | None) -> dict[str, Any] | None:
     try:
         kind.model_validate(content)
-    except ValidationError:
+        json.dumps(content, allow_nan=False)  # a number that is none is in no record, and has no fingerprint
+    except ValueError:
         return None
     return content

@@ -63,6 +63,7 @@ class KnownHashes:
 def _read() -> dict[str, dict[str, Any]]:
     try:
         content = json.loads(HASHES.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}  # it is a memory: what it lacks is read again
-    return content if isinstance(content, dict) else {}
+    entries = content.items() if isinstance(content, dict) else ()
+    return {path: entry for path, entry in entries if isinstance(entry, dict) and isinstance(entry.get("sha256"), str)}

@@ -57,10 +57,7 @@ def _run(directory: Path, cure: Cure) -> Iterator[Looked]:
 
 def _misplaced(directory: Path, content: dict[str, Any]) -> str | None:
     """What a record says of itself that its place does not; its sha256 is recorded nowhere but in DVC."""
-    try:
-        found = fingerprint(content["identity"])
-    except ValueError:  # a number that is none
-        return "its settings cannot be those of a run"
+    found = fingerprint(content["identity"])
     if found != content["fingerprint"] or not directory.parent.name.endswith(f"-{found}"):
         return f"its settings have the fingerprint {found}, its folder is {directory.parent.name}"
     if directory.name != f"seed-{content['seed']}" or directory.parent.parent.name != content["task"]:

@@ -91,3 +91,11 @@ def test_a_broken_memory_is_no_memory() -> None:
     assert known.sha256(path) == sha256_of(path)
     known.save()
     assert KnownHashes().sha256(path) == sha256_of(path)
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"file": 1}', '{"file": {"stamp": []}}', "[" * 100_000])
+def test_a_memory_that_is_none_is_made_anew(text: str) -> None:
+    path = settled("abc")
+    HASHES.parent.mkdir(parents=True)
+    HASHES.write_text(text)
+    assert KnownHashes().sha256(path) == sha256_of(path)
