@@ -68,7 +68,8 @@ def _numbers(
     try:
         frame = read(path)
     except (ValueError, OSError, KeyError, TypeError, ArithmeticError, NotImplementedError) as error:
-        raise UserError(f"{path}: not readable as a table ({type(error).__name__}: {error}). {_AGAIN}") from error
+        said = " ".join(str(error).split())
+        raise UserError(f"{path}: not readable as a table ({type(error).__name__}: {said}). {_AGAIN}") from error
     for name in (*counts, *values):
         dtype = frame[name].dtype if list(frame.columns).count(name) == 1 else None
         fits = is_integer_dtype if name in counts else is_numeric_dtype
