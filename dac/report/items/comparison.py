@@ -23,7 +23,9 @@ def comparison_figure(data: ReportData, summary: Summary, width: float) -> Figur
     look = looks(data)
     grid = grid_of(experiment.tasks, width, "", score_label, height=0.8)
     names = [textwrap.fill(assigned(experiment.varied, variant), 10) for variant in experiment.variants]
-    crowded = sum(max(map(len, name.splitlines())) for name in names) > 48 / columns_of(experiment.tasks, width)
+    longest = max(len(line) for name in names for line in name.splitlines())
+    # Inches: a character of a tick's name, and what stands beside the axis of a panel.
+    crowded = longest * len(names) * 0.055 > width / columns_of(experiment.tasks, width) - 0.45
     for task, axis in grid.axes.items():
         for place, variant in enumerate(experiment.variants):
             cell = summary.cells[task, variant]

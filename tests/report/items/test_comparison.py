@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import numpy as np
 from report_figures import drawn, panels
 
 from dac.report.data import Experiment, ReportData
+from dac.report.panels import COLUMN_WIDTH, TEXT_WIDTH, style
 
 Build = Callable[..., ReportData]
 Make = Callable[..., Experiment]
@@ -43,3 +45,19 @@ def test_comparison_has_a_dot_per_seed(data: ReportData) -> None:
     bottom, top = axis.get_ylim()
     assert bottom < 60.75
     assert top > 75.75
+
+
+def test_names_that_would_touch_are_turned(build: Build, experiment: Make) -> None:
+    tasks = ("hopper-medium-v2", "walker2d-medium-v2", "own_hopper")
+    data = build([experiment(tasks=tasks, variants=("soft", "hard", "denoised"), show=("comparison",))])
+    turned = {}
+    for width in (COLUMN_WIDTH, TEXT_WIDTH):
+        with style():
+            figure = drawn(data, "comparison", width)
+            figure.draw_without_rendering()
+        axis = figure.axes[0]
+        ticks = axis.get_xticklabels()
+        turned[width] = ticks[0].get_rotation() > 0
+        boxes = [tick.get_window_extent() for tick in ticks]
+        assert turned[width] or all(left.x1 + 2 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert turned == {COLUMN_WIDTH: True, TEXT_WIDTH: False}
