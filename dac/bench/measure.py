@@ -5,7 +5,6 @@ The result is also behind `dac plan`'s times where nothing nearer is measured (`
 
 from __future__ import annotations
 
-import datetime
 import resource
 import sys
 from collections.abc import Sequence
@@ -19,13 +18,13 @@ from dac.agent import AgentConfig
 from dac.agent.plain import PlainAgent
 from dac.agent.precision import matrix_products
 from dac.agent.streams import BLOCK_STEPS
-from dac.bench.accuracy import target_error
 from dac.bench.clock import median_seconds, wall_seconds
+from dac.bench.here import here
 from dac.bench.processes import step_seconds
 from dac.bench.workload import Workload
 from dac.cost.estimate import step_flops
 from dac.study.params import Settings, TrainingSettings
-from dac.system import devices, provenance
+from dac.system import devices
 
 ENVIRONMENT = "Hopper-v5"
 SWEPT_GUIDANCES = ("soft", "denoised")
@@ -53,7 +52,7 @@ def measure(
 
     Returns:
         `packs`, `sweep`, `separate` (`processes` and the `step_ms` of each; None where not asked for),
-        `target_error` (`dac.bench.accuracy`), `plain_ms` (a step of one run, `dac.agent.plain`), `matmul_flops` (the
+        `plain_ms` (a step of one run, `dac.agent.plain`), `matmul_flops` (the
         ceiling: this machine's batched float32 products of the critics' size), `environment_steps` (per second and
         core); `flops` and `step_ms` of the smallest pack; machine, device, threads, versions and date.
     """
@@ -72,28 +71,13 @@ def measure(
             "flops": packs[0]["flops"],
             "packs": packs,
             "separate": separate and {"processes": processes, "step_ms": round(1000 * separate, 3)},
-            "target_error": target_error(AgentConfig(precision=precision), sizes, chosen),
             "matmul_flops": _matmul_flops(chosen, seconds),
             "plain_ms": round(1000 * _plain_seconds(sizes, chosen, seconds), 3),
             "sweep": _sweep(sweep, precision, sizes, chosen, seconds),
             "environment": ENVIRONMENT,
             "environment_steps": round(_environment_steps(env, seconds), 1),
-            **_here(chosen, threads),
+            **here(chosen, threads),
         }
-
-
-def _here(device: torch.device, threads: int) -> dict[str, Any]:
-    """Where and when a result was measured, and with what."""
-    made = provenance.provenance(devices.name(device))
-    return {
-        "machine": made["machine"],
-        "device": device.type,
-        "device_name": made["device"],
-        "threads": threads,
-        "versions": made["versions"],
-        "commit": made["commit"],
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-    }
 
 
 def _pack(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate  # type: ignore[import-untyped]
 
+from dac.bench import accuracy_page
 from dac.system import files
 from dac.system.errors import UserError
 from dac.system.paths import BENCHMARKS
@@ -20,10 +21,10 @@ PARTS = ("draws", "batch", "target_sampling", "target_q", "critic", "actor", "em
 Record = Mapping[str, Any]
 
 INTRODUCTION = """\
-# Speed
+# Speed and exactness
 
 Written by `dac bench --page` from the files in [results/](results), each made on one machine by `make bench`, or by
-`dac bench --json FILE`. All numbers are of the paper's settings (batch 256, N = 10, H = 10, T = 5, networks of
+`dac bench --json FILE`. All times are of the paper's settings (batch 256, N = 10, H = 10, T = 5, networks of
 256-256-256) on random data of Hopper's sizes, without evaluations; medians over repeated calls. Training data are in
 memory, on the device. `fp32` and `bf16` are values of `training.precision`.
 """
@@ -35,35 +36,39 @@ def write(folder: Path = BENCHMARKS) -> Path:
     Raises:
         UserError: there is no result to show.
     """
-    found = (json.loads(path.read_text()) for path in sorted((folder / "results").glob("*.json")))
-    records = [record for record in found if "packs" in record]  # others are bare calibrations
-    if not records:
+    found = [json.loads(path.read_text()) for path in sorted((folder / "results").glob("*.json"))]
+    records = [record for record in found if "packs" in record]
+    exactness = [record for record in found if "accuracy" in record]  # others are bare calibrations
+    if not records and not exactness:
         raise UserError(f"{folder}/results: no result is recorded there; run `make bench` first.")
     sections = [
         INTRODUCTION,
-        *_packs(records, folder),
-        *_separate(records),
-        *_memory(records),
-        *_accuracy(records),
-        *_parts(records),
-        *_sweep(records, folder),
-        _environments(records),
+        *(_speed(records, folder) if records else []),
+        *accuracy_page.sections(exactness, _machine, table),
     ]
     page = folder / "README.md"
     files.write_text(page, "\n".join(sections))
     return page
 
 
+def _speed(records: list[Record], folder: Path) -> list[str]:
+    return [
+        *_packs(records, folder),
+        *_separate(records),
+        *_memory(records),
+        *_parts(records),
+        *_sweep(records, folder),
+        _environments(records),
+    ]
+
+
 def _machine(record: Record) -> str:
-    threads = (
-        f", {record.get('precision', 'fp32')}, {record['threads']} threads"
-        if record["device"] == "cpu"
-        else f", {record.get('precision', 'fp32')} ({record['device_name']})"
-    )
-    return f"{record['machine']}{threads}, torch {record['versions']['torch']}, {record['date']}"
+    precision = "" if "accuracy" in record else f", {record.get('precision', 'fp32')}"
+    where = f", {record['threads']} threads" if record["device"] == "cpu" else f" ({record['device_name']})"
+    return f"{record['machine']}{precision}{where}, torch {record['versions']['torch']}, {record['date']}"
 
 
-def _table(rows: Iterable[tuple[Any, ...]], headers: tuple[str, ...]) -> str:
+def table(rows: Iterable[tuple[Any, ...]], headers: tuple[str, ...]) -> str:
     return str(tabulate(list(rows), headers=headers, tablefmt="github", disable_numparse=True)) + "\n"
 
 
@@ -106,7 +111,7 @@ same step in float32 as one would first write it (`dac/agent/plain.py`), with as
 """
     return [
         "## Time against the number of runs that train together\n",
-        _table(rows, headers),
+        table(rows, headers),
         text,
         "![](figures/packs.png)\n",
     ]
@@ -136,7 +141,7 @@ def _separate(records: list[Record]) -> list[str]:
 Milliseconds for one gradient step of all the runs: together in a pack, and in as many processes of one run each that
 share the device and, on a CPU, its threads.
 """
-    return ["## One pack against as many processes\n", _table(rows, headers), text]
+    return ["## One pack against as many processes\n", table(rows, headers), text]
 
 
 def _memory(records: list[Record]) -> list[str]:
@@ -155,27 +160,7 @@ def _memory(records: list[Record]) -> list[str]:
 A straight line through the packs' peaks: of tensors on a GPU; of the whole process, less what it needed before its
 first pack, on a CPU. The 100,000 transitions that all runs share are among what is needed besides.
 """
-    return ["## Memory\n", _table(rows, headers), text]
-
-
-def _accuracy(records: list[Record]) -> list[str]:
-    rows = [
-        (_machine(record), *(f"{record['target_error'][what]:.1e}" for what in ("rms", "mean", "ensemble_std")))
-        for record in records
-        if "target_error" in record
-    ]
-    if not rows:
-        return []
-    text = """\
-Difference of the targets (the lower confidence bounds of the next states' values) from those of the same networks in
-float64: over a batch its root mean square and its mean, beside the ensemble's own spread. The networks are barely
-trained, and their values are raised to about 100 by the bias of the last layer, which is float32 in every precision:
-the layers that work in bfloat16 carry almost none of the value. **So this table does not say how exact `bf16` is with
-trained critics.** There its error is a part of the ensemble's spread, not a thousandth of it, and it has a bias, which
-the recursion of the targets can amplify.
-"""
-    headers = ("machine", "rms error", "mean error", "std of the ensemble")
-    return ["## Rounding with barely trained networks\n", _table(rows, headers), text]
+    return ["## Memory\n", table(rows, headers), text]
 
 
 def _parts(records: list[Record]) -> list[str]:
@@ -194,7 +179,7 @@ def _parts(records: list[Record]) -> list[str]:
 Milliseconds, each part called by itself; together they are about the whole step. `target sampling` and `target q`,
 which need no gradient, are the next actions and their values.
 """
-    return ["## Where the time goes\n", _table(rows, headers), text]
+    return ["## Where the time goes\n", table(rows, headers), text]
 
 
 def _sweep(records: list[Record], folder: Path) -> list[str]:
@@ -235,7 +220,7 @@ sampled by the same chain in both: it is in the whole step, and not in the actor
 """
     return [
         "## Soft and denoised guidance against the diffusion steps (the paper's Table 8)\n",
-        _table(rows, headers),
+        table(rows, headers),
         text,
         "![](figures/diffusion-steps.png)\n",
     ]
@@ -243,7 +228,7 @@ sampled by the same chain in both: it is in the whole step, and not in the actor
 
 def _environments(records: list[Record]) -> str:
     rows = [(_machine(record), record["environment"], f"{record['environment_steps']:,.0f}") for record in records]
-    return "## Environments\n\n" + _table(rows, ("machine", "environment", "steps a second and core"))
+    return "## Environments\n\n" + table(rows, ("machine", "environment", "steps a second and core"))
 
 
 def _plot(frame: pd.DataFrame, x: str, hue: str, path: Path, xlabel: str, ylabel: str) -> None:

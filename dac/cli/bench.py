@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from dac.agent.config import PRECISIONS
 from dac.cli.commands import Commands
@@ -15,7 +16,7 @@ def register(commands: Commands) -> None:
     _add_parity(
         commands.add("parity", _parity, "replay recorded arrays through the agent and print the worst deviations")
     )
-    _add_bench(commands.add("bench", _bench, "measure training and environment speed on this machine"))
+    _add_bench(commands.add("bench", _bench, "measure speed, or exactness, of training on this machine"))
 
 
 def _add_parity(command: argparse.ArgumentParser) -> None:
@@ -36,6 +37,13 @@ def _add_bench(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--precision", choices=PRECISIONS, default="fp32")
     command.add_argument("--processes", type=int, default=0, help="also time this many runs at once, a process each")
+    command.add_argument(
+        "--accuracy",
+        nargs="*",
+        metavar="RUN",
+        help="measure instead how exact the targets are in every precision: on runs of the store, or on small networks "
+        "that are trained first",
+    )
     command.add_argument("--page", action="store_true", help="write benchmarks/README.md from the recorded results")
     command.add_argument("--json", type=files.expanded, help="also write the result there")
 
@@ -58,9 +66,22 @@ def _bench(options: argparse.Namespace) -> None:
 
         print(f"Read {page.write()}")
         return
+    if options.accuracy is None:
+        result = _speed(options)
+    else:
+        from dac.bench import accuracy
+
+        result = accuracy.measure(options.device, options.threads, options.accuracy)
+    text = json.dumps(result, indent=2, sort_keys=True)
+    print(text)
+    if options.json:
+        files.write_text(options.json, text + "\n")
+
+
+def _speed(options: argparse.Namespace) -> dict[str, Any]:
     from dac.bench.measure import measure
 
-    result = measure(
+    return measure(
         options.device,
         options.threads,
         options.seconds,
@@ -69,7 +90,3 @@ def _bench(options: argparse.Namespace) -> None:
         options.precision,
         options.processes,
     )
-    text = json.dumps(result, indent=2, sort_keys=True)
-    print(text)
-    if options.json:
-        files.write_text(options.json, text + "\n")
