@@ -1,4 +1,4 @@
-"""`dac train`, `evaluate`: the jobs of packs of runs."""
+"""`dac train`, `evaluate`, `time`: the jobs of packs of runs, and the timing of gradient steps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from contextlib import AbstractContextManager
 
 from dac.cli.commands import Commands
-from dac.study import check, labels, plan, seed_names, task_data
+from dac.study import check, labels, plan, seed_names, task_data, timings
 from dac.study.identity import Group
 from dac.study.params import Params
 from dac.system import progress
@@ -18,12 +18,20 @@ def register(commands: Commands) -> None:
     command = commands.add("evaluate", _evaluate, "evaluate a pack of runs of one group")
     _add_pack(command)
     command.add_argument("--evaluations", required=True, help="fingerprints joined by '-'")
+    command = commands.add("time", _time, "time gradient steps of one run, best on an idle machine")
+    command.add_argument("task")
+    command.add_argument("timing", help="timing-<label>-<fp>: the name of its folder under results/runs/<task>/")
+    _add_where(command)
 
 
 def _add_pack(command: argparse.ArgumentParser) -> None:
     command.add_argument("task")
     command.add_argument("group", help="<label>-<fp>: the name of the group's folder under results/runs/<task>/")
     command.add_argument("--seeds", required=True, help="joined by '-', and ranges of them: 0-2-5..9")
+    _add_where(command)
+
+
+def _add_where(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", type=int, default=1)
     command.add_argument(
         "--on", choices=("gpu", "cpu"), help="gpu: fail where none can be used; left out: as compute.device says"
@@ -49,6 +57,15 @@ def _evaluate(options: argparse.Namespace) -> None:
 
         compute = params.compute.on(options.on)
         evaluate.evaluate(group, seed_names.parse(options.seeds), evaluations, compute, options.threads)
+
+
+def _time(options: argparse.Namespace) -> None:
+    params = check.load()
+    timing = timings.find(params, options.task, options.timing)
+    with progress.announced(f"time {timing}", job=f"time/{timing}"):
+        from dac.bench import timing as bench  # torch
+
+        bench.measure(timing, params.compute.on(options.on), options.threads)
 
 
 def _announced(options: argparse.Namespace, params: Params, group: Group) -> AbstractContextManager[None]:

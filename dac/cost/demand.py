@@ -14,8 +14,9 @@ from dac.cost import estimate, speeds
 from dac.cost.shapes import dimensions
 from dac.cost.speeds import Calibration
 from dac.study.identity import Evaluation, Group
-from dac.study.jobs import Evaluate, Job, Train
+from dac.study.jobs import Evaluate, Job, Time, Train
 from dac.study.params import ComputeSettings, Params
+from dac.study.timings import Timing
 
 # Times the estimate, for a slower machine than the measured one and whatever runs beside the job there.
 TIME_MARGIN = 2.0
@@ -127,6 +128,8 @@ def here(job: Job, params: Params, cores: int, known: Speeds) -> tuple[int, int]
         case Evaluate():
             gpu = evaluates_on_gpu(job, params, known)
             return evaluation_cores(job, params, known.gpu, gpu=gpu, most=most), int(gpu)
+        case Time():
+            return cores, int(gpu_jobs(params) > 0)  # nothing else is to compute meanwhile
         case _:
             return 1, 0
 
@@ -139,6 +142,8 @@ def elsewhere(job: Job, params: Params, known: Speeds) -> tuple[int, int]:
             return training_cores(job.group, job.runs, params, known.gpu, gpu=gpu), int(gpu)
         case Evaluate():
             return evaluation_cores(job, params, known.gpu, gpu=gpu), int(gpu)
+        case Time():
+            return params.compute.cpu_threads, int(gpu)
         case _:
             return 1, 0
 
@@ -176,6 +181,12 @@ def evaluation(
         speed,
         cores or params.compute.cpu_threads,
     )
+
+
+def timing(timing: Timing, params: Params, speed: Calibration) -> Demand:
+    """Of timing gradient steps."""
+    needed, seconds = estimate.pack_bytes(timing.group, 1, params), estimate.timing_seconds(timing, speed)
+    return _demand(needed, seconds, params, speed, params.compute.cpu_threads)
 
 
 def collection(env: str, params: Params, speed: Calibration) -> Demand:

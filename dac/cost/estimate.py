@@ -18,8 +18,9 @@ from dac.cost import shapes
 from dac.cost.shapes import acting_shape, collection_shape, dimensions, environment_shape, gradient_shape
 from dac.cost.speeds import Calibration
 from dac.study.identity import Evaluation, Group
-from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train
+from dac.study.jobs import Collect, Evaluate, Fetch, Job, Time, Train
 from dac.study.params import Params, SacSettings, Settings, TrainingSettings
+from dac.study.timings import Timing
 
 TIME_FEATURES = 32
 # Longest episodes of an environment that does not say so; most end earlier. A bandit's have one step.
@@ -217,6 +218,13 @@ def _sac_step(env: str, sac: SacSettings, environment_step: float, speed: Calibr
     return {"step": learn + act + environment_step, "act": act}
 
 
+def timing_seconds(timing: Timing, speed: Calibration) -> float:
+    """Seconds to time gradient steps, without the job's start: as many as are asked for, but at least some steps."""
+    how, step = timing.how, gradient_seconds(timing.group, 1, speed)
+    # `dac.bench.clock.median_seconds` makes five steps before and three at least, of the actor's update too.
+    return how.repeats * (max(how.seconds, 8 * step) + max(how.seconds / 2, 8 * step))
+
+
 def job_seconds(job: Job, params: Params, speed: Calibration) -> float:
     """Seconds of a job that has the machine to itself, its start included."""
     match job:
@@ -228,6 +236,8 @@ def job_seconds(job: Job, params: Params, speed: Calibration) -> float:
             work = training_seconds(job.group, job.runs, speed)
         case Evaluate():
             work = evaluation_seconds(job.group, job.runs, job.evaluations, speed)
+        case Time():
+            work = timing_seconds(job.timing, speed)
     return speed.startup + work
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from dac.study.identity import Group, canonical
-from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train
+from dac.study.jobs import Collect, Evaluate, Fetch, Job, Time, Train
 from dac.study.params import Params, SacSettings
 
 # Observation and action sizes by the environment's name without its version.
@@ -147,5 +147,5 @@ def job_shapes(job: Job, params: Params) -> list[str]:
             sac = params.collect[job.env].sac
             trained = [collection_shape(job.env, sac)] if sac else []
             return [environment_shape(job.env), *trained]
-        case Fetch():
+        case Fetch() | Time():
             return []

@@ -11,7 +11,7 @@ from dac.cost.shapes import job_shapes
 from dac.cost.wall_clock import Activity, wall_clock
 from dac.study import store
 from dac.study.identity import Run
-from dac.study.jobs import Evaluate, Job, Train, jobs, packs
+from dac.study.jobs import Evaluate, Job, Train, jobs, packs, timing_jobs
 from dac.study.params import Params
 from dac.study.plan import StudyPlan, study_plan
 from dac.system.paths import RUNS
@@ -31,11 +31,13 @@ def text(params: Params, study: str) -> str:
         own = [run for run in runs if run not in counted]
         counted.update(runs)
         # Data that several experiments share count with the first, as their runs do.
-        work = [job for job in jobs(plan, own, missing=False) if job.name not in made]
+        timed = (cell.timing for cell in plan.timed if cell.experiment == name)
+        asked = [*jobs(plan, own, missing=False), *timing_jobs(timed, missing=False)]
+        work = [job for job in asked if job.name not in made]
         made.update(job.name for job in work)
         rows.append(_row(name, runs, own, work, plan, speed))
     everything = plan.runs()
-    rows.append(_row("total", everything, everything, jobs(plan, everything, missing=False), plan, speed))
+    rows.append(_row("total", everything, everything, _work(plan, missing=False), plan, speed))
     lines = [f"study {study}: {params.studies[study].description.strip()}", "", _table(rows), ""]
     lines += [f"wall clock of what is missing: {wall_clock_text(plan, speed)}", ""]
     lines.append(
@@ -44,6 +46,11 @@ def text(params: Params, study: str) -> str:
     lines.append("memory: of the largest pack, PyTorch's own (about 0.5 GB) aside.")
     lines.append(f"time: {_unit(speed)}, one job at a time, {_basis(plan, speed)}")
     return "\n".join(lines) + "\n"
+
+
+def _work(plan: StudyPlan, *, missing: bool) -> list[Job]:
+    """The study's jobs but for the page; `missing`: only for what the store lacks."""
+    return [*jobs(plan, plan.runs(), missing=missing), *timing_jobs(plan.timings(), missing=missing)]
 
 
 def _unit(speed: speeds.Calibration) -> str:
@@ -77,12 +84,12 @@ def _basis(plan: StudyPlan, speed: speeds.Calibration) -> str:
 
 def _shapes(plan: StudyPlan) -> set[str]:
     """Keys of all that the study's time depends on."""
-    return {key for job in jobs(plan, plan.runs(), missing=False) for key in job_shapes(job, plan.params)}
+    return {key for job in _work(plan, missing=False) for key in job_shapes(job, plan.params)}
 
 
 def wall_clock_text(plan: StudyPlan, speed: speeds.Calibration) -> str:
     """How long this machine takes for what a study lacks, and with how many jobs side by side."""
-    if not jobs(plan, plan.runs(), missing=True):
+    if not _work(plan, missing=True):
         return "nothing, except perhaps the page, which takes seconds"
     cores, shares = speeds.cores(), demand.gpu_jobs(plan.params)
     slots = max(1, min(shares, cores) if shares else cores // plan.params.compute.cpu_threads)
@@ -93,7 +100,7 @@ def wall_clock_text(plan: StudyPlan, speed: speeds.Calibration) -> str:
 
 def missing_seconds(plan: StudyPlan, speed: speeds.Calibration, slots: int) -> float:
     """Wall clock of what a study lacks, on the cores and GPUs of this machine, with so many jobs side by side."""
-    work = activities(jobs(plan, plan.runs(), missing=True), plan.params, speed, slots)
+    work = activities(_work(plan, missing=True), plan.params, speed, slots)
     seconds = wall_clock(work, speeds.cores(), demand.gpu_jobs(plan.params))
     return seconds + estimate.WORKFLOW_SECONDS + estimate.REPORT_SECONDS
 

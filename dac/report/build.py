@@ -13,7 +13,7 @@ import pandas as pd
 
 from dac.envs import normalised_score
 from dac.envs.bandit import behaviour
-from dac.report import published
+from dac.report import published, times
 from dac.report.bandit import level_grid
 from dac.report.comparable import differences, run_differences
 from dac.report.data import COLUMNS, BanditTask, Candidate, Experiment, PageSettings, ReportData
@@ -25,6 +25,7 @@ from dac.study.identity import Evaluation, Run
 from dac.study.plan import Cell, StudyPlan
 from dac.study.records import provenance_record
 from dac.study.task_data import references
+from dac.study.timings import TIMED_SETTINGS
 from dac.system.provenance import device_seconds
 
 ReadEvaluation = Callable[[Run, Evaluation], pd.DataFrame]
@@ -57,21 +58,32 @@ def report_data(plan: StudyPlan) -> ReportData:
         settings=PageSettings(**plan.params.report.model_dump()),
         curves=_frame("curves", (_curve(cell, run, curves[run]) for cell, run in _cells(plan))),
         evaluations=_frame("evaluations", _evaluations(plan, read)),
-        runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in _cells(plan)]),
-        tasks=pd.DataFrame(_tasks(plan, contents)),
+        runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in _cells(plan)], columns=COLUMNS["runs"]),
+        tasks=pd.DataFrame(_tasks(plan, contents), columns=COLUMNS["tasks"]),
         actions=_frame("actions", _actions(plan, read)),
+        times=pd.DataFrame(times.rows_of(plan), columns=COLUMNS["times"]),
         bandits=_bandits(plan),
         differences={(cell.experiment, cell.task, cell.variant): differences(plan, cell) for cell in plan.cells},
         candidates=tuple(_candidates(plan)),
-        made_with={
-            (cell.experiment, cell.task, cell.variant): {
-                **cell.group.settings.as_json(),
-                "reward_scaling": cell.group.reward_scaling,
-            }
-            for cell in plan.cells
-        },
+        made_with=_made_with(plan),
         synthetic=any(content.get("synthetic") for content in contents.values()),
     )
+
+
+def _made_with(plan: StudyPlan) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """The settings of runs, and those that a timed step's cost depends on, the one that is varied aside."""
+    found = {
+        (cell.experiment, cell.task, cell.variant): {
+            **cell.group.settings.as_json(),
+            "reward_scaling": cell.group.reward_scaling,
+        }
+        for cell in plan.cells
+    }
+    for cell in plan.timed:
+        settings, varied = cell.timing.group.settings.as_json(), plan.params.experiments[cell.experiment].vary or {}
+        kept = {key: settings[key] for key in TIMED_SETTINGS if key not in varied}
+        found[cell.experiment, cell.task, cell.variant] = kept
+    return found
 
 
 def _candidates(plan: StudyPlan) -> Iterator[Candidate]:
@@ -97,13 +109,12 @@ def _frame(name: str, frames: Iterator[pd.DataFrame]) -> pd.DataFrame:
 
 def _experiment(plan: StudyPlan, name: str) -> Experiment:
     settings = plan.params.experiments[name]
-    variants = dict.fromkeys(cell.variant for cell in plan.cells if cell.experiment == name)
     return Experiment(
         name=name,
         title=settings.title,
         description=settings.description,
         tasks=settings.tasks,
-        variants=tuple(variants),
+        variants=settings.variant_names,
         varied=next(iter(settings.vary)) if settings.vary else None,
         show=settings.show,
         published=settings.published,

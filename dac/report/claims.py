@@ -11,16 +11,19 @@ import pandas as pd
 
 from dac.report import bandit
 from dac.report.cells import MEAN_STD, difference_text
-from dac.report.data import ReportData, select
+from dac.report.data import Experiment, ReportData, select
 from dac.report.statistics import Summary, action_sample_scores, interval, satterthwaite, squared_errors
 from dac.report.symbols import assigned
 from dac.report.table import NONE, Table, Text
+from dac.report.times import MACHINE, machine_text
+from dac.report.times import MEASURES as TIMES
 from dac.study.params import Claim, ClaimSide
 
 Array = npt.NDArray[np.float64]
 
 HOLDS, FAILS, UNDECIDED = "holds", "FAILS", "undecided"
-_DIGITS = {"score": 1, "inside": 1, "reward": 3}
+_DIGITS = {"score": 1, "inside": 1, "reward": 3, "step_ms": 2, "actor_ms": 2}
+_UNITS = {"inside": " %", "step_ms": " ms", "actor_ms": " ms"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,9 @@ class Finding:
 def findings(data: ReportData, summary: Summary) -> Iterator[Finding]:
     """The claims of an experiment, each on every task of it that the claim is about, in the experiment's order."""
     experiment = summary.experiment
+    if experiment.times_steps:
+        yield from _of_times(data, experiment)
+        return
     if not experiment.claims:
         return
     drawn = None if experiment.shows_scores else bandit.measures(data, experiment)
@@ -79,6 +85,30 @@ def findings(data: ReportData, summary: Summary) -> Iterator[Finding]:
                 Finding(claim, task, higher, lower, float(higher.mean() - lower.mean()), low, high, experiment.varied)
             )
         yield from [_average(measured, terms, data.settings.confidence)] if claim.average else measured
+
+
+def _of_times(data: ReportData, experiment: Experiment) -> Iterator[Finding]:
+    """Claims of times, on each task and machine that has both."""
+    times = select(data.times, experiment.name)
+    for claim in experiment.claims:
+        for task in (task for task in experiment.tasks if task in (claim.tasks or experiment.tasks)):
+            of_task = times[times["task"] == task]
+            machines = [machine for _, machine in of_task.groupby(MACHINE, sort=False)]
+            for machine in machines:
+                higher, lower = (_measured(machine, side, claim.measure) for side in (claim.higher, claim.lower))
+                if not (len(higher) and len(lower)):
+                    continue
+                low, high = interval(higher, lower, data.settings.confidence, paired=False)
+                where = task if len(machines) == 1 else f"{task}, {machine_text(machine.iloc[0])}"
+                difference = float(higher.mean() - lower.mean())
+                yield Finding(claim, where, higher, lower, difference, low, high, experiment.varied)
+
+
+def _measured(times: pd.DataFrame, side: ClaimSide | str, measure: str) -> Array:
+    """The repeats of a variant at a value."""
+    assert isinstance(side, ClaimSide)  # the check of params.yaml allows no other of times
+    rows = times[(times["variant"] == side.variant) & (times["value"] == side.value)].sort_values("repeat")
+    return rows[measure].to_numpy(dtype=np.float64)
 
 
 def _same_runs(data: ReportData, experiment: str, task: str, claim: Claim) -> bool:
@@ -167,6 +197,8 @@ def _kinds(found: Sequence[Finding]) -> Iterator[str]:
             f"within: {HOLDS} where the whole interval is that near to zero, {FAILS} where all of it is farther away, "
             f"else {UNDECIDED}."
         )
+    if any(item.claim.measure in TIMES for item in found):
+        yield "Times (ms): of repeats on one machine, in the place of seeds."
     if any(item.claim.average for item in found):
         yield (
             "Mean of tasks: every task counts alike; the interval is over seeds for these tasks, with Satterthwaite's "
@@ -181,6 +213,8 @@ def _says(claim: Claim) -> str:
 def _side(side: ClaimSide | str, varied: str | None) -> str:
     if isinstance(side, str):
         return "the data"
+    if side.value is not None:
+        return f"{side.variant}, {assigned(varied, f'{side.value:g}')}"
     name = assigned(varied, side.variant)
     return name if side.action_samples is None else f"{name}, N_a = {side.action_samples}"
 
@@ -189,4 +223,4 @@ def _mean(values: Array, measure: str) -> str:
     digits = _DIGITS[measure]
     mean = f"{values.mean():.{digits}f}" if np.isfinite(values).all() else NONE
     spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 and np.isfinite(values).all() else ""
-    return f"{mean}{spread}{' %' if measure == 'inside' else ''}"
+    return f"{mean}{spread}{_UNITS.get(measure, '')}"

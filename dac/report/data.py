@@ -23,6 +23,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         *_KEY, "run", "status", "steps", "dataset_sha256", "machine", "device", "torch", "simulator",
         "finished", "device_seconds",
     ),
+    "times": (
+        "experiment", "task", "variant", "value", "repeat", "step_ms", "actor_ms", "machine", "device", "threads",
+        "torch", "timing",
+    ),
     "tasks": (
         "task", "dataset", "env", "episodes", "steps", "data_return_mean", "data_return_std",
         "data_return_max", "data_score_mean", "data_score_max", "reference_min", "reference_max",
@@ -58,8 +62,13 @@ class Experiment:
 
     @property
     def shows_scores(self) -> bool:
-        """Whether anything of it is a score; a bandit is measured by its drawn actions instead."""
-        return set(self.show) != {"bandit"}
+        """Whether anything of it is a score; a bandit is measured by its drawn actions, and times by a clock."""
+        return set(self.show) != {"bandit"} and not self.times_steps
+
+    @property
+    def times_steps(self) -> bool:
+        """Whether gradient steps are timed for it, and no run is trained."""
+        return "timing" in self.show
 
 
 class PageSettings(ReportSettings):
@@ -105,6 +114,7 @@ class ReportData:
     `curves`: one row per evaluation during training, or several of one, each the mean score of so many
     episodes. `evaluations`: the same of the kept policies, for every number of action samples. `runs`: one row per
     experiment and run. `tasks`: one row per task; `published_id` is its dataset in `published_scores.csv`, or None.
+    `times`: one row for every time that gradient steps of an experiment were timed.
     `actions`: one row per action drawn in a bandit's task; `bandits`: those tasks by experiment and name.
     `differences`: by experiment, task and variant, in what a cell differs from what published scores are of; these may
     stand beside a cell only where the entry is empty.
@@ -123,6 +133,7 @@ class ReportData:
     runs: pd.DataFrame
     tasks: pd.DataFrame
     actions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS["actions"])))
+    times: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS["times"])))
     bandits: Mapping[tuple[str, str], BanditTask] = field(default_factory=dict)
     differences: Mapping[tuple[str, str, str], tuple[str, ...]] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
@@ -137,6 +148,11 @@ class ReportData:
                 raise ValueError(f"report data: frame {name!r} lacks the columns {missing}")
         rows = {str(row["task"]): row for row in self.tasks.to_dict("records")}
         object.__setattr__(self, "task_rows", rows)
+
+    @property
+    def trained(self) -> tuple[Experiment, ...]:
+        """The experiments that have runs."""
+        return tuple(experiment for experiment in self.experiments if not experiment.times_steps)
 
     def task_number(self, task: str, column: str) -> float:
         """A number of the `tasks` frame; NaN where it is unknown."""

@@ -17,7 +17,11 @@ from dac.system.paths import RUNS
 
 
 def data_files(data: ReportData, summaries: Sequence[Summary]) -> dict[str, bytes]:
-    """The files of numbers beside the page, by name."""
+    """The files of numbers beside the page, by name.
+
+    Args:
+        summaries: of the experiments that have runs.
+    """
     quoted = published_frame(data)
     return {
         "tables/provenance.csv": csv_bytes(provenance_frame(data.runs)),
@@ -49,12 +53,13 @@ def scores_frame(data: ReportData, summaries: Sequence[Summary]) -> pd.DataFrame
         )
         frames.append(in_order(frame, experiment).sort_values(["task", "variant", "seed"]))
     columns = ["suite", "task", "experiment", "variant", "seed", "score", "last", "best", "status", "path"]
-    return pd.concat([frame[columns].astype({"task": str, "variant": str}) for frame in frames], ignore_index=True)
+    listed = [frame[columns].astype({"task": str, "variant": str}) for frame in frames]
+    return pd.concat(listed, ignore_index=True) if listed else pd.DataFrame(columns=columns)
 
 
 def published_frame(data: ReportData) -> pd.DataFrame:
     """All published scores on the datasets of a study's comparable tasks, each with its source."""
-    pairs = ((experiment.name, task) for experiment in data.experiments for task in experiment.tasks)
+    pairs = ((experiment.name, task) for experiment in data.trained for task in experiment.tasks)
     found = {identity for experiment, task in pairs if (identity := data.published_id(experiment, task))}
     return published.scores(sorted(found))
 
@@ -108,8 +113,8 @@ def curve_frame(summaries: Sequence[Summary]) -> pd.DataFrame:
         summary.curves[["task", "variant", "step", "mean", "std"]].assign(experiment=summary.experiment.name)
         for summary in summaries
     ]
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[["experiment", "task", "variant", "step", "mean", "std"]]
+    columns = ["experiment", "task", "variant", "step", "mean", "std"]
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
 def _rounded(value: float) -> float | None:

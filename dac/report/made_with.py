@@ -9,6 +9,7 @@ import pandas as pd
 
 from dac.report.comparable import PAPER_SCALING
 from dac.report.data import ReportData
+from dac.report.suites import ANTMAZE, suite_of
 from dac.report.symbols import symbol
 from dac.report.table import NONE, Table, Text
 from dac.study.params import Settings
@@ -88,15 +89,21 @@ def not_the_papers(data: ReportData) -> list[str]:
     simulators = sorted({name for names in data.runs["simulator"] for name in str(names).split("; ")})
     precisions = sorted({str(values["precision"]) for values in data.made_with.values()})
     return [
-        f"**Simulator.** {'; '.join(simulators)}."
-        + (" Published scores were evaluated with an older one (docs/tasks.md)." if data.candidates else ""),
+        *(
+            [
+                f"**Simulator.** {'; '.join(simulators)}."
+                + (" Published scores were evaluated with an older one (docs/tasks.md)." if data.candidates else "")
+            ]
+            if simulators
+            else []
+        ),
         f"**Precision** of the matrix products: {', '.join(precisions)}.",
         *(
             [
                 "**AntMaze.** A score is the success rate in per cent. The goal is drawn for each episode, in D4RL's "
                 "v0 tasks once for all of them."
             ]
-            if any(task.startswith("antmaze") for _, task, _ in data.made_with)
+            if any(suite_of(data, task) == ANTMAZE for task in data.task_rows)
             else []
         ),
     ]

@@ -91,7 +91,7 @@ def page(data: ReportData, summaries: Sequence[Summary]) -> Page:
     return Page(
         data=data,
         opening=_opening(data, summaries),
-        protocol=protocol(data, summaries),
+        protocol=protocol(data, [summary for summary in summaries if not summary.experiment.times_steps]),
         apart=made_with.not_the_papers(data),
         sections=[_section(data, summary) for summary in summaries],
         provenance=provenance(data),

@@ -13,9 +13,11 @@ from dac.report.statistics import Summary
 
 def protocol(data: ReportData, summaries: Sequence[Summary]) -> list[str]:
     """How the numbers of a page were made, in items of a Markdown list without their marks."""
-    bandits = any("bandit" in experiment.show for experiment in data.experiments)
+    bandits = _bandit_protocol() if any("bandit" in experiment.show for experiment in data.experiments) else []
+    timed = _timing_protocol() if len(data.trained) < len(data.experiments) else []
+    divergence = [_divergence(data.runs)] if data.trained else []
     if not any(experiment.shows_scores for experiment in data.experiments):
-        return [*_bandit_protocol(), _divergence(data.runs)]
+        return [*bandits, *timed, *divergence]
     settings = data.settings
     percent = f"{100 * settings.confidence:g} %"
     band = "one sample standard deviation" if settings.curve_band == "sd" else f"the {percent} bootstrap interval"
@@ -34,8 +36,16 @@ def protocol(data: ReportData, summaries: Sequence[Summary]) -> list[str]:
         "another cell of that row says by a letter in what it differs. Where a page asks whether the paper was "
         "reproduced they are quoted at any number of seeds. They are not measured here, and were evaluated with an "
         "older simulator (docs/tasks.md).",
-        *(_bandit_protocol() if bandits else []),
-        _divergence(data.runs),
+        *bandits,
+        *timed,
+        *divergence,
+    ]
+
+
+def _timing_protocol() -> list[str]:
+    return [
+        "**Times** are of gradient steps of one run on random data of the task's sizes, while no other job of the "
+        "workflow ran on the machine; they say what a step costs there, and nothing of what is learned."
     ]
 
 

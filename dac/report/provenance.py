@@ -38,11 +38,13 @@ def provenance(data: ReportData) -> Provenance:
         data=_data_table(data, once),
         machines=_machine_table(once),
         simulators=_mixed_simulators(data.runs),
-        runs=[_run_table(data, experiment) for experiment in data.experiments],
+        runs=[_run_table(data, experiment) for experiment in data.trained],
     )
 
 
 def _text(data: ReportData, once: pd.DataFrame) -> str:
+    if not len(once):
+        return "Nothing was trained for this page; a table of times names the machine that they are of."
     dates = once["finished"].replace("", None).dropna().astype(str)
     span = f" They finished between {dates.min()} and {dates.max()}." if len(dates) else ""
     return (
@@ -76,11 +78,11 @@ def _data_table(data: ReportData, once: pd.DataFrame) -> Table:
         "Comparable",
     )
     rows = []
-    for task in dict.fromkeys(task for experiment in data.experiments for task in experiment.tasks):
+    for task in dict.fromkeys(task for experiment in data.trained for task in experiment.tasks):
         row = data.task_rows[task]
         mean, std, top = (data.task_number(task, f"data_return_{part}") for part in ("mean", "std", "max"))
         hashes = sorted({str(sha)[:12] for sha in once.loc[once["task"] == task, "dataset_sha256"]})
-        found = [data.published_id(item.name, task) for item in data.experiments if task in item.tasks]
+        found = [data.published_id(item.name, task) for item in data.trained if task in item.tasks]
         comparable = "yes" if any(found) else "no"
         counts = [f"{data.task_number(task, column):.0f}" for column in ("episodes", "steps")]
         spread = f"{mean_std(mean, std)}, {number(top)}"

@@ -29,14 +29,15 @@ def render(data: ReportData, directory: Path) -> list[Path]:
         published.check_methods(experiment.published)
     for folder in (directory / "tables", directory / "figures"):
         folder.mkdir(parents=True, exist_ok=True)
-    summaries = [statistics.summarise(data, experiment) for experiment in data.experiments]
+    scored = {experiment.name: statistics.summarise(data, experiment) for experiment in data.trained}
+    summaries = [scored.get(item.name) or statistics.without_runs(item) for item in data.experiments]
     whole = page(data, summaries)
     paths: list[Path] = []
     for table in whole.tables():
         paths += writers.write(table, directory / "tables")
     for summary in summaries:
         paths += figures.write_figures(data, summary, directory / "figures")
-    texts = {**data_files(data, summaries), "README.md": whole.markdown().encode()}
+    texts = {**data_files(data, list(scored.values())), "README.md": whole.markdown().encode()}
     for name, content in texts.items():
         (directory / name).write_bytes(content)
         paths.append(directory / name)

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from matplotlib.axes import Axes
 
 from dac.report.data import ReportData
 from dac.report.panels import level
+from dac.report.suites import ANTMAZE, suite_of
 
 SCORE, SUCCESS = "Normalised score", "Success rate (%)"
 DASHED = "Dashed grey: mean score of the data, or a note where it is far away."
 
 
-def score_label(task: str) -> str:
-    """Of the axis of scores: an AntMaze's score is the share of its episodes that reach the goal."""
-    return SUCCESS if _is_antmaze(task) else SCORE
+def score_label(data: ReportData) -> Callable[[str], str]:
+    """Of a task's axis of scores: an AntMaze's score is the share of its episodes that reach the goal."""
+    return lambda task: SUCCESS if suite_of(data, task) == ANTMAZE else SCORE
 
 
-def _is_antmaze(task: str) -> bool:
-    return task.startswith("antmaze")
-
-
-def end_at_success(axis: Axes, task: str) -> None:
+def end_at_success(data: ReportData, axis: Axes, task: str) -> None:
     """No rate is above 100 %, whatever a band says."""
     bottom, top = axis.get_ylim()
-    if _is_antmaze(task):
+    if suite_of(data, task) == ANTMAZE:
         axis.set_ylim(max(bottom, -2), min(top, 102))
 
 

@@ -224,6 +224,12 @@ def summarise(data: ReportData, experiment: Experiment) -> Summary:
     )
 
 
+def without_runs(experiment: Experiment) -> Summary:
+    """Of an experiment whose steps are timed: it has no scores."""
+    nothing = pd.DataFrame()
+    return Summary(experiment, nothing, {}, {}, nothing, nothing, (0, 0))
+
+
 def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> dict[tuple[str, str], MeanScore]:
     groups = {key: group["score"] for key, group in scores.groupby(["task", "variant"])}
     cells = {}

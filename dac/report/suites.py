@@ -1,4 +1,7 @@
-"""Benchmark suites: which tasks belong together, and what an average over some of them is called."""
+"""Benchmark suites: which tasks belong together, and what an average over some of them is called.
+
+A suite is told by the environment: names of tasks and of files are the user's own.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from collections.abc import Sequence
 
 from dac.report.data import ReportData
 
+ANTMAZE = "AntMaze"
 _SUITES = (
-    (r"antmaze", "AntMaze"),
+    (r"antmaze", ANTMAZE),
     (r"pointmaze", "PointMaze"),
     (r"kitchen", "Kitchen"),
     (r"halfcheetah|hopper|walker2d", "Locomotion"),
@@ -29,12 +33,17 @@ SUITE_DATASETS = {
 ALL_TASKS = "all tasks"
 
 
+def suite_of(data: ReportData, task: str) -> str | None:
+    """The suite of a task, such as "Locomotion"; None where it is of none."""
+    env = str(data.task_rows[task]["env"]).lower()
+    return next((title for pattern, title in _SUITES if re.search(pattern, env)), None)
+
+
 def suites(data: ReportData, tasks: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Tasks by benchmark suite ("Locomotion", ...), in order of appearance; others are left out."""
+    """Tasks by suite, in order of appearance; those of none are left out."""
     groups: dict[str, list[str]] = {}
     for task in tasks:
-        name = " ".join(str(data.task_rows[task][key]) for key in ("dataset", "env")).lower()
-        suite = next((title for pattern, title in _SUITES if re.search(pattern, name)), None)
+        suite = suite_of(data, task)
         if suite is not None:
             groups.setdefault(suite, []).append(task)
     return list(groups.items())

@@ -19,6 +19,7 @@ from dac.study import safe_yaml, shown
 from dac.study.catalog import recorded_policies
 from dac.study.mistakes import explained, explained_one, listing
 from dac.study.params import (
+    Claim,
     CollectRecipe,
     ExperimentSettings,
     Overrides,
@@ -35,8 +36,11 @@ PARAMS_FILE = Path("params.yaml")
 
 # Rules of the workflow and folders of the store under results/: a study of that name could not be asked for, and its
 # page would take the place of the store.
-RESERVED_STUDY_NAMES = frozenset({"all", "collect", "fetch", "train", "evaluate", "report", "runs", "datasets"})
+RESERVED_STUDY_NAMES = frozenset({"all", "collect", "fetch", "train", "evaluate", "time", "report", "runs", "datasets"})
 RESERVED_STUDY_SUFFIXES = ("_datasets", "_runs")
+
+# What a claim may measure, by what its experiment shows.
+MEASURES = {"score": ("score",), "bandit": ("inside", "reward"), "timing": ("step_ms", "actor_ms")}
 
 PUBLISHED_SCORES = Path(__file__).resolve().parents[1] / "reference" / "published_scores.csv"
 
@@ -172,7 +176,9 @@ def _check_experiment(where: str, experiment: ExperimentSettings, params: Params
         if task not in params.tasks:
             yield f"{where}.tasks[{index}]: unknown task {task!r}; {closest(task, list(params.tasks))}"
     yield from _duplicates(f"{where}.tasks", experiment.tasks)
-    if (experiment.variants is None) == (experiment.vary is None):
+    if experiment.times_steps:
+        yield from _check_timing(where, experiment)
+    elif (experiment.variants is None) == (experiment.vary is None):
         yield f"{where}: give exactly one of variants (named settings) and vary (one key and its values)"
     if experiment.variants is not None and not experiment.variants:
         yield f"{where}.variants: found none; name at least one, for example `dac: {{}}`"
@@ -188,6 +194,21 @@ def _check_experiment(where: str, experiment: ExperimentSettings, params: Params
     for index, method in enumerate(experiment.published):
         if method not in _published_methods():
             yield f"{where}.published[{index}]: found {method!r}; {closest(method, _published_methods())}"
+
+
+def _check_timing(where: str, experiment: ExperimentSettings) -> Any:
+    """What an experiment that times steps must say, and what would be without effect there."""
+    if set(experiment.show) != {"timing"}:
+        yield f"{where}.show: found {', '.join(experiment.show)}; timing stands alone: nothing is trained for it"
+    if experiment.variants is None or experiment.vary is None:
+        yield f"{where}: timing needs both variants (whose steps are timed) and vary (one key and its values)"
+    for key, values in (experiment.vary or {}).items():
+        for index, value in enumerate(values):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                yield f"{where}.vary.{key}[{index}]: found {value!r}; timing varies a number"
+    for key in ("evaluation", "published"):
+        if key in experiment.model_fields_set:
+            yield f"{where}.{key}: an experiment that shows timing trains nothing, and has no scores; leave it out"
 
 
 @cache
@@ -210,12 +231,30 @@ def _check_claims(where: str, experiment: ExperimentSettings) -> Any:
             found = getattr(claim, side)
             if found != "data" and found.variant not in variants:
                 yield f"{place}.{side}.variant: no variant {found.variant!r}; {closest(found.variant, variants)}"
-        of_bandit = claim.measure != "score"
-        if of_bandit != (set(experiment.show) == {"bandit"}):
-            rule = "inside and reward are of an experiment that shows a bandit alone, score of any other"
-            yield f"{place}.measure: found {claim.measure!r}; {rule}"
-        elif of_bandit and (claim.lower == "data" or claim.higher.action_samples or claim.lower.action_samples):
-            yield f"{place}: a bandit's actions are drawn one by one; compare two variants, without action_samples"
+        yield from _check_measure(place, claim, experiment)
+
+
+def _check_measure(place: str, claim: Claim, experiment: ExperimentSettings) -> Any:
+    """What a claim compares must be what the experiment measures."""
+    kind = "timing" if experiment.times_steps else "bandit" if set(experiment.show) == {"bandit"} else "score"
+    if claim.measure not in MEASURES[kind]:
+        rule = (
+            "inside and reward are of an experiment that shows a bandit alone, step_ms and actor_ms of one that times "
+            "steps, score of any other"
+        )
+        yield f"{place}.measure: found {claim.measure!r}; {rule}"
+        return
+    sides = [side for side in (claim.higher, claim.lower) if side != "data"]
+    counted = any(side.action_samples for side in sides)
+    if kind == "bandit" and (len(sides) < 2 or counted):
+        yield f"{place}: a bandit's actions are drawn one by one; compare two variants, without action_samples"
+    if kind == "timing":
+        values = next(iter((experiment.vary or {}).values()), ())
+        if len(sides) < 2 or counted or any(side.value not in values for side in sides):
+            allowed = ", ".join(map(str, values))
+            yield f"{place}: times are of two variants, each with the value that it has there; allowed: {allowed}"
+    elif any(side.value is not None for side in sides):
+        yield f"{place}: value is of an experiment that times steps; name a variant"
 
 
 def _check_vary(where: str, vary: dict[str, tuple[Any, ...]]) -> Any:

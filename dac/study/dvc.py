@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from dac.study import pages, store
 from dac.study.check import load
-from dac.study.jobs import Collect, Evaluate, Fetch, Job, Train, jobs
+from dac.study.jobs import Collect, Evaluate, Fetch, Job, Time, Train, jobs, timing_jobs
 from dac.study.params import Params
 from dac.study.plan import study_plan
-from dac.study.records import provenance_record
+from dac.study.records import provenance_record, timing_record
 from dac.system import locks, paths
 from dac.system.errors import UserError
 from dac.system.files import read_json
@@ -102,11 +102,11 @@ def _lacking(params: Params) -> dict[str, tuple[str, ...]]:
         plan = study_plan(params, params.dvc_study)
     except UserError as error:
         return dict.fromkeys((*FOLDERS, "report"), (f"a plan ({error})",))
-    missing = jobs(plan, plan.runs(), missing=True)
+    missing = [*jobs(plan, plan.runs(), missing=True), *timing_jobs(plan.timings(), missing=True)]
     problem = "its runs are not complete" if missing else pages.problem(plan)
     return {
         "datasets": tuple(_words(job) for job in missing if isinstance(job, Collect | Fetch)),
-        "runs": tuple(_words(job) for job in missing if isinstance(job, Train | Evaluate)),
+        "runs": tuple(_words(job) for job in missing if isinstance(job, Train | Evaluate | Time)),
         "report": (f"its page: {problem}",) if problem else (),
     }
 
@@ -115,7 +115,7 @@ def _words(job: Job) -> str:
     """What a job makes, for people."""
     if isinstance(job, Collect):
         return f"collect {job.env} ({', '.join(job.levels)})"
-    if isinstance(job, Fetch):
+    if isinstance(job, Fetch | Time):
         return job.name
     step = "train" if isinstance(job, Train) else "evaluate"
     return f"{step} {job.group.task}/{job.group.name} ({job.runs} seed{'s' if job.runs > 1 else ''})"
@@ -140,6 +140,9 @@ def damaged_runs(known: KnownHashes) -> Iterator[Path]:
         if made.exists() and provenance_record(path.parent) is None:
             yield made
         yield from _differing(path, store.recorded_files(path.parent), known)
+    for path in sorted(paths.RUNS.glob("*/*/timing.json")):
+        if timing_record(path.parent) is None:
+            yield path
 
 
 def damaged_data(known: KnownHashes) -> Iterator[Path]:

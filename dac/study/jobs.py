@@ -12,6 +12,7 @@ from typing import TypeVar
 from dac.study import seed_names, store
 from dac.study.identity import Dataset, Evaluation, Group, Run
 from dac.study.plan import StudyPlan
+from dac.study.timings import Timing, problem
 
 # A marker's path carries the evaluations' fingerprints and the pack's seeds. Slurm's executor makes one file name of
 # all parts, whose limit is 255 characters: with a task's name of 80 and a group's of 45, so many are left.
@@ -113,7 +114,22 @@ class Evaluate:
         return f"evaluate/{self.group.task}/{self.group.name}/{seed_names.name(self.seeds)}/{names}"
 
 
-Job = Fetch | Collect | Train | Evaluate
+@dataclass(frozen=True)
+class Time:
+    """Time gradient steps, with the machine for itself."""
+
+    timing: Timing
+
+    @property
+    def name(self) -> str:
+        return f"time {self.timing}"
+
+    @property
+    def marker(self) -> str:
+        return f"time/{self.timing}"
+
+
+Job = Fetch | Collect | Train | Evaluate | Time
 
 
 def seeds_of(marker: str) -> list[int]:
@@ -141,6 +157,11 @@ def jobs(plan: StudyPlan, runs: Iterable[Run], *, missing: bool) -> list[Job]:
     formed.expect(job.group.dataset for job in trainings)
     data = dict.fromkeys(made for job in trainings if (made := formed.data(job.group)))
     return [*data, *trainings, *evaluations]
+
+
+def timing_jobs(timings: Iterable[Timing], *, missing: bool) -> list[Time]:
+    """The jobs that time steps, each once; `missing`: only where the store lacks the times."""
+    return [Time(timing) for timing in dict.fromkeys(timings) if not missing or problem(timing)]
 
 
 class Jobs:

@@ -11,7 +11,7 @@ from pathlib import Path
 from dac.study import store
 from dac.study.identity import Run, canonical
 from dac.study.plan import StudyPlan
-from dac.study.records import page_record, provenance_record, run_record
+from dac.study.records import page_record, provenance_record, run_record, timing_record
 from dac.system import paths
 from dac.system.files import atomic_path, file_entry, has_size, write_json
 from dac.system.hashing import sha256_of
@@ -37,6 +37,9 @@ def _inputs(plan: StudyPlan) -> dict[str, str]:
             for evaluation, key in keys.items():
                 entry = content.get("evaluations", {}).get(key, {})
                 inputs[f"{run}/{evaluation.fingerprint}"] = entry.get("sha256", "")
+    for timing in plan.timings():
+        record = timing_record(timing.directory)
+        inputs[f"{timing}/timing.json"] = hashlib.sha256(canonical(record).encode()).hexdigest() if record else ""
     return inputs
 
 

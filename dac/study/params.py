@@ -201,10 +201,14 @@ class PartialEvaluation(Section):
 
 
 class ClaimSide(Section):
-    """One side of a claim: a variant's score, at the training's N_a or of its kept policies at another."""
+    """One side of a claim: a variant's score, at the training's N_a or of its kept policies at another.
+
+    Or, where steps are timed, its time at a value of the setting that is varied.
+    """
 
     variant: str
     action_samples: PositiveInt | None = None
+    value: float | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class Claim(Section):
@@ -216,7 +220,8 @@ class Claim(Section):
     says: str
     higher: ClaimSide
     lower: ClaimSide | Literal["data"]  # data: the mean score of the data
-    measure: Literal["score", "inside", "reward"] = "score"  # the latter two of a bandit's drawn actions
+    # inside, reward: of a bandit's drawn actions. step_ms, actor_ms: of an experiment that times steps.
+    measure: Literal["score", "inside", "reward", "step_ms", "actor_ms"] = "score"
     within: Annotated[float, Field(gt=0)] | None = Field(None, exclude_if=lambda value: value is None)
     average: bool = Field(False, exclude_if=lambda value: not value)
     # These three are left out of the page's identity where they are not given, as before they existed.
@@ -225,8 +230,18 @@ class Claim(Section):
     )
 
 
+class TimingSettings(Section):
+    """How steps are timed: so often, each time for so many seconds, and the actor's update alone for half as many."""
+
+    repeats: Annotated[int, Field(ge=2, le=100)] = 5
+    seconds: Annotated[float, Field(gt=0, le=600)] = 4.0
+
+
 class ExperimentSettings(Section):
-    """Tasks × variants, with the tables and figures they feed. Variants are named (`variants`) or swept (`vary`)."""
+    """Tasks × variants, with the tables and figures they feed. Variants are named (`variants`) or swept (`vary`).
+
+    One that shows `timing` trains nothing: the steps of its variants are timed at each of the values.
+    """
 
     title: Title
     description: str = ""
@@ -238,6 +253,12 @@ class ExperimentSettings(Section):
     show: tuple[str, ...] = ("scores", "curves")
     published: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
+    timing: TimingSettings = TimingSettings()
+
+    @property
+    def times_steps(self) -> bool:
+        """Whether its gradient steps are timed, and nothing is trained."""
+        return "timing" in self.show
 
     @property
     def variant_names(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from dac.study import pages, sessions, store
 from dac.study.identity import Group, Run
-from dac.study.jobs import Job, Jobs
+from dac.study.jobs import Job, Jobs, timing_jobs
 from dac.study.params import Params
 from dac.study.plan import StudyPlan, study_plan
 from dac.system.errors import UserError
@@ -49,13 +49,14 @@ class Pending:
         return [self._marker(f"report/{study}/{plan.fingerprint}")]
 
     def runs(self, study: str) -> list[str]:
-        """Markers of the trainings and evaluations that a study lacks."""
+        """Markers of the trainings, evaluations and timings that a study lacks."""
         plan = self.plan(study)
         wanted = plan.evaluations()
         runs = {group: [Run(group, seed) for seed in plan.seeds] for group in wanted}
         found: list[Job] = [job for group in wanted for job in self._jobs.trainings(runs[group])]
         for group, evaluations in wanted.items():
             found += self._jobs.evaluations(runs[group], evaluations)
+        found += timing_jobs(plan.timings(), missing=True)
         return self._markers(found)
 
     def datasets(self, study: str) -> list[str]:
@@ -76,10 +77,13 @@ class Pending:
 
     def trainings(self, group: Group, seeds: Iterable[int]) -> list[str]:
         """Input of an evaluation job: markers of the packs that train the missing ones among a group's seeds."""
-        # An environment that is recovered from a dataset needs it also where nothing is left to train.
-        recovered = self.dataset(group) if group.env == group.dataset.id else []
         packs = self._jobs.trainings(Run(group, seed) for seed in seeds)
-        return sorted({*self._markers(packs), *recovered})
+        # The environment is needed also where nothing is left to train.
+        return sorted({*self._markers(packs), *self.environment(group)})
+
+    def environment(self, group: Group) -> list[str]:
+        """Marker of the dataset that a group's environment is recovered from, if it is and that is not there."""
+        return self.dataset(group) if group.env == group.dataset.id else []
 
     def _markers(self, jobs: Iterable[Job]) -> list[str]:
         return sorted({self._marker(job.marker) for job in jobs})

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from dac.study import resolve, versions
+from dac.study import resolve, timings, versions
 from dac.study.identity import Evaluation, Group, Run, fingerprint
 from dac.study.params import EvaluationSettings, ExperimentSettings, Params, TrainingSettings
 from dac.study.resolve import expanded, layers, variants
 from dac.study.sources import SOURCES
 from dac.study.task_data import dataset_of, references
+from dac.study.timings import Timing, TimingCell
 from dac.system.errors import UserError, closest
 
 
@@ -40,6 +41,7 @@ class StudyPlan:
     params: Params
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
+    timed: tuple[TimingCell, ...] = ()
 
     def runs(self) -> list[Run]:
         """Every run of the study, each once."""
@@ -53,11 +55,16 @@ class StudyPlan:
             wanted.setdefault(cell.group, {}).update(dict.fromkeys(cell.evaluations))
         return {group: tuple(evaluations) for group, evaluations in wanted.items()}
 
+    def timings(self) -> list[Timing]:
+        """Every timing of the study, each once."""
+        return list(dict.fromkeys(cell.timing for cell in self.timed))
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What the study's page is made of, contents of the inputs aside."""
         study = self.params.studies[self.name]
         experiments = {name: self.params.experiments[name] for name in study.experiments}
+        timed = [[cell.experiment, cell.task, cell.variant, cell.value, cell.timing.name] for cell in self.timed]
         shown = {"title", "description", "vary", "show", "published"}
         return {
             "version": versions.REPORT,
@@ -74,6 +81,7 @@ class StudyPlan:
             ],
             "datasets": {cell.task: cell.group.dataset.id for cell in self.cells},
             "references": {cell.task: list(references(self.params.tasks[cell.task], cell.task)) for cell in self.cells},
+            **({"timings": timed} if timed else {}),
         }
 
     @cached_property
@@ -108,7 +116,8 @@ def study_plan(params: Params, name: str) -> StudyPlan:
     _check_window(params, name, cells)
     _check_bandits(params, name, cells)
     _check_claims(params, name, cells)
-    return StudyPlan(name, params, cells, study.seeds)
+    timed = (cell for experiment in study.experiments for cell in timings.cells(params, name, experiment))
+    return StudyPlan(name, params, cells, study.seeds, tuple(timed))
 
 
 def _check_window(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
@@ -158,8 +167,10 @@ def _check_claims(params: Params, study: str, cells: tuple[Cell, ...]) -> None:
 
 
 def _cells(params: Params, study: str, name: str, tasks: Iterable[str]) -> Iterator[Cell]:
-    """The cells of some of an experiment's tasks."""
+    """The cells of some of an experiment's tasks; none, if it times steps instead of training runs."""
     experiment = params.experiments[name]
+    if experiment.times_steps:
+        return
     for task_name in tasks:
         task = params.tasks[task_name]
         dataset = dataset_of(params, task_name)

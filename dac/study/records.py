@@ -1,7 +1,7 @@
-"""What the records under results/ say, run.json, provenance.json and report.json, where they are as written here.
+"""What the records under results/ say, where they are as written here.
 
-They come from other machines, by DVC, and from damaged disks: one that is not readable, lacks something or names a file
-elsewhere is no record, and whoever looks says which one it is.
+They are run.json, provenance.json, timing.json and report.json, and come from other machines, by DVC, and from damaged
+disks: one that is not readable, lacks something or names a file elsewhere is no record, and whoever looks says which.
 """
 
 from __future__ import annotations
@@ -72,6 +72,23 @@ class _Provenance(_Made):
     evaluations: dict[str, _Made] = {}
 
 
+class _Repeat(_Record):
+    step_ms: Annotated[float, Field(gt=0)]
+    actor_ms: Annotated[float, Field(gt=0)]
+
+
+class _TimingProvenance(_Made):
+    machine: str
+    device: str
+    threads: int
+
+
+class _Timing(_Record):
+    identity: dict[str, Any]
+    repeats: Annotated[list[_Repeat], Field(min_length=2)]
+    provenance: _TimingProvenance
+
+
 def run_record(directory: Path) -> dict[str, Any] | None:
     """The run.json of a run's folder; None if there is none, or it is not as this program writes it.
 
@@ -84,6 +101,11 @@ def run_record(directory: Path) -> dict[str, Any] | None:
 def provenance_record(directory: Path) -> dict[str, Any] | None:
     """The same of its provenance.json."""
     return _as(_Provenance, read_json(directory / "provenance.json"))
+
+
+def timing_record(directory: Path) -> dict[str, Any] | None:
+    """The same of the timing.json of a timing's folder."""
+    return _as(_Timing, read_json(directory / "timing.json"))
 
 
 def page_record(directory: Path) -> dict[str, Any] | None:

@@ -13,4 +13,5 @@ Q_TARGET = {"lcb": 1, "min": 1, "convex": 1}
 PRECISION = {"bf16": 2}  # training.precision; at FIRST it is in no fingerprint
 DATASET = {"d4rl": 1, "file": 1, "collect": 1, "bandit": 1, "minari": 2}
 EVALUATION = 1
+TIMING = 1  # how gradient steps are timed
 REPORT = 4

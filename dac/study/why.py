@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dac.study import pages, plan, resolve, seed_names, store
+from dac.study import pages, plan, resolve, seed_names, store, timings
 from dac.study.identity import Evaluation, Group, Run
 from dac.study.labels import told_apart
 from dac.study.params import Params
@@ -29,6 +29,11 @@ def explain_study(params: Params, study: str) -> list[str]:
     evaluations = _evaluations(asked)
     varied = told_apart(params, (run.group.task for run in (*trainings, *evaluations)))
     lines += [*_grouped("train", trainings, varied), *_grouped("evaluate", evaluations, varied)]
+    lines += [
+        f"time {cell.timing} ({cell.variant} at {cell.value:g}): {problem}"
+        for cell in asked.timed
+        if (problem := timings.problem(cell.timing))
+    ]
     page = pages.problem(asked)
     if lines or page:
         lines.append(f"report {study}: {page or 'its runs change'}")

@@ -25,13 +25,15 @@ class Scope:
 
     Attributes:
         study: the one that was asked for; None: everything that is there.
-        runs: folders of the store, each with a study that plans the run, if one does. states: those under work/.
+        runs: folders of the store, each with a study that plans the run, if one does. timings: the same of timings.
+        states: those of runs under work/.
         datasets: those of params.yaml, each with a task on it. pages: each with whether params.yaml has the study.
         notes: sentences on what could not be told.
     """
 
     study: str | None
     runs: dict[Path, str | None] = field(default_factory=dict)
+    timings: dict[Path, str | None] = field(default_factory=dict)
     states: dict[Path, str | None] = field(default_factory=dict)
     tasks: list[str] = field(default_factory=list)
     datasets: dict[Dataset, str] = field(default_factory=dict)
@@ -74,6 +76,7 @@ def _scope(params: Params, study: str | None) -> Scope:
     scope = Scope(study)
     if study is None:
         scope.runs = dict.fromkeys(sorted(path for path in paths.RUNS.glob("*/*/seed-*") if path.is_dir()))
+        scope.timings = dict.fromkeys(sorted(path.parent for path in paths.RUNS.glob("*/*/timing.json")))
         scope.states = dict.fromkeys(sorted(path for path in paths.WORK.glob("*/seed-*") if path.is_dir()))
         scope.pages = {path.parent.name: False for path in sorted(paths.RESULTS.glob("*/report.json"))}
         scope.tasks = list(params.tasks)
@@ -88,6 +91,7 @@ def _scope(params: Params, study: str | None) -> Scope:
             continue
         for run in plan.runs():
             _add(scope, name, run)
+        scope.timings |= {timing.directory: name for timing in plan.timings()}
         scope.tasks += [cell.task for cell in plan.cells if study is not None]
     scope.tasks = list(dict.fromkeys(scope.tasks))
     for task in scope.tasks:
@@ -106,6 +110,7 @@ def _add(scope: Scope, study: str, run: Run) -> None:
 
 def _looked(params: Params, scope: Scope) -> Iterator[Looked]:
     yield from results.runs(scope.runs)
+    yield from results.timings(scope.timings)
     yield from results.pages(scope.pages)
     yield from data.folders(scope.datasets, others=scope.study is None)
     yield from data.files(params, scope.tasks)

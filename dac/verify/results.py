@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dac.study.identity import fingerprint
-from dac.study.records import page_record, provenance_record, run_record
+from dac.study.records import page_record, provenance_record, run_record, timing_record
 from dac.system import paths
 from dac.verify.findings import Cure, Finding, Looked, State, recorded
 
@@ -63,6 +63,24 @@ def _misplaced(directory: Path, content: dict[str, Any]) -> str | None:
     if directory.name != f"seed-{content['seed']}" or directory.parent.parent.name != content["task"]:
         return f"it is of {content['task']}, seed {content['seed']}"
     return None
+
+
+def timings(directories: Mapping[Path, str | None]) -> Iterator[Looked]:
+    """The records of timings, which are their only file: whether they are such, and of what their folder says.
+
+    Args:
+        directories: folders of timings, each with a study that asks for it, if one does.
+    """
+    for directory, study in directories.items():
+        path = directory / "timing.json"
+        command = f"snakemake {study} --cores all" if study else None
+        advice = None if study else "No study of params.yaml asks for it; its folder may go."
+        cure = Cure(command, delete=True, advice=advice, by_dvc=True)
+        content = timing_record(directory)
+        if content is None and path.exists():
+            yield Finding(path, "damaged", "it is not a timing's record", cure)
+        elif content is not None and not directory.name.endswith(f"-{fingerprint(content['identity'])}"):
+            yield Finding(path, "damaged", f"it is of another timing than its folder, {directory.name}", cure)
 
 
 def pages(studies: Mapping[str, bool]) -> Iterator[Looked]:

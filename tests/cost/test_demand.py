@@ -62,6 +62,13 @@ def test_an_evaluation_asks_for_its_estimate_with_a_margin(project: Project) -> 
     assert many.mem_mb - both.mem_mb == pytest.approx(2 * 4 * 2 * 2 * 100_000 * 3 * 16 / 1e6, rel=0.01)
 
 
+def test_a_timing_asks_for_its_estimate_with_a_margin(project: Project) -> None:
+    params, timing = project.with_timing().load(), project.plan().timings()[0]
+    found = demand.timing(timing, params, SPEED)
+    assert found.runtime == pytest.approx(minutes(estimate.timing_seconds(timing, SPEED)), abs=1)
+    assert found.mem_mb == pytest.approx(megabytes(estimate.pack_bytes(timing.group, 1, params)), abs=1)
+
+
 def test_a_collection_asks_for_its_estimate_with_a_margin(project: Project) -> None:
     recipe = "collect.InvertedPendulum-v5.sac"
     small = demand.collection("InvertedPendulum-v5", project.load(), SPEED)

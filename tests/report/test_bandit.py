@@ -15,7 +15,7 @@ from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 
 from dac.envs.bandit import BEST_ACTION, Behaviour
-from dac.report.bandit import FRESH, level_grid, measures
+from dac.report.bandit import fresh_name, level_grid, measures
 from dac.report.data import BanditTask, Experiment, ReportData
 from dac.report.items.bandit import bandit_table
 from dac.report.panels import COLUMN_WIDTH, style
@@ -61,7 +61,23 @@ def test_measures_of_every_run(study: ReportData) -> None:
     assert frame.loc[("soft", 0), ["reward", "inside", "modes"]].tolist() == pytest.approx([far / 2, 100.0, 2])
     assert frame.loc[("soft", 1), ["reward", "inside", "modes"]].tolist() == pytest.approx([0.0, 100.0, 1])
     assert frame.loc[("hard", 0), ["reward", "inside", "modes"]].tolist() == pytest.approx([-1.0, 0.0, 0])
-    assert (FRESH, 0) in frame.index and len(frame) == 5
+    assert ("behaviour", 0) in frame.index and len(frame) == 5
+
+
+def test_a_variant_may_have_the_name_of_the_set(study: ReportData) -> None:
+    """What the set itself is called is then another name, and no number is mixed up with it."""
+    before = measures(study, study.experiments[0]).set_index(["variant", "seed"])
+    renamed = replace(study.experiments[0], variants=("behaviour", "hard"))
+    frames = {name: getattr(study, name).replace({"soft": "behaviour"}) for name in ("actions", "curves", "runs")}
+    data = replace(study, experiments=(renamed,), **frames)
+    after = measures(data, renamed).set_index(["variant", "seed"])
+    assert fresh_name(renamed) == "behaviour set"
+    numbers = ["reward", "inside", "modes"]
+    for seed in (0, 1):
+        assert after.loc[("behaviour", seed), numbers].tolist() == before.loc[("soft", seed), numbers].tolist()
+    assert after.loc[("behaviour set", 0), numbers].tolist() == before.loc[("behaviour", 0), numbers].tolist()
+    rows = [[cell.text for cell in row[1:3]] for row in bandit_table(data, summarise(data, renamed)).rows]
+    assert rows == [["behaviour", "2"], ["hard †1", "2"], ["behaviour set", "–"]]
 
 
 def test_the_table_has_mean_and_deviation_over_seeds(study: ReportData) -> None:
@@ -69,7 +85,7 @@ def test_the_table_has_mean_and_deviation_over_seeds(study: ReportData) -> None:
     rows = [[cell.text for cell in row] for row in table.rows]
     assert rows[0] == [TASK, "soft", "2", "-0.354 ± 0.500", "100.0 ± 0.0", "1.5 ± 0.7 of 2"]
     assert rows[1] == [TASK, "hard †1", "2", "-1.000 ± 0.000", "0.0 ± 0.0", "0.0 ± 0.0 of 2"]
-    assert rows[2][:3] == [TASK, FRESH, "–"] and "±" not in rows[2][3]
+    assert rows[2][:3] == [TASK, "behaviour", "–"] and "±" not in rows[2][3]
     notes = " ".join(table.notes)
     assert "200 drawn actions" in notes and "nearer than 0.05" in notes and "†1 diverged" in notes
 

@@ -66,8 +66,8 @@ def test_the_page_says_what_is_not_the_papers(data: ReportData, tmp_path: Path) 
     text = (tmp_path / "README.md").read_text()
     assert "- **Simulator.** mujoco 3." in text
     assert "AntMaze" not in "".join(not_the_papers(data))
-    maze = {("guidance", "antmaze-umaze-v0", variant): values for (_, _, variant), values in data.made_with.items()}
-    assert "success rate" in "".join(not_the_papers(replace(data, made_with=maze)))
+    mazes = data.tasks.assign(env="D4RL/AntMaze_UMaze-v2")
+    assert "success rate" in "".join(not_the_papers(replace(data, tasks=mazes)))
 
 
 def test_the_rows_together_say_all_settings_of_every_run(build: Build, experiment: Callable[..., Experiment]) -> None:

@@ -17,7 +17,8 @@ def test_only_all_of_a_suite_is_its_average(data: ReportData) -> None:
 
 def test_suites_are_told_apart(data: ReportData) -> None:
     rows = {
-        "a": {"dataset": "antmaze-umaze-v0", "env": "AntMaze_UMaze-v5"},
+        "a": {"dataset": "file:my.hdf5", "env": "AntMaze_UMaze-v5"},
+        "hopper-antmaze": {"dataset": "file:antmaze/hopper.hdf5", "env": "Ant-v5"},
         "p": {"dataset": "D4RL/pen/human-v2", "env": "AdroitHandPen-v1"},
         "o": {"dataset": "open-field", "env": "OpenField-v0"},
         "w": {"dataset": "mine", "env": "Walker2d-v5"},

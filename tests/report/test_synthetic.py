@@ -236,6 +236,32 @@ def test_every_claim_over_tasks(paper: tuple[Path, Invented]) -> None:
         assert width == pytest.approx((high - low) * np.sqrt(8 / 7), rel=0.15)
 
 
+def test_every_time_is_that_of_its_record(paper: tuple[Path, Invented]) -> None:
+    """Means, growth and ratios of Table 8 from the records of the store."""
+    folder, _ = paper
+    recorded = {}
+    for path in (folder / "results/runs/hopper-medium-v2").glob("timing-*/timing.json"):
+        content = json.loads(path.read_text())
+        settings = content["identity"]["settings"]
+        times = np.array([[repeat["step_ms"], repeat["actor_ms"]] for repeat in content["repeats"]])
+        recorded[settings["guidance"], settings["diffusion_steps"]] = dict(
+            zip(("step_ms", "actor_ms"), times.mean(0), strict=True)
+        )
+    assert len(recorded) == 10
+    for name, measure in (("timing", "step_ms"), ("timing-actor", "actor_ms")):
+        table = pd.read_csv(folder / f"results/paper/tables/timing-{name}.csv")
+        assert len(table) == 10
+        for row in table.to_dict("records"):
+            mean = recorded[row["variant"], row["value"]][measure]
+            assert row[measure] == pytest.approx(mean, abs=6e-5)
+            assert row[f"{measure}_growth"] == pytest.approx(mean / recorded[row["variant"], 5][measure], abs=6e-5)
+            assert row[f"{measure}_ratio"] == pytest.approx(mean / recorded["soft", row["value"]][measure], abs=6e-5)
+    claims = pd.read_csv(folder / "results/paper/tables/claims.csv").set_index("claim")
+    expected = recorded["denoised", 100]["step_ms"] - recorded["soft", 100]["step_ms"]
+    found = claims.loc["A step of DAC takes less time than one through the chain"]
+    assert (found["difference"], found["verdict"]) == (pytest.approx(expected, abs=6e-5), "holds")
+
+
 def test_diverged_runs_are_counted(paper: tuple[Path, Invented]) -> None:
     folder, invented = paper
     provenance = pd.read_csv(folder / "results/paper/tables/provenance.csv")

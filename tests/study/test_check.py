@@ -60,7 +60,7 @@ def test_a_preset_that_does_not_exist(project: Project) -> None:
         (
             {"higher": {"variant": "soft"}, "lower": {"variant": "soft"}, "measure": "inside"},
             "experiments.main.claims[0].measure: found 'inside'; inside and reward are of an experiment that shows a "
-            "bandit alone, score of any other",
+            "bandit alone, step_ms and actor_ms of one that times steps, score of any other",
         ),
         (
             {"higher": {"variant": "soft"}, "lower": "data", "tasks": ["pendulum", "replay"]},
@@ -484,3 +484,98 @@ def test_a_task_on_data_that_no_recipe_gives(task: dict[str, str], said: str, pr
 def test_an_override_is_checked_like_the_setting(name: str, project: Project) -> None:
     place = f"tasks.pendulum.settings.{name}"
     assert problems(project.set(place, "no such value"))[0].startswith(f"{place}: found 'no such value'")
+
+
+# Timing
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (
+            "show",
+            ["timing", "scores"],
+            "experiments.timed.show: found timing, scores; timing stands alone: nothing is trained for it",
+        ),
+        (
+            "variants",
+            None,
+            "experiments.timed: timing needs both variants (whose steps are timed) and vary (one key and its values)",
+        ),
+        (
+            "vary",
+            None,
+            "experiments.timed: timing needs both variants (whose steps are timed) and vary (one key and its values)",
+        ),
+        (
+            "vary",
+            {"max_backup": [True]},
+            "experiments.timed.vary.max_backup[0]: found True; timing varies a number",
+        ),
+        (
+            "vary",
+            {"diffusion_steps": [2, 2]},
+            "experiments.timed.vary.diffusion_steps[1]: 2 stands twice; each may stand once",
+        ),
+        (
+            "evaluation",
+            {"episodes": 1},
+            "experiments.timed.evaluation: an experiment that shows timing trains nothing, and has no scores; leave it "
+            "out",
+        ),
+        (
+            "published",
+            ["DAC"],
+            "experiments.timed.published: an experiment that shows timing trains nothing, and has no scores; leave it "
+            "out",
+        ),
+        (
+            "timing.repeats",
+            1,
+            "experiments.timed.timing.repeats: found 1; input should be greater than or equal to 2",
+        ),
+    ],
+)
+def test_an_experiment_that_cannot_time_steps(place: str, value: Any, said: str, project: Project) -> None:
+    assert problem(project.with_timing().set(f"experiments.timed.{place}", value)) == said
+
+
+SOFT, DENOISED = {"variant": "soft", "value": 2}, {"variant": "denoised", "value": 2}
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        ({"higher": DENOISED, "lower": SOFT, "measure": "step_ms"}, None),
+        (
+            {"higher": DENOISED, "lower": SOFT},
+            "measure: found 'score'; inside and reward are of an experiment that shows a bandit alone, step_ms and "
+            "actor_ms of one that times steps, score of any other",
+        ),
+        *(
+            (
+                {"higher": higher, "lower": lower, "measure": "actor_ms"},
+                " times are of two variants, each with the value that it has there; allowed: 1, 2",
+            )
+            for higher, lower in (
+                (DENOISED, "data"),
+                ({"variant": "denoised"}, SOFT),
+                ({"variant": "denoised", "value": 3}, SOFT),
+                ({**DENOISED, "action_samples": 1}, SOFT),
+            )
+        ),
+    ],
+)
+def test_claims_of_times(claim: dict[str, Any], said: str | None, project: Project) -> None:
+    project.with_timing().set("experiments.timed.claims", [{"says": "It is fast", **claim}])
+    if said is None:
+        assert len(project.plan().params.experiments["timed"].claims) == 1
+    else:
+        assert problem(project).removeprefix("experiments.timed.claims[0]").lstrip(".:") == said
+
+
+def test_a_value_is_of_times_alone(project: Project) -> None:
+    claim = {"says": "It works", "higher": SOFT, "lower": "data"}
+    assert problem(project.set("experiments.main.claims", [claim])) == (
+        "experiments.main.claims[0]: value is of an experiment that times steps; name a variant"
+    )

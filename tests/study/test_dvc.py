@@ -267,3 +267,14 @@ def test_a_stage_of_dvc_fails_on_a_damaged_file(complete: Project) -> None:
     damage("policy-40.safetensors")
     with pytest.raises(UserError, match=r"not recorded: the contents of .*policy-40.safetensors are not"):
         dvc.check("runs")
+
+
+def test_timings_belong_to_the_runs(complete: Project) -> None:
+    plan = complete.with_timing().plan()
+    assert any("lacks time pendulum/timing-soft-H2-T1-" in line for line in dvc.record())
+    publish_study(plan)
+    assert dvc.record() == COMPLETE
+    assert status() == {}
+    path = plan.timings()[0].directory / "timing.json"
+    path.write_text("{")
+    assert dvc.look(complete.load())["runs"].damaged == (path,)

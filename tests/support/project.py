@@ -23,20 +23,24 @@ SOURCES = ("Snakefile", "dvc.yaml", ".gitignore", ".dvcignore", ".dvc/config", "
 TIMEOUT = 300  # seconds, for any one command
 
 TOOLS = ("snakemake", "dvc")
+NAMED_BY = {"collect": "dataset", "report": "study", "time": "timing"}  # keys of the journal's events
 ACTION_SAMPLES = {"replay": (1, 2), "expert": (1,)}  # N_a that the miniature study evaluates, by task
 
 
 @dataclass
 class Work:
-    """What was executed. Runs are named <task>/<Q-target>/<seed>, evaluations with N_a behind, such as `… N_a 2`."""
+    """What was executed. Runs are named <task>/<Q-target>/<seed>, evaluations with N_a behind, such as `… N_a 2`, and
+    timings as their folders.
+    """
 
     collected: list[str] = field(default_factory=list)
     trained: list[str] = field(default_factory=list)
     evaluated: list[str] = field(default_factory=list)
     reported: list[str] = field(default_factory=list)
+    timed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for items in (self.collected, self.trained, self.evaluated, self.reported):
+        for items in (self.collected, self.trained, self.evaluated, self.reported, self.timed):
             items.sort()
 
 
@@ -268,12 +272,12 @@ class Project:
 
 def work_of(events: list[dict[str, Any]]) -> Work:
     """The journal's lines as the work that they record."""
-    work: dict[str, list[str]] = {"collect": [], "train": [], "evaluate": [], "report": []}
+    work: dict[str, list[str]] = {"collect": [], "train": [], "evaluate": [], "report": [], "time": []}
     for event in events:
-        name = _run_name(event["run"]) if "run" in event else event.get("dataset") or event["study"]
+        name = _run_name(event["run"]) if "run" in event else event[NAMED_BY[event["event"]]]
         count = f" N_a {event['action_samples']}" if event["event"] == "evaluate" else ""
         work[event["event"]].append(name + count)
-    return Work(work["collect"], work["train"], work["evaluate"], work["report"])
+    return Work(work["collect"], work["train"], work["evaluate"], work["report"], work["time"])
 
 
 def _run_name(run: str) -> str:

@@ -23,9 +23,10 @@ import pandas as pd
 
 from dac.envs.bandit import BEST_ACTION, behaviour
 from dac.report import published
-from dac.study import check, store
+from dac.study import check, store, timings
 from dac.study.identity import Evaluation, Group, Run
 from dac.study.plan import StudyPlan, evaluation_steps, kept_steps, study_plan
+from dac.study.timings import Timing
 from tests.support.project import ROOT, new_project
 
 UNPUBLISHED = 60.0  # the invented mean score of a task without a published one
@@ -50,7 +51,7 @@ class Invented:
 
 
 def fill(plan: StudyPlan, *, seed: int = 0, missing: float = 0.0, diverged: int = 2) -> Invented:
-    """Publish invented runs and evaluations of a study in the project of the working folder.
+    """Publish invented runs, evaluations and timings of a study in the project of the working folder.
 
     Args:
         seed: of all invented numbers.
@@ -71,6 +72,8 @@ def fill(plan: StudyPlan, *, seed: int = 0, missing: float = 0.0, diverged: int 
             if run.group not in policies:
                 policies[run.group] = _policies(run.group, Path(folder))
             scores[run] = _publish(plan, run, policies[run.group], run in failed, random, Path(folder))
+    for timing in plan.timings():
+        _publish_timing(timing, random)
     return Invented(scores, tuple(sorted(failed, key=str)), tuple(sorted(left_out, key=str)))
 
 
@@ -98,6 +101,18 @@ def _quick_disk() -> Iterator[None]:
         yield
     finally:
         os.fsync = fsync
+
+
+def _publish_timing(timing: Timing, random: np.random.Generator) -> None:
+    """Times that grow with the diffusion steps; the actor's update only where its gradient goes through the chain."""
+    settings = timing.group.settings
+    actor = 3.0 + (0.9 * settings.diffusion_steps if settings.guidance == "denoised" else 0.0)
+    noise = 1 + 0.01 * random.standard_normal((timing.how.repeats, 2))
+    repeats = [
+        {"step_ms": float(a * (actor + 7.0 + settings.diffusion_steps)), "actor_ms": float(b * actor)} for a, b in noise
+    ]
+    made = {"machine": "invented", "device": "none", "threads": 1, "versions": {"torch": "0.0"}}
+    timings.publish(timing, repeats, made)
 
 
 def _mean_score(group: Group) -> tuple[float, float]:

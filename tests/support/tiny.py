@@ -10,10 +10,11 @@ import h5py
 import numpy as np
 import yaml
 
-from dac.study import check, pages, store
+from dac.study import check, pages, store, timings
 from dac.study.identity import Evaluation, Group, Run
 from dac.study.params import ComputeSettings, Params
 from dac.study.plan import StudyPlan, study_plan
+from dac.study.timings import Timing
 
 COMPUTE = ComputeSettings(device="cpu")
 
@@ -70,6 +71,16 @@ PARAMS: dict[str, Any] = {
 }
 
 
+TIMED: dict[str, Any] = {
+    "title": "Timed",
+    "tasks": ["pendulum"],
+    "variants": {"soft": {}, "denoised": {"guidance": "denoised"}},
+    "vary": {"diffusion_steps": [1, 2]},
+    "timing": {"repeats": 2, "seconds": 0.01},
+    "show": ["timing"],
+}
+
+
 class Project:
     """The contents of params.yaml, to change; written and read back when asked for."""
 
@@ -84,6 +95,10 @@ class Project:
             target = target.setdefault(section, {})
         target[key] = value
         return self
+
+    def with_timing(self) -> Project:
+        """With an experiment that times steps, `timed`, in the study."""
+        return self.set("experiments.timed", copy.deepcopy(TIMED)).set("studies.tiny.experiments", ["main", "timed"])
 
     def load(self) -> Params:
         Path("params.yaml").write_text(yaml.safe_dump(self.settings, sort_keys=False))
@@ -133,8 +148,17 @@ def publish_evaluation(run: Run, evaluation: Evaluation, content: bytes = b"rows
     return store.run_directory(run) / f"evaluation-{evaluation.fingerprint}.parquet"
 
 
+def publish_timing(timing: Timing, *repeats: tuple[float, float], **provenance: Any) -> None:
+    """A timing in the store, not measured, with times of a step and of the actor's update in milliseconds."""
+    made = {"machine": "box", "device": "cpu", "threads": 1, "versions": {"torch": "0.0"}, **provenance}
+    times = repeats or ((2.0, 1.0), (2.2, 1.2))
+    timings.publish(timing, [{"step_ms": step, "actor_ms": actor} for step, actor in times], made)
+
+
 def publish_study(plan: StudyPlan) -> None:
-    """All runs and evaluations of a study, and its page."""
+    """All runs, evaluations and timings of a study, and its page."""
+    for timing in plan.timings():
+        publish_timing(timing)
     for run in plan.runs():
         publish(run)
         for evaluation in plan.evaluations()[run.group]:

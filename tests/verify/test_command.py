@@ -69,6 +69,19 @@ def test_a_damaged_record_is_named(study: StudyPlan, name: str, harm: Callable[[
     assert found(study) == {str(run_file(study, name)): "damaged"}
 
 
+def test_a_damaged_timing_is_named(project: Project) -> None:
+    one, other, *_ = project.with_timing().plan().timings()
+    publish_study(project.plan())
+    load.fetch(dataset_of(project.load(), "pendulum"), None)
+    assert found(project.plan()) == {}
+    shutil.copy(one.directory / "timing.json", other.directory / "timing.json")
+    damage.truncate(one.directory / "timing.json")
+    expected = {str(timing.directory / "timing.json"): "damaged" for timing in (one, other)}
+    assert found(project.plan()) == found(project.plan(), "tiny") == expected
+    project.set("studies.tiny.experiments", ["main"])
+    assert found(project.plan()).items() >= expected.items()
+
+
 def test_what_is_missing_and_left_over_is_named(study: StudyPlan) -> None:
     run_file(study, "curve.csv").unlink()
     run_file(study, ".run.json.77.tmp").write_text("{")

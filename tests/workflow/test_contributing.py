@@ -44,7 +44,7 @@ from dac.report.statistics import Summary
 
 
 def evaluations_figure(data: ReportData, summary: Summary, width: float) -> Figure:
-    grid = grid_of(summary.experiment.tasks, width, "Evaluation", score_label)
+    grid = grid_of(summary.experiment.tasks, width, "Evaluation", score_label(data))
     for task, axis in grid.axes.items():
         axis.plot(data.curves.query("task == @task")["score"].to_numpy())
     return grid.figure

@@ -23,6 +23,7 @@ from dac.study import (
     plan,
     seed_names,
     sessions,
+    timings,
     unheeded,
 )
 from dac.system.errors import UserError
@@ -200,8 +201,18 @@ def evaluation_job(task, group, seeds, evaluations):
 
 
 @cache
+def timing_job(task, name):
+    return jobs.Time(or_explain(timings.find, PARAMS, task, name))
+
+
+def timed_group(wildcards):
+    """The group whose gradient steps a job times."""
+    return timing_job(wildcards.task, wildcards.timing).timing.group
+
+
+@cache
 def share_of(job_of, *names):
-    """Cores and GPUs of a training or an evaluation: of this machine's; a cluster has a GPU for each, if any."""
+    """Cores and GPUs of a job that computes: of this machine's; a cluster has a GPU for each, if any."""
     job = job_of(*names)
     if here():
         return demand.here(job, PARAMS, cores(), known_speeds())
@@ -213,6 +224,8 @@ def demand_of(job_of, *names):
     job, taken = job_of(*names), share_of(job_of, *names)[0]
     if isinstance(job, jobs.Train):
         return demand.training(job.group, job.runs, PARAMS, speed(), taken)
+    if isinstance(job, jobs.Time):
+        return demand.timing(job.timing, PARAMS, speed())
     return demand.evaluation(
         job.group, job.runs, job.evaluations, PARAMS, speed(), taken
     )
@@ -228,6 +241,11 @@ def of_training(function):
     return lambda wildcards: function(
         training_job, wildcards.task, wildcards.group, wildcards.seeds
     )
+
+
+def of_timing(function):
+    """The same of a timing."""
+    return lambda wildcards: function(timing_job, wildcards.task, wildcards.timing)
 
 
 def of_evaluation(function):
@@ -274,6 +292,7 @@ wildcard_constraints:
     study=r"[A-Za-z][A-Za-z0-9_]*",
     task=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     group=identity.GROUP_NAME,
+    timing=timings.TIMING_NAME,
     seeds=seed_names.PATTERN,
     evaluations=r"[0-9a-f]{12}(-[0-9a-f]{12})*",
     key=r"[0-9a-f]{12}",

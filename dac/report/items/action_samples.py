@@ -58,7 +58,7 @@ def action_samples_figure(data: ReportData, summary: Summary, width: float) -> F
     experiment, points = summary.experiment, summary.action_samples
     look = looks(data)
     counts = sorted(points["action_samples"].unique())
-    grid = grid_of(experiment.tasks, width, named_on_axis("action_samples"), score_label)
+    grid = grid_of(experiment.tasks, width, named_on_axis("action_samples"), score_label(data))
     for task, axis in grid.axes.items():
         for variant in experiment.variants:
             line = points[(points["task"] == task) & (points["variant"] == variant)].sort_values("action_samples")

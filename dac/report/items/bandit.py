@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dac.envs.bandit import BEST_ACTION, MODE_SHARE, SUPPORT_RADIUS, Behaviour, expected_reward
-from dac.report.bandit import FRESH, measures
+from dac.report.bandit import fresh_name, measures
 from dac.report.cells import MEAN_STD, diverged_mark, diverged_notes
 from dac.report.data import Experiment, ReportData, select
 from dac.report.item import Item, Picture
@@ -30,7 +30,7 @@ def bandit_table(data: ReportData, summary: Summary) -> Table:
     """Behaviour set × variant: mean expected reward, share inside the support, modes covered."""
     experiment = summary.experiment
     frame = measures(data, experiment)
-    names = dict.fromkeys([*experiment.variants, FRESH])
+    names = dict.fromkeys([*experiment.variants, fresh_name(experiment)])
     rows = [_bandit_row(data, summary, frame, task, variant) for task in experiment.tasks for variant in names]
     return Table(
         name=f"{slug(experiment.name)}-actions",
@@ -44,14 +44,14 @@ def bandit_table(data: ReportData, summary: Summary) -> Table:
             f"Inside the support: nearer than {SUPPORT_RADIUS} to a recorded action. A mode (a Gaussian, a moon, both "
             f"circles) is covered if {100 * MODE_SHARE:g} % of the drawn actions or more are inside and nearest to it.",
             *diverged_notes(summary.cells.values()),
-            f"{FRESH}: fresh actions of the behaviour set itself, as many as were recorded.",
+            f"{fresh_name(experiment)}: fresh actions of the behaviour set itself, as many as were recorded.",
         ),
     )
 
 
 def _bandit_row(data: ReportData, summary: Summary, frame: pd.DataFrame, task: str, variant: str) -> tuple[Text, ...]:
     runs = frame[(frame["task"] == task) & (frame["variant"] == variant)]
-    fresh = variant == FRESH
+    fresh = variant == fresh_name(summary.experiment)
     name = variant if fresh else f"{variant}{diverged_mark(summary.cells[task, variant])}"
     shown = [_digits(runs[measure], digits, alone=fresh) for measure, digits in _BANDIT_DIGITS.items()]
     shown[-1] += f" of {data.bandits[summary.experiment.name, task].behaviour.mode_count}"

@@ -21,7 +21,7 @@ def comparison_figure(data: ReportData, summary: Summary, width: float) -> Figur
     """Variants side by side: mean ± sample standard deviation, one dot per seed, the data's mean dashed."""
     experiment, scores = summary.experiment, summary.run_scores
     look = looks(data)
-    grid = grid_of(experiment.tasks, width, "", score_label, height=0.8)
+    grid = grid_of(experiment.tasks, width, "", score_label(data), height=0.8)
     names = [textwrap.fill(assigned(experiment.varied, variant), 10) for variant in experiment.variants]
     longest = max(len(line) for name in names for line in name.splitlines())
     # Inches: a character of a tick's name, and what stands beside the axis of a panel.

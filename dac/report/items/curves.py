@@ -21,7 +21,7 @@ def curves_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     experiment, points = summary.experiment, summary.curves
     look = looks(data)
     unit, unit_name = _step_unit(float(points["step"].max()))
-    grid = grid_of(experiment.tasks, width, f"Gradient steps{unit_name}", score_label)
+    grid = grid_of(experiment.tasks, width, f"Gradient steps{unit_name}", score_label(data))
     for task, axis in grid.axes.items():
         theirs = published_curve(data, axis, summary.experiment.name, task, float(points["step"].max()), unit)
         for variant in experiment.variants:
@@ -30,7 +30,7 @@ def curves_figure(data: ReportData, summary: Summary, width: float) -> Figure:
         fit_to_late_steps(axis, points[points["task"] == task], theirs)
         data_mean(data, axis, task)
         level(axis, data.task_number(task, "data_score_max"), BEST, ":")
-        end_at_success(axis, task)
+        end_at_success(data, axis, task)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     legend(grid, [handle(look[experiment.name, v], label_of(experiment, v), None) for v in experiment.variants])
     return grid.figure

@@ -28,7 +28,7 @@ def sweep_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     places, scale = _sweep_axis(experiment.variants)
     drawn = Look(seaborn.color_palette("colorblind")[0], "o", "-")
     setting = experiment.varied or "variant"
-    grid = grid_of(experiment.tasks, width, named_on_axis(setting), score_label)
+    grid = grid_of(experiment.tasks, width, named_on_axis(setting), score_label(data))
     for task, axis in grid.axes.items():
         order = np.argsort(places, kind="stable")
         line = _sweep_line(data, summary, task).iloc[order]
