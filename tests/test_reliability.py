@@ -40,7 +40,7 @@ def test_nothing_is_recorded_and_the_usual_is_done_outside_of_a_soak(
     assert (minutes(0.5), examples(100)) == (0.5, 100)
     monkeypatch.setenv(MINUTES, "7")
     monkeypatch.setenv(EXAMPLES, "9000")
-    assert (minutes(0.5), examples(100)) == (7.0, 9000)
+    assert (minutes(0.5), examples(100), examples(1)) == (7.0, 1000, 10)
 
 
 def test_the_page_has_every_fault_with_its_counts() -> None:
@@ -50,7 +50,7 @@ def test_the_page_has_every_fault_with_its_counts() -> None:
         Record("fault", "disk | full", "said", lost="the last step"),
         Record("input", "params.yaml", "refused", count=9970),
     ]
-    text = page(records, MADE, 10.0, 10_000)
+    text = page(records, MADE)
     assert "**50 kills survived, 1 other faults survived, 9,970 inputs tried**" in text
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if "SIGKILL" in line]
     assert rows == [

@@ -18,6 +18,8 @@ FOLDER = "DAC_SOAK_RECORDS"  # the folder of the records; none are kept where it
 MINUTES = "DAC_SOAK_MINUTES"
 EXAMPLES = "DAC_SOAK_EXAMPLES"
 
+USUAL_EXAMPLES = 900  # of all tests of random inputs together, about
+
 NOTHING = "nothing"
 Kind = Literal["kill", "fault", "input"]
 
@@ -59,8 +61,9 @@ def minutes(usual: float) -> float:
 
 
 def examples(usual: int) -> int:
-    """How many inputs a test of random ones tries: as many as `make soak` was asked for, else the usual number."""
-    return int(os.environ.get(EXAMPLES, usual))
+    """How many inputs a test of random ones tries: its share of those that `make soak` was asked for, else the usual."""
+    asked = os.environ.get(EXAMPLES)
+    return usual if asked is None else max(1, round(int(asked) * usual / USUAL_EXAMPLES))
 
 
 def read(folder: Path) -> list[Record]:

@@ -1,6 +1,7 @@
 """Run the tests of random faults for long, and write docs/reliability.md from what they record.
 
-`python tests/support/soak.py --minutes 10 --examples 10000`, in the installed environment; `make soak` does so.
+`python tests/support/soak.py --minutes 10 --examples 10000`, in the installed environment; `make soak` does so. With
+`--records FOLDER` the records stay there, and those of several runs, of some tests each, are one page.
 """
 
 from __future__ import annotations
@@ -30,12 +31,11 @@ SECTIONS: Mapping[Kind, tuple[str, str]] = {
 }
 
 
-def page(records: Sequence[Record], made: Mapping[str, Any], minutes: float, examples: int) -> str:
+def page(records: Sequence[Record], made: Mapping[str, Any]) -> str:
     """docs/reliability.md: what was injected, what happened, what was lost, and how long recovery took.
 
     Args:
         made: `provenance` of the run that the records are from.
-        minutes, examples: that it was asked for, for each test.
     """
     counted = {kind: sum(one.count for one in records if one.kind == kind) for kind in SECTIONS}
     counts = ", ".join(f"{counted[kind]:,} {said}" for kind, (_, said) in SECTIONS.items() if counted[kind])
@@ -44,11 +44,11 @@ def page(records: Sequence[Record], made: Mapping[str, Any], minutes: float, exa
         "# Nothing lost, nobody let in",
         "Faults that the tests inject at random, and what came of them: what was lost, and how long it took until the "
         "work had gone on. Every line is from a test that passed; a test that fails leaves this page as it was.",
-        f"**{counts}**, in a run of {minutes:g} minutes for each storm and {examples:,} inputs for each kind of file, "
-        f"which ended on {made['finished'][:10]}, at the commit {made['commit']}. Machine: {made['machine']}; Python "
-        f"{made['python']}, {versions}.",
-        "To run it again, for as long as you like; every run of `make test` has the same tests for some minutes:",
-        "<!-- not run by the tests: it takes hours -->\n```bash\nmake soak MINUTES=60 EXAMPLES=10000\n```",
+        f"**{counts}.** The run ended on {made['finished'][:10]}, at the commit {made['commit']}. Machine: "
+        f"{made['machine']}; Python {made['python']}, {versions}.",
+        "To run it again, with so many minutes for each storm and so many inputs in all; `make test` has the same tests "
+        "for some minutes:",
+        "<!-- not run by the tests: it takes hours -->\n```bash\nmake soak MINUTES=60 EXAMPLES=100000\n```",
     ]
     for kind, (title, _) in SECTIONS.items():
         chosen = sorted((one for one in records if one.kind == kind), key=lambda one: one.fault)
@@ -72,15 +72,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the tests with the mark `soak`; write the page if all passed. Returns the exit status of pytest."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="of each storm")
-    parser.add_argument("--examples", type=int, default=10_000, help="inputs of each kind of file")
+    parser.add_argument("--examples", type=int, default=10_000, help="inputs of all kinds of files together")
+    parser.add_argument("--records", type=Path, help="where the records stay; left out: nowhere")
+    parser.add_argument("tests", nargs="*", help="files of tests; all of them if left out")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        asked = {FOLDER: folder, MINUTES: str(options.minutes), EXAMPLES: str(options.examples)}
-        command = [sys.executable, "-m", "pytest", "-m", "soak", "--durations=0"]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (options.records or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        asked = {FOLDER: str(folder), MINUTES: str(options.minutes), EXAMPLES: str(options.examples)}
+        command = [sys.executable, "-m", "pytest", "-m", "soak", "--durations=0", *options.tests]
         status = subprocess.run(command, cwd=ROOT, env={**os.environ, **asked}, check=False).returncode
-        records = read(Path(folder))
+        records = read(folder)
     if status == 0:
-        write_text(PAGE, page(records, provenance("cpu"), options.minutes, options.examples))
+        write_text(PAGE, page(records, provenance("cpu")))
         print(f"Read {PAGE.relative_to(ROOT)}")
     return status
 
