@@ -51,7 +51,7 @@ def test_the_page_has_every_fault_with_its_counts() -> None:
         Record("input", "params.yaml", "refused", count=9970),
     ]
     text = page(records, MADE)
-    assert "**50 kills survived, 1 other faults survived, 9,970 inputs tried**" in text
+    assert "**50 kills survived, 1 other faults survived, 9,970 inputs tried.**" in text
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if "SIGKILL" in line]
     assert rows == [
         ["SIGKILL of a", "goes on", "nothing", "–", "20"],

@@ -61,7 +61,7 @@ def minutes(usual: float) -> float:
 
 
 def examples(usual: int) -> int:
-    """How many inputs a test of random ones tries: its share of those that `make soak` was asked for, else the usual."""
+    """How many inputs a test of random ones tries: its share of those that `make soak` is to try, or the usual."""
     asked = os.environ.get(EXAMPLES)
     return usual if asked is None else max(1, round(int(asked) * usual / USUAL_EXAMPLES))
 

@@ -46,8 +46,8 @@ def page(records: Sequence[Record], made: Mapping[str, Any]) -> str:
         "work had gone on. Every line is from a test that passed; a test that fails leaves this page as it was.",
         f"**{counts}.** The run ended on {made['finished'][:10]}, at the commit {made['commit']}. Machine: "
         f"{made['machine']}; Python {made['python']}, {versions}.",
-        "To run it again, with so many minutes for each storm and so many inputs in all; `make test` has the same tests "
-        "for some minutes:",
+        "To run it again, with so many minutes for each storm and so many inputs in all; `make test` has the same "
+        "tests, for some minutes:",
         "<!-- not run by the tests: it takes hours -->\n```bash\nmake soak MINUTES=60 EXAMPLES=100000\n```",
     ]
     for kind, (title, _) in SECTIONS.items():
