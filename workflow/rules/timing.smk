@@ -15,11 +15,12 @@ rule time:
         gpu=gpus_of(of_timing(share_of)),
         slurm_extra="--exclusive",
     params:
+        keep_log=KEEP_LOG,
         dac=DAC,
         on=device_of_job,
         torch_threads=PARAMS.compute.cpu_threads,
     message:
         "Time gradient steps: {wildcards.task} {wildcards.timing}"
     shell:
-        "{params.dac} time {wildcards.task} {wildcards.timing} --threads {params.torch_threads} --on {params.on}"
+        "{params.keep_log} {log:q}; {params.dac} time {wildcards.task} {wildcards.timing} --threads {params.torch_threads} --on {params.on}"
         " >> {log:q} 2> >(trap '' INT TERM; exec tee -a {log:q} >&2)"
