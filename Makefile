@@ -44,7 +44,7 @@ bench: setup
 	$(VENV_PYTHON) -m dac bench --runs 1 2 4 8 16 32 --diffusion-steps 5 10 20 50 100 --processes 8 \
 		--json "benchmarks/results/$(BENCH_NAME).json"
 	$(VENV_PYTHON) -m dac bench --runs 1 8 --precision bf16 --json "benchmarks/results/$(BENCH_NAME)-bf16.json"
-	$(VENV_PYTHON) -m dac bench --accuracy --json "benchmarks/results/$(BENCH_NAME)-accuracy.json"
+	$(VENV_PYTHON) -m dac bench --accuracy --json "benchmarks/results/accuracy-$(BENCH_NAME:calibration-%=%).json"
 	$(VENV_PYTHON) -m dac bench --page
 
 # Tests that inject faults at random, for so many minutes and inputs each; docs/reliability.md is what they record.

@@ -20,8 +20,8 @@ precision is exact here if no share is above {LARGEST_RMS} and {LARGEST_BIAS:g}.
 """
 LAYERS = """\
 The same of `bf16` at every layer's output before its activation, each as a share of that output's root mean square; of
-the averages over a state's N rows in brackets. Layers between the first and the last are rounded; the average is not
-until it has gone through an activation.
+the averages over a state's N rows in brackets. Layers between the first and the last are rounded. A kernel's rounding
+falls out of the average; what is left there is that of the rows, each row's its own.
 """
 DRIFT = """\
 Whether errors add up: mean value of some states after trainings on the same batches, less that of float32, as a share

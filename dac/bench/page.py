@@ -64,7 +64,8 @@ def _speed(records: list[Record], folder: Path) -> list[str]:
 
 def _machine(record: Record) -> str:
     precision = "" if "accuracy" in record else f", {record.get('precision', 'fp32')}"
-    where = f", {record['threads']} threads" if record["device"] == "cpu" else f" ({record['device_name']})"
+    threads = f"{record['threads']} thread{'s' * (record['threads'] > 1)}"
+    where = f", {threads}" if record["device"] == "cpu" else f" ({record['device_name']})"
     return f"{record['machine']}{precision}{where}, torch {record['versions']['torch']}, {record['date']}"
 
 

@@ -136,7 +136,8 @@ def benchmark(device: str, threads: int) -> Calibration:
     float32; and the newest in each other precision of that machine and device. Their FLOP/s are of as many threads as
     they had; a job here with fewer has its share.
     """
-    found = [json.loads(path.read_text()) for path in sorted(BENCHMARK_RESULTS.glob("calibration-*.json"))]
+    results = (json.loads(path.read_text()) for path in sorted(BENCHMARK_RESULTS.glob("calibration-*.json")))
+    found = [record for record in results if "flops" in record]  # not `dac bench --accuracy`'s
     records = [record for record in found if record.get("precision", "fp32") == "fp32"]
     if not records:
         # Before the first `dac bench`: a laptop's order of magnitude.
