@@ -294,7 +294,7 @@ def test_what_is_no_yaml_or_not_there(project: Project) -> None:
         ("experiments.guidance.variants", {"soft": {}},
          "experiments.guidance: give exactly one of variants (named settings) and vary (one key and its values)"),
         ("experiments.main.show", ["scores", "curvse"],
-         "experiments.main.show[1]: found 'curvse'; allowed: action_samples, bandit, comparison, curves, "),
+         "experiments.main.show[1]: found 'curvse'; allowed: action_samples, aggregates, bandit, "),
         ("experiments.main.published", ["DAC", "DQN"],
          "experiments.main.published[1]: found 'DQN'; allowed: 10%BC, AWAC, "),
         ("experiments.guidance.vary", {"eta": [1.0], "eta_lr": [0.0]},
