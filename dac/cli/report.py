@@ -17,6 +17,7 @@ def register(commands: Commands) -> None:
     """Add the commands of this module."""
     command = commands.add("report", _report, "write a study's tables, figures and page")
     command.add_argument("study")
+    command.add_argument("--partial", action="store_true", help="of what is there, into work/partial/, at any time")
     command.add_argument("--plan", help="refuse if the study's plan has another fingerprint than this")
     command = commands.add("claims", _claims, "print what a study is to show and whether it does, from its page")
     command.add_argument("study")
@@ -32,6 +33,9 @@ def _report(options: argparse.Namespace) -> None:
             f"params.yaml changed since this page was planned (plan {options.plan}, now {study.fingerprint}). "
             "Nothing was written. Start again: the new plan is used."
         )
+    if options.partial:
+        print(f"Read {build.build_partial(study)}/README.md")
+        return
     with (
         progress.announced(f"write the page of {options.study}"),
         locks.lock(paths.LOCKS / f"report-{options.study}", LOG.info),

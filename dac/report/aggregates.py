@@ -52,8 +52,8 @@ def iqm_interval(scores: Array, settings: ReportSettings) -> Estimate:
     Args:
         scores: float[seeds, tasks].
     """
-    point = interquartile_mean(scores)
     seeds, tasks = scores.shape
+    point = interquartile_mean(scores) if seeds else math.nan
     if seeds < 2 or not np.isfinite(point):
         return Estimate(point, math.nan, math.nan)
     generator = np.random.default_rng(settings.bootstrap_seed)

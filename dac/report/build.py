@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,20 +18,28 @@ from dac.envs.bandit import behaviour
 from dac.report import published, times
 from dac.report.bandit import level_grid
 from dac.report.comparable import differences, run_differences
-from dac.report.data import COLUMNS, BanditTask, Candidate, Experiment, PageSettings, ReportData
+from dac.report.data import COLUMNS, BanditTask, Candidate, Experiment, PageSettings, Planned, ReportData
 from dac.report.recorded import data_of, read_curve, read_evaluation
 from dac.report.render import render
 from dac.report.statistics import mean_over_episodes
-from dac.study import pages, store
+from dac.study import pages, states, store, timings
 from dac.study.identity import Evaluation, Run
 from dac.study.plan import Cell, StudyPlan
 from dac.study.records import provenance_record
 from dac.study.task_data import references
 from dac.study.timings import TIMED_SETTINGS
+from dac.system import paths
+from dac.system.errors import UserError
 from dac.system.provenance import device_seconds
 
 ReadEvaluation = Callable[[Run, Evaluation], pd.DataFrame]
 
+# Of a task of a partial page that no run of says what it was trained on.
+UNKNOWN_DATA: dict[str, Any] = {
+    "episodes": pd.NA,
+    "steps": pd.NA,
+    "return": {"mean": np.nan, "std": np.nan, "max": np.nan},
+}
 SIMULATORS = ("gymnasium", "gymnasium-robotics", "mujoco")
 
 
@@ -45,28 +55,63 @@ def build(plan: StudyPlan) -> None:
         pages.publish(plan, Path(folder), key)
 
 
-def report_data(plan: StudyPlan) -> ReportData:
-    """Everything a study's page is made of, read from the store; contents are compared with run.json."""
+def build_partial(plan: StudyPlan) -> Path:
+    """Write a page of what is there of a study, while the rest is missing or in training; returns its folder.
+
+    It lies in work/, which neither git nor DVC keeps.
+
+    Raises:
+        UserError: nothing is there yet; as `build`.
+    """
+    there = [run for run, state in states.of_study(plan).items() if state.kind in ("done", "diverged")]
+    if not there:
+        raise UserError(
+            f"studies.{plan.name}: no run is trained and evaluated yet, so there is nothing to show; "
+            f"`dac status {plan.name}` says how far its runs are."
+        )
+    folder = paths.PARTIAL / plan.name
+    with tempfile.TemporaryDirectory() as rendered:
+        render(report_data(_with_whole_timings(plan), there), Path(rendered))
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(rendered, folder)
+    return folder
+
+
+def _with_whole_timings(plan: StudyPlan) -> StudyPlan:
+    """A plan without the experiments that lack some of their times: a ratio needs both of its sides."""
+    lacking = {cell.experiment for cell in plan.timed if timings.problem(cell.timing)}
+    return replace(plan, timed=tuple(cell for cell in plan.timed if cell.experiment not in lacking))
+
+
+def report_data(plan: StudyPlan, there: Collection[Run] | None = None) -> ReportData:
+    """Everything a study's page is made of, read from the store; contents are compared with run.json.
+
+    Args:
+        there: of a partial page, the runs that are in the store; None: all of the study's.
+    """
     study = plan.params.studies[plan.name]
-    contents = {run: store.read_run(run) for run in plan.runs()}
+    contents = {run: store.read_run(run) for run in (plan.runs() if there is None else there)}
+    shown = {cell.experiment for cell in plan.cells} | {cell.experiment for cell in plan.timed}
+    pairs = [(cell, run) for cell, run in _cells(plan) if run in contents]
     curves = {run: read_curve(run) for run in contents}
     read = cache(read_evaluation)  # experiments share runs
     return ReportData(
         study=plan.name,
         description=study.description,
-        experiments=tuple(_experiment(plan, name) for name in study.experiments),
+        experiments=tuple(_experiment(plan, name) for name in study.experiments if name in shown),
         settings=PageSettings(**plan.params.report.model_dump()),
-        curves=_frame("curves", (_curve(cell, run, curves[run]) for cell, run in _cells(plan))),
-        evaluations=_frame("evaluations", _evaluations(plan, read)),
-        runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in _cells(plan)], columns=COLUMNS["runs"]),
+        curves=_frame("curves", (_curve(cell, run, curves[run]) for cell, run in pairs)),
+        evaluations=_frame("evaluations", _evaluations(pairs, read)),
+        runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in pairs], columns=COLUMNS["runs"]),
         tasks=pd.DataFrame(_tasks(plan, contents), columns=COLUMNS["tasks"]),
-        actions=_frame("actions", _actions(plan, read)),
+        actions=_frame("actions", _actions(pairs, _bandit_cells(plan), read)),
         times=pd.DataFrame(times.rows_of(plan), columns=COLUMNS["times"]),
-        bandits=_bandits(plan),
+        bandits=_bandits(plan, contents),
         differences={(cell.experiment, cell.task, cell.variant): differences(plan, cell) for cell in plan.cells},
         candidates=tuple(_candidates(plan)),
         made_with=_made_with(plan),
         synthetic=any(content.get("synthetic") for content in contents.values()),
+        planned=None if there is None else Planned(plan.seeds, len(plan.runs()), len(contents)),
     )
 
 
@@ -127,9 +172,9 @@ def _curve(cell: Cell, run: Run, curve: pd.DataFrame) -> pd.DataFrame:
     return means.assign(experiment=cell.experiment, task=cell.task, variant=cell.variant, seed=run.seed)
 
 
-def _evaluations(plan: StudyPlan, read: ReadEvaluation) -> Iterator[pd.DataFrame]:
+def _evaluations(pairs: Iterable[tuple[Cell, Run]], read: ReadEvaluation) -> Iterator[pd.DataFrame]:
     """The recorded evaluations; an experiment's variant name takes the place of the settings' label in the file."""
-    for cell, run in _cells(plan):
+    for cell, run in pairs:
         for evaluation in cell.evaluations:
             yield mean_over_episodes(_scored(read(run, evaluation), evaluation.reference)).assign(
                 experiment=cell.experiment,
@@ -150,28 +195,35 @@ def _bandit_cells(plan: StudyPlan) -> list[Cell]:
     return [cell for cell in plan.cells if "bandit" in plan.params.experiments[cell.experiment].show]
 
 
-def _actions(plan: StudyPlan, read: ReadEvaluation) -> Iterator[pd.DataFrame]:
+def _actions(
+    pairs: Iterable[tuple[Cell, Run]], bandits: Collection[Cell], read: ReadEvaluation
+) -> Iterator[pd.DataFrame]:
     """The actions that the last policies of bandits draw, none chosen among several."""
-    for cell in _bandit_cells(plan):
-        evaluation = next(evaluation for evaluation in cell.evaluations if evaluation.draws_one)
-        for seed in plan.seeds:
-            frame = read(Run(cell.group, seed), evaluation)
+    for cell, run in pairs:
+        if cell in bandits:
+            evaluation = next(evaluation for evaluation in cell.evaluations if evaluation.draws_one)
+            frame = read(run, evaluation)
             frame = frame[frame["step"] == cell.group.settings.steps]
             frame = frame.assign(experiment=cell.experiment, variant=cell.variant)
             x, y = np.stack(frame["action"].to_list()).astype(np.float64).T
             yield frame.assign(x=x, y=y)
 
 
-def _bandits(plan: StudyPlan) -> dict[tuple[str, str], BanditTask]:
-    """The bandits' tasks by experiment and name, with the Q that every variant's run of the first seed learned."""
+def _bandits(plan: StudyPlan, there: Collection[Run]) -> dict[tuple[str, str], BanditTask]:
+    """The bandits' tasks by experiment and name, with the Q that every variant's run of one seed learned.
+
+    It is the first seed that all variants have, or else most of them.
+    """
     cells: dict[tuple[str, str], list[Cell]] = {}
     for cell in _bandit_cells(plan):
         cells.setdefault((cell.experiment, cell.task), []).append(cell)
-    grid, seed = level_grid(), plan.seeds[0]
+    grid = level_grid()
     found = {}
     for key, variants in cells.items():
         name = variants[0].group.dataset.name
-        learned = {cell.variant: _learned_q(cell, seed, grid) for cell in variants}
+        seed = max(plan.seeds, key=lambda seed: sum(Run(cell.group, seed) in there for cell in variants))
+        found_of = [cell for cell in variants if Run(cell.group, seed) in there]
+        learned = {cell.variant: _learned_q(cell, seed, grid) for cell in found_of}
         found[key] = BanditTask(name, behaviour(name), seed, grid, learned)
     return found
 
@@ -223,8 +275,8 @@ def _tasks(plan: StudyPlan, contents: dict[Run, dict[str, Any]]) -> Iterator[dic
     groups = {cell.task: cell.group for cell in plan.cells}
     for name, group in groups.items():
         reference = references(plan.params.tasks[name], name)
-        run = Run(group, plan.seeds[0])
-        data = data_of(run, contents[run])
+        known = [run for run in (Run(group, plan.seeds[0]), *contents) if run in contents and run.group.task == name]
+        data = data_of(known[0], contents[known[0]]) if known else UNKNOWN_DATA
         returns = np.array([data["return"]["mean"], data["return"]["max"]])
         score_mean, score_max = normalised_score(returns, *reference)
         yield {

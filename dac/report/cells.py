@@ -34,7 +34,14 @@ def best_of(means: Sequence[float]) -> list[bool]:
 
 def score_text(cell: MeanScore) -> str:
     """Mean ± sample standard deviation over seeds, with the mark of diverged runs."""
-    return mean_std(cell.mean, cell.std) + diverged_mark(cell)
+    return mean_std(cell.mean, cell.std) + diverged_mark(cell) + there_text(cell)
+
+
+def there_text(cell: MeanScore) -> str:
+    """How many of a cell's seeds are there; empty where all are, and where none is."""
+    if cell.planned is None or cell.seeds in (0, cell.planned):
+        return ""
+    return f" ({cell.seeds} of {cell.planned} seeds)"
 
 
 def diverged_mark(cell: MeanScore) -> str:

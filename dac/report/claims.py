@@ -59,7 +59,10 @@ class Finding:
 
 
 def findings(data: ReportData, summary: Summary) -> Iterator[Finding]:
-    """The claims of an experiment, each on every task of it that the claim is about, in the experiment's order."""
+    """The claims of an experiment, each on every task of it that the claim is about, in the experiment's order.
+
+    A partial page has those whose runs are all there: a verdict on some of them would not be the study's.
+    """
     experiment = summary.experiment
     if experiment.times_steps:
         yield from _of_times(data, experiment)
@@ -71,7 +74,10 @@ def findings(data: ReportData, summary: Summary) -> Iterator[Finding]:
     frames = (drawn, kept, summary.run_scores)
     for claim in experiment.claims:
         measured, terms = [], []
-        for task in (task for task in experiment.tasks if task in (claim.tasks or experiment.tasks)):
+        tasks = [task for task in experiment.tasks if task in (claim.tasks or experiment.tasks)]
+        if not _is_whole(summary, claim, tasks):
+            continue
+        for task in tasks:
             higher = _values(claim, claim.higher, task, frames)
             lower = (
                 np.array([data.task_number(task, "data_score_mean")])
@@ -109,6 +115,13 @@ def _measured(times: pd.DataFrame, side: ClaimSide | str, measure: str) -> Array
     assert isinstance(side, ClaimSide)  # the check of params.yaml allows no other of times
     rows = times[(times["variant"] == side.variant) & (times["value"] == side.value)].sort_values("repeat")
     return rows[measure].to_numpy(dtype=np.float64)
+
+
+def _is_whole(summary: Summary, claim: Claim, tasks: Sequence[str]) -> bool:
+    """Whether all runs that a claim is about are there."""
+    variants = [side.variant for side in (claim.higher, claim.lower) if side != "data"]
+    cells = [summary.cells[task, variant] for task in tasks for variant in variants]
+    return all(cell.planned in (None, cell.seeds) for cell in cells)
 
 
 def _same_runs(data: ReportData, experiment: str, task: str, claim: Claim) -> bool:

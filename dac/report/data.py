@@ -108,6 +108,19 @@ class BanditTask:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What a study is to have, of which its partial page shows what is there.
+
+    Attributes:
+        seeds: of each cell. runs: how many in all. there: how many of them are there.
+    """
+
+    seeds: tuple[int, ...]
+    runs: int
+    there: int
+
+
+@dataclass(frozen=True)
 class ReportData:
     """All inputs of a report. The columns of the frames are in `COLUMNS`.
 
@@ -120,7 +133,8 @@ class ReportData:
     stand beside a cell only where the entry is empty.
     `candidates`: for each task on a dataset of the paper, what may be compared with its score, if anything.
     `made_with`: by experiment, task and variant, the settings of its runs.
-    `synthetic`: whether any run is an invented one.
+    `synthetic`: whether any run is an invented one. `planned`: of a partial page, what is to be there; else None, and
+    every cell has all of its runs.
     `score` is the normalised score 100 (return - reference_min) / (reference_max - reference_min).
     """
 
@@ -139,6 +153,7 @@ class ReportData:
     candidates: tuple[Candidate, ...] = ()
     made_with: Mapping[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
     synthetic: bool = False
+    planned: Planned | None = None
     task_rows: Mapping[str, Mapping[str, object]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

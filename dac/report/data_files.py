@@ -99,7 +99,7 @@ def metrics(data: ReportData, summaries: Sequence[Summary]) -> dict[str, dict[st
         means, measure = {cell: summary.cells[cell].mean for cell in cells}, "score"
         if not experiment.shows_scores:
             rewards = bandit.measures(data, experiment).groupby(["task", "variant"])["reward"].mean()
-            means, measure = {cell: float(rewards[cell]) for cell in cells}, "reward"
+            means, measure = {cell: float(rewards.get(cell, math.nan)) for cell in cells}, "reward"
         result.setdefault(measure, {})[experiment.name] = {
             task: {variant: _rounded(means[task, variant]) for variant in experiment.variants}
             for task in experiment.tasks

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from dac.report import partial
 from dac.report.data import Experiment, PageSettings, ReportData
 from dac.report.items import pictures_of
 from dac.report.panels import COLUMN_WIDTH, TEXT_WIDTH, style
@@ -30,14 +31,17 @@ def write_figures(data: ReportData, summary: Summary, directory: Path) -> list[P
 
     Each in every format of the settings at the width of a text, and once more as a PDF at the width of a column.
     """
-    paths = []
+    paths: list[Path] = []
+    drawn = partial.comparable(data, summary)
+    if drawn is None:
+        return paths
     for item, picture in pictures_of(summary.experiment).items():
         name = figure_name(summary.experiment, item)
         with style():
-            paths += _save(picture.draw(data, summary, TEXT_WIDTH), directory, name, data.settings)
+            paths += _save(picture.draw(data, drawn, TEXT_WIDTH), directory, name, data.settings)
             if "pdf" in data.settings.figure_formats:
                 narrow = data.settings.model_copy(update={"figure_formats": ("pdf",)})
-                paths += _save(picture.draw(data, summary, COLUMN_WIDTH), directory, f"{name}-column", narrow)
+                paths += _save(picture.draw(data, drawn, COLUMN_WIDTH), directory, f"{name}-column", narrow)
     return paths
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dac.report import claims, made_with, reproduction
+from dac.report import claims, made_with, partial, reproduction
 from dac.report.data import Experiment, ReportData
 from dac.report.figures import figure_name
 from dac.report.items import pictures_of, tables_of
@@ -77,6 +77,11 @@ class Page:
     sections: list[Section]
     provenance: Provenance
 
+    @property
+    def banner(self) -> str:
+        """What is missing of a partial page."""
+        return partial.banner(self.data)
+
     def tables(self) -> list[Table]:
         """Those that are files of their own, too, in the order of the page."""
         return [*self.opening.tables(), *(table for section in self.sections for table in section.tables)]
@@ -112,8 +117,10 @@ def _opening(data: ReportData, summaries: Sequence[Summary]) -> Opening:
 
 def _section(data: ReportData, summary: Summary) -> Section:
     experiment, formats = summary.experiment, data.settings.figure_formats
+    drawn = partial.comparable(data, summary)
     figures = [
-        Shown(figure_name(experiment, item), f"{experiment.title}. {picture.caption(data, summary)}", formats)
+        Shown(figure_name(experiment, item), f"{experiment.title}. {picture.caption(data, drawn)}", formats)
         for item, picture in pictures_of(experiment).items()
+        if drawn is not None
     ]
     return Section(experiment, tables_of(data, summary), figures)

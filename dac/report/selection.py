@@ -10,7 +10,7 @@ import pandas as pd
 from dac.report import published
 from dac.report.cells import score_text, seeds_text
 from dac.report.data import Experiment, ReportData, select
-from dac.report.statistics import Summary, best_scores, mean_score, score_matrix
+from dac.report.statistics import Summary, as_planned, best_scores, mean_score, score_matrix
 from dac.report.symbols import assigned
 from dac.report.table import NONE, Table, Text, number, slug
 
@@ -73,7 +73,7 @@ def selection_note(data: ReportData, experiment: Experiment, methods: Sequence[s
 
 def _ours(data: ReportData, summary: Summary, tasks: Sequence[str]) -> Iterator[dict[str, object]]:
     experiment = summary.experiment
-    best = best_scores(select(data.curves, experiment.name))
+    best = as_planned(data, experiment, best_scores(select(data.curves, experiment.name)))
     rules = ((f"mean of the last {data.settings.window} evaluations", summary.run_scores), (BEST, best))
     for variant in experiment.variants:
         if any(data.differences[experiment.name, task, variant] for task in tasks):

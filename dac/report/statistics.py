@@ -24,12 +24,16 @@ RUN = ["task", "variant", "seed"]
 
 @dataclass(frozen=True)
 class MeanScore:
-    """Mean, sample standard deviation (NaN for one seed), seeds, and how many of the runs diverged."""
+    """Mean, sample standard deviation (NaN for one seed), seeds, and how many of the runs diverged.
+
+    Of a partial page `planned` is the number of seeds that there will be; both numbers are NaN without any.
+    """
 
     mean: float
     std: float
     seeds: int
     diverged: int = 0
+    planned: int | None = None
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,11 @@ class Summary:
     window: tuple[int, int]
 
 
-def mean_score(values: Array, diverged: int = 0) -> MeanScore:
+def mean_score(values: Array, diverged: int = 0, planned: int | None = None) -> MeanScore:
     """Of (seeds,) scores."""
     deviation = float(values.std(ddof=1)) if len(values) > 1 else math.nan
-    return MeanScore(float(values.mean()), deviation, len(values), diverged)
+    mean = float(values.mean()) if len(values) else math.nan
+    return MeanScore(mean, deviation, len(values), diverged, planned)
 
 
 def mean_over_episodes(episodes: pd.DataFrame) -> pd.DataFrame:
@@ -163,14 +168,15 @@ def indistinguishable(samples: Sequence[Array], confidence: float) -> list[bool]
 
     None where there is one sample alone, or none is finite. Of single seeds the highest alone.
     """
-    finite = [sample.mean() for sample in samples if np.isfinite(sample).all()]
+    whole = [len(sample) > 0 and bool(np.isfinite(sample).all()) for sample in samples]
+    finite = [sample.mean() for sample, is_whole in zip(samples, whole, strict=True) if is_whole]
     if len(samples) < 2 or not finite:
         return [False] * len(samples)
-    best = next(sample for sample in samples if sample.mean() == max(finite))
+    best = next(sample for sample in samples if len(sample) and sample.mean() == max(finite))
     return [
-        sample.mean() == best.mean()
-        or (bool(np.isfinite(sample).all()) and interval(best, sample, confidence, paired=False)[0] <= 0)
-        for sample in samples
+        bool(len(sample))
+        and (sample.mean() == best.mean() or (is_whole and interval(best, sample, confidence, paired=False)[0] <= 0))
+        for sample, is_whole in zip(samples, whole, strict=True)
     ]
 
 
@@ -210,7 +216,7 @@ def summarise(data: ReportData, experiment: Experiment) -> Summary:
     """
     curves = select(data.curves, experiment.name)
     settings = data.settings
-    scores = run_scores(curves, settings.window)
+    scores = as_planned(data, experiment, run_scores(curves, settings.window))
     evaluations = last_evaluations(curves, settings.window).groupby(RUN).size()
     kept = select(data.evaluations, experiment.name)
     return Summary(
@@ -220,7 +226,7 @@ def summarise(data: ReportData, experiment: Experiment) -> Summary:
         robust=_robust(data, experiment, scores),
         curves=over_seeds(evaluation_means(curves), "step", settings),
         action_samples=over_seeds(action_sample_scores(kept), "action_samples", settings),
-        window=(int(evaluations.min()), int(evaluations.max())),
+        window=(int(evaluations.min()), int(evaluations.max())) if len(evaluations) else (0, 0),
     )
 
 
@@ -228,6 +234,14 @@ def without_runs(experiment: Experiment) -> Summary:
     """Of an experiment whose steps are timed: it has no scores."""
     nothing = pd.DataFrame()
     return Summary(experiment, nothing, {}, {}, nothing, nothing, (0, 0))
+
+
+def as_planned(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> pd.DataFrame:
+    """Of a partial page, scores with a row for every run that there will be: NaN for those that are not there."""
+    if data.planned is None:
+        return scores
+    every = pd.MultiIndex.from_product([experiment.tasks, experiment.variants, data.planned.seeds], names=RUN)
+    return scores.set_index(RUN).reindex(every).reset_index()
 
 
 def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> dict[tuple[str, str], MeanScore]:
@@ -238,7 +252,8 @@ def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> di
             if (task, variant) not in groups:
                 raise ValueError(f"experiment {experiment.name!r}: no evaluations of {task!r}, variant {variant!r}")
             diverged = data.diverged(experiment.name, task, variant)
-            cells[task, variant] = mean_score(groups[task, variant].to_numpy(), diverged)
+            planned = len(data.planned.seeds) if data.planned else None
+            cells[task, variant] = mean_score(groups[task, variant].dropna().to_numpy(), diverged, planned)
     return cells
 
 
@@ -254,14 +269,17 @@ def _robust(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> d
 def score_matrix(scores: pd.DataFrame, tasks: Sequence[str], variant: str) -> Array:
     """float[seeds, tasks] of a variant, the tasks in this order.
 
+    Of a partial page it has the seeds that all of these tasks have; there may be none.
+
     Args:
-        scores: columns task, variant, seed, score.
+        scores: columns task, variant, seed, score; NaN of runs that are not there.
 
     Raises:
         ValueError: a seed is missing from some of the tasks.
     """
     matrix: Array = _matrix(scores[scores["variant"] == variant], "task")[list(tasks)].to_numpy(dtype=np.float64)
-    return matrix
+    there: Array = matrix[~np.isnan(matrix).any(axis=1)]
+    return there
 
 
 def _matrix(frame: pd.DataFrame, point: str) -> pd.DataFrame:

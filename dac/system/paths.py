@@ -23,6 +23,7 @@ JOURNAL = WORK / "journal.jsonl"  # what was made, when
 REPLACED = WORK / "replaced"  # folders of data in whose place others were made; they may be the only copy
 HASHES = WORK / "sha256.json"  # of files that have not changed since they were read
 CALIBRATION = WORK / "calibration.json"  # this machine's speed at a study's sizes
+PARTIAL = WORK / "partial"  # pages of what is there of a study
 HISTOGRAMS = WORK / "datasets"  # of `dac datasets describe`
 
 LOGS = Path("logs")

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 
+from dac.report import partial
 from dac.report.data import Experiment, ReportData
 from dac.report.item import Item, Picture
+from dac.report.scores import scores_table
 from dac.report.statistics import Summary
 from dac.report.table import Table
 from dac.study import shown
@@ -31,7 +33,10 @@ def shown_by(experiment: Experiment) -> dict[str, Item]:
 def tables_of(data: ReportData, summary: Summary) -> list[Table]:
     """The tables of an experiment, those first that stand on the page themselves."""
     makers = dict.fromkeys(make for item in shown_by(summary.experiment).values() for make in item.tables)
-    made = [table for make in makers if (table := make(data, summary)) is not None]
+    rest = partial.comparable(data, summary)
+    # The table of scores alone has every task, whatever is there of it.
+    shown = {make: summary if make is scores_table else rest for make in makers}
+    made = [table for make, of in shown.items() if of is not None and (table := make(data, of)) is not None]
     return sorted(made, key=lambda table: not table.inline)
 
 

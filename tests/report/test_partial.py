@@ -1,0 +1,103 @@
+"""The page of a study that is not finished, of invented runs of the study `quick`."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from synthetic import Invented, new_synthetic_project
+
+from dac.report import build
+from dac.study import check, pages, store
+from dac.study.identity import Run
+from dac.study.plan import StudyPlan, study_plan
+from dac.system.errors import UserError
+
+PAGE = Path("work/partial/quick")
+
+
+def made(folder: Path, missing: float) -> tuple[StudyPlan, Invented]:
+    """The partial page of a study of which a share is missing."""
+    invented = new_synthetic_project(folder, "quick", missing=missing)
+    with contextlib.chdir(folder):
+        plan = study_plan(check.load(), "quick")
+        assert build.build_partial(plan) == PAGE
+    return plan, invented
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("partial")
+    made(folder, 0.6)
+    return folder
+
+
+def there(plan: StudyPlan, experiment: str) -> dict[tuple[str, str], int]:
+    """How many seeds of each cell are in the store."""
+    return {
+        (cell.task, cell.variant): sum(not store.run_problem(Run(cell.group, seed)) for seed in plan.seeds)
+        for cell in plan.cells
+        if cell.experiment == experiment
+    }
+
+
+def test_scores_are_of_the_seeds_that_are_there(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    plan = study_plan(check.load(), "quick")
+    counts = there(plan, "quick_guidance")
+    assert 0 in counts.values() and set(counts.values()) - {0, 5}  # the store has cells of each kind
+    table = pd.read_csv(PAGE / "tables/quick_guidance-scores.csv").query("source == 'this study'")
+    assert {(row.task, row.method): row.seeds for row in table.itertuples()} == counts
+    runs = pd.read_csv(PAGE / "scores.csv").query("experiment == 'quick_guidance'")
+    means = runs.groupby(["task", "variant"])["score"].mean()
+    for row in table.itertuples():
+        assert row.mean == pytest.approx(means.get((row.task, row.method), float("nan")), abs=6e-5, nan_ok=True)
+    text = (PAGE / "tables/quick_guidance-scores.md").read_text()
+    partly = [count for count in counts.values() if count not in (0, 5)]
+    assert sorted(map(int, re.findall(r"\((\d) of 5 seeds\)", text))) == sorted(partly)
+    cells = [cell.strip() for line in text.splitlines()[4:6] for cell in line.split("|")[3:6]]
+    assert cells.count("–") == list(counts.values()).count(0)
+
+
+def test_the_page_says_what_it_is(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    text = (PAGE / "README.md").read_text()
+    assert text.startswith("# PARTIAL: SYNTHETIC: quick\n")
+    assert "**Partial: 18 of 45 runs are trained and evaluated. " in text
+    assert "## What it shows" not in text  # no claim has all of its runs
+    assert pages.problem(study_plan(check.load(), "quick")) == "missing"  # it is no page of the study
+    assert not Path("results/quick").exists()
+
+
+def test_figures_have_the_tasks_that_have_all_variants(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    counts = there(study_plan(check.load(), "quick"), "quick_guidance")
+    whole = {task for task, _ in counts if all(count for (other, _), count in counts.items() if other == task)}
+    assert whole == set()
+    names = {path.stem.partition("-")[0] for path in (PAGE / "figures").iterdir()}
+    assert names == {"quick_bandit"}
+
+
+def test_a_page_of_almost_nothing(tmp_path: Path) -> None:
+    _, invented = made(tmp_path, 0.95)
+    assert len(invented.scores) == 2
+    assert "**Partial: 2 of 45 runs" in (tmp_path / PAGE / "README.md").read_text()
+
+
+def test_a_page_of_almost_everything_has_claims(tmp_path: Path) -> None:
+    _, invented = made(tmp_path, 0.03)
+    assert len(invented.missing) == 1
+    text = (tmp_path / PAGE / "README.md").read_text()
+    assert "## What it shows" in text
+    assert "(4 of 5 seeds)" in text or "bandit" in str(invented.missing[0])
+
+
+def test_a_study_of_which_nothing_is_there(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text((project / "params.yaml").read_text())
+    with pytest.raises(UserError, match=r"studies\.quick: no run is trained and evaluated yet.*`dac status quick`"):
+        build.build_partial(study_plan(check.load(), "quick"))
+    assert not PAGE.exists()
