@@ -1,5 +1,5 @@
 # Each target sets up .venv by itself; it needs Python 3.11 or 3.12 and git, nothing else. Without make, the same is
-# `python3 workflow/bootstrap.py quick` (test, lint). Another Python than the first in PATH: make quick PYTHON=/path/to/python3.11
+# `python3 workflow/bootstrap.py quick` (test, lint, gpu-check). Another Python than the first in PATH: make quick PYTHON=/path/to/python3.11
 VENV_PYTHON := .venv/bin/python
 BENCH_NAME ?= calibration-$(shell uname -n)
 MINUTES ?= 10
@@ -19,7 +19,7 @@ echo "No Python 3 is in PATH; this project is tested with Python 3.11 and 3.12. 
 exit 1
 endef
 
-.PHONY: quick test lint setup slurm-env bench soak clean-env
+.PHONY: quick test lint gpu-check setup slurm-env bench soak clean-env
 
 # The quick study: collects data, trains, evaluates, writes results/quick/README.md.
 quick:
@@ -29,6 +29,10 @@ test:
 	$(BOOTSTRAP)
 
 lint:
+	$(BOOTSTRAP)
+
+# Whether this machine's GPUs compute what they should, and how fast; docs/gpus.md.
+gpu-check:
 	$(BOOTSTRAP)
 
 # .venv alone.

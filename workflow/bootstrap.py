@@ -1,4 +1,4 @@
-"""What `make quick`, `test`, `lint` and `slurm-env` do; without make, `python3 workflow/bootstrap.py quick`.
+"""What `make quick`, `test`, `lint`, `gpu-check`, `slurm-env` do; without make, `python3 workflow/bootstrap.py quick`.
 
 It makes .venv and installs the pinned packages in it, unless that is done, and runs the target's commands there.
 
@@ -33,6 +33,7 @@ COMMANDS: Dict[str, List[str]] = {
         "dac claims quick",
     ],
     "test": ["pytest -n 2 --dist loadgroup"],
+    "gpu-check": ["dac gpu-check"],
     "lint": [
         "ruff check .",
         "ruff format --check .",

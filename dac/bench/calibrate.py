@@ -138,11 +138,20 @@ def _acting(group: Group, runs: int, episodes: int, samples: int, device: torch.
     return Shape(acting_shape(group, runs, episodes, samples), measure)
 
 
-def _workload(group: Group, runs: int, device: torch.device, **acting: int) -> Workload:
+def _workload(
+    group: Group, runs: int, device: torch.device, *, episodes: int = 10, action_samples: int = 10
+) -> Workload:
     settings, terminal = group.settings, group.dataset.kind.one_step
     sizes = dimensions(group.env)
     return Workload(
-        agent_config(settings), runs, sizes, device, batch_size=settings.batch_size, terminal=terminal, **acting
+        agent_config(settings),
+        runs,
+        sizes,
+        device,
+        batch_size=settings.batch_size,
+        terminal=terminal,
+        episodes=episodes,
+        action_samples=action_samples,
     )
 
 

@@ -63,7 +63,8 @@ def measure(
     with devices.claimed(device) as chosen:
         before = _peak_bytes(chosen)
         packs = [_pack(count, sizes, chosen, seconds, precision, before) for count in sorted(runs)]
-        separate = step_seconds(processes, sizes, chosen, threads, seconds, precision) if processes else None
+        config = AgentConfig(precision=precision)
+        separate = step_seconds(processes, sizes, chosen, threads, seconds, config) if processes else None
         return {
             "what": "soft guidance at the paper's settings on random data, without evaluations",
             "precision": precision,

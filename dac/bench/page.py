@@ -12,9 +12,10 @@ import pandas as pd
 from tabulate import tabulate  # type: ignore[import-untyped]
 
 from dac.bench import accuracy_page
+from dac.bench.gpu_check import page as gpu_checks
 from dac.system import files
 from dac.system.errors import UserError
-from dac.system.paths import BENCHMARKS
+from dac.system.paths import BENCHMARKS, GPU_CHECKS
 
 PARTS = ("draws", "batch", "target_sampling", "target_q", "critic", "actor", "ema")
 
@@ -45,6 +46,7 @@ def write(folder: Path = BENCHMARKS) -> Path:
         INTRODUCTION,
         *(_speed(records, folder) if records else []),
         *accuracy_page.sections(exactness, _machine, table),
+        *gpu_checks.section(folder / GPU_CHECKS.name),
     ]
     page = folder / "README.md"
     files.write_text(page, "\n".join(sections))

@@ -56,7 +56,12 @@ def tolerance(quantity: str, precision: str = "fp32") -> float:
 
 
 def worst_deviations(
-    path: Path | str, dtype: torch.dtype = torch.float32, *, pack: int = 1, precision: str = "fp32"
+    path: Path | str,
+    dtype: torch.dtype = torch.float32,
+    *,
+    pack: int = 1,
+    precision: str = "fp32",
+    device: torch.device | str = "cpu",
 ) -> dict[str, float]:
     """How far the agent is from one recording, fed with its batches and draws.
 
@@ -64,6 +69,7 @@ def worst_deviations(
         path: an .npz recording. dtype: precision of the agent. pack: number of runs that advance together; the
             recorded one is in the middle, the others have their own parameters, batches and draws.
         precision: of the gradient step's products, see `dac.agent.precision`.
+        device: that computes.
 
     Returns:
         Worst deviation of each quantity over steps and arrays: max |difference| / max |reference|, absolute for those
@@ -72,11 +78,11 @@ def worst_deviations(
     Raises:
         UserError: the file is missing or is no such recording.
     """
-    recording = _Recording(path, dtype, pack)
+    recording = _Recording(path, dtype, pack, device)
     config = dataclasses.replace(recording.config(), precision=precision)
-    agent = Agent.from_run_states(config, recording.initial_states(config), 0, dtype=dtype)
+    agent = Agent.from_run_states(config, recording.initial_states(config), 0, device, dtype)
     found = _Deviations()
-    schedule = make_schedule(config.beta_schedule, config.diffusion_steps, dtype=dtype)
+    schedule = make_schedule(config.beta_schedule, config.diffusion_steps, device, dtype)
     found.add("schedule/betas", schedule.betas, recording["schedule/betas"])
     found.add("schedule/alpha_bars", schedule.alpha_bars, recording["schedule/alpha_hats"])
     for step in range(recording.steps):
@@ -86,12 +92,18 @@ def worst_deviations(
 
 
 def check(
-    paths: Iterable[Path], dtype: torch.dtype, *, pack: int, precision: str, largest: float | None
+    paths: Iterable[Path],
+    dtype: torch.dtype,
+    *,
+    pack: int,
+    precision: str,
+    largest: float | None,
+    device: torch.device | str = "cpu",
 ) -> Iterator[str]:
     """A line on every quantity of some recordings.
 
     Args:
-        dtype, pack, precision: as in `worst_deviations`.
+        dtype, pack, precision, device: as in `worst_deviations`.
         largest: relative deviation that passes; None: what `tolerance` says.
 
     Raises:
@@ -99,7 +111,7 @@ def check(
     """
     failed = []
     for path in paths:
-        for quantity, deviation in worst_deviations(path, dtype, pack=pack, precision=precision).items():
+        for quantity, deviation in worst_deviations(path, dtype, pack=pack, precision=precision, device=device).items():
             limit = tolerance(quantity, precision)
             if largest is not None and quantity not in ABSOLUTE_TOLERANCES:
                 limit = largest
@@ -135,7 +147,7 @@ def _compare_step(agent: Agent, recording: _Recording, step: int, found: _Deviat
 def _gradient_metrics(agent: Agent, batch: Batch, draws: Draws) -> dict[str, Tensor]:
     """q_norm, q_grad and q_grad_abs for a guidance that lacks some; the target critics are those of the step."""
     config, state = agent.config, agent.policy.critic
-    schedule = make_schedule(config.beta_schedule, config.diffusion_steps, dtype=batch.actions.dtype)
+    schedule = make_schedule(config.beta_schedule, config.diffusion_steps, batch.actions.device, batch.actions.dtype)
     x_t, _ = forward_noise(schedule, batch.actions, draws.t, draws.eps)
     norm = q_norm(state, batch)
     gradient = q_gradient(state, batch.observations, x_t, norm)
@@ -172,7 +184,7 @@ class _Deviations:
 class _Recording:
     """One .npz file, and its recorded run as a member of a pack."""
 
-    def __init__(self, path: Path | str, dtype: torch.dtype, pack: int) -> None:
+    def __init__(self, path: Path | str, dtype: torch.dtype, pack: int, device: torch.device | str) -> None:
         self._path = path
         try:
             with np.load(path) as file:
@@ -180,6 +192,7 @@ class _Recording:
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: cannot be read as an .npz recording ({error}); give a parity file") from error
         self._dtype = dtype
+        self._device = device
         self._pack = pack
         self._generator = torch.Generator().manual_seed(0)
         self.run = pack // 2
@@ -232,7 +245,7 @@ class _Recording:
         value = torch.as_tensor(self[key], dtype=self._dtype)
         stacked = torch.randn(self._pack, *value.shape, generator=self._generator, dtype=self._dtype)
         stacked[self.run] = value
-        return stacked
+        return stacked.to(self._device)
 
     def batch(self, prefix: str) -> Batch:
         """The batch of a step."""
@@ -252,7 +265,7 @@ class _Recording:
         return Draws(
             critic_prior=self.packed(prefix + "critic/prior"),
             critic_z=self.packed(prefix + "critic/z"),
-            t=t.expand(self._pack, -1),
+            t=t.expand(self._pack, -1).to(self._device),
             eps=self.packed(prefix + "actor/eps"),
             actor_prior=self.packed(prefix + "actor/prior") if own_chain else None,
             actor_z=self.packed(prefix + "actor/z") if own_chain else None,

@@ -1,4 +1,4 @@
-"""Runs that train in a process each, beside each other on one device: what a pack is compared with."""
+"""Packs that train in a process each, beside each other on one device: what one pack is compared with."""
 
 from __future__ import annotations
 
@@ -16,21 +16,29 @@ from dac.system.children import Child, end_with_parent, serve
 
 
 def step_seconds(
-    count: int, sizes: tuple[int, int], device: torch.device, threads: int, seconds: float, precision: str
+    count: int,
+    sizes: tuple[int, int],
+    device: torch.device,
+    threads: int,
+    seconds: float,
+    config: AgentConfig,
+    *,
+    runs: int = 1,
+    batch_size: int | None = None,
 ) -> float:
-    """Mean seconds of a gradient step of one run while `count` processes with one run each train at the same time.
+    """Mean seconds of a gradient step of a pack while `count` processes with such a pack each train at the same time.
 
     Args:
         count: processes. sizes: of the observation and the action.
         device: of all of them.
         threads: of PyTorch, shared out among the processes, at least one each.
         seconds: how long to measure.
-        precision: as `training.precision`.
+        config: of the agents. runs: of a pack. batch_size: see `Workload`.
 
     Raises:
         UserError: a process died, as where the device's memory does not suffice.
     """
-    arguments = sizes, str(device), max(1, threads // count), precision
+    arguments = config, runs, sizes, batch_size, str(device), max(1, threads // count)
     with contextlib.ExitStack() as stack:
         children = []
         for index in range(count):
@@ -45,11 +53,19 @@ def step_seconds(
     return statistics.fmean(times)
 
 
-def _main(connection: Connection, sizes: tuple[int, int], device: str, threads: int, precision: str) -> None:
+def _main(
+    connection: Connection,
+    config: AgentConfig,
+    runs: int,
+    sizes: tuple[int, int],
+    batch_size: int | None,
+    device: str,
+    threads: int,
+) -> None:
     end_with_parent()
     torch.set_num_threads(threads)
     chosen = devices.prepared(torch.device(device))  # this process's parent holds it
-    work = Workload(AgentConfig(precision=precision), 1, sizes, chosen)
+    work = Workload(config, runs, sizes, chosen, batch_size=batch_size)
     for _ in range(WARM_UP):
         work.step()
     serve(connection, lambda seconds: wall_seconds(work.step, seconds, chosen))

@@ -28,6 +28,7 @@ class Workload:
         batch_size: transitions per run and step; None = the paper's.
         terminal: whether every transition ends its episode, as a bandit's do.
         episodes, action_samples: states per run that `act` acts in at once, and candidates in each.
+        captured: whether a step is a recorded graph, on a GPU.
     """
 
     def __init__(
@@ -41,13 +42,14 @@ class Workload:
         terminal: bool = False,
         episodes: int = 10,
         action_samples: int = 10,
+        captured: bool = True,
     ) -> None:
         self.config, self.device = config, device
         self.batch_size = batch_size or TrainingSettings().batch_size
         self.episodes, self.action_samples = episodes, action_samples
         seeds = list(range(runs))
         self.agent = Agent(config, seeds, *sizes, device)
-        self.update = updater(self.agent, captured=True)
+        self.update = updater(self.agent, captured=captured)
         self.noise = UpdateNoise(seeds, config, self.batch_size, sizes[1], device, next_actions=not terminal)
         self.scan = ShuffledScan(seeds, TRANSITIONS, self.batch_size, device)
         self.acting = ActingNoise(seeds, "bench", 0, config, episodes, action_samples, sizes[1], device=device)

@@ -1,4 +1,4 @@
-"""`dac parity`, `bench`: exactness and speed on this machine."""
+"""`dac parity`, `bench`, `gpu-check`: exactness and speed on this machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from dac.agent.config import PRECISIONS
 from dac.cli.commands import Commands
 from dac.system import files
+from dac.system.errors import UserError, closest
 
 
 def register(commands: Commands) -> None:
@@ -17,6 +18,9 @@ def register(commands: Commands) -> None:
         commands.add("parity", _parity, "replay recorded arrays through the agent and print the worst deviations")
     )
     _add_bench(commands.add("bench", _bench, "measure speed, or exactness, of training on this machine"))
+    _add_gpu_check(
+        commands.add("gpu-check", _gpu_check, "check that this machine's GPUs compute what they should, and how fast")
+    )
 
 
 def _add_parity(command: argparse.ArgumentParser) -> None:
@@ -46,6 +50,37 @@ def _add_bench(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--page", action="store_true", help="write benchmarks/README.md from the recorded results")
     command.add_argument("--json", type=files.expanded, help="also write the result there")
+
+
+def _add_gpu_check(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--minutes", type=float, default=10.0, help="that it may take; the last parts are dropped")
+    command.add_argument(
+        "--data", type=files.expanded, help="a file in D4RL's layout to train on, instead of collecting"
+    )
+    command.add_argument("--env", help="the Gymnasium id of its environment")
+    command.add_argument(
+        "--folder", type=files.expanded, help="where the results go; default: benchmarks/gpu-check/HOST"
+    )
+    command.add_argument(
+        "--on", choices=("gpu", "cpu"), help="default: a GPU where there is one, else small on the CPU"
+    )
+    command.add_argument("--part", help="run this one alone, in this process, and write its outcome")
+
+
+def _gpu_check(options: argparse.Namespace) -> None:
+    from dac.bench.gpu_check import parts, run
+    from dac.bench.gpu_check.setup import Setup
+    from dac.system import gpus
+
+    if options.part is None:
+        if not run.check(options.folder, options.minutes, options.data, options.env, options.on):
+            raise SystemExit(1)
+        return
+    if options.part not in parts.BY_NAME or not options.folder or not options.on:
+        raise UserError(f"--part: {closest(options.part, list(parts.BY_NAME))} It needs --folder and --on, too.")
+    kind = "cuda" if options.on == "gpu" else "cpu"
+    setup = Setup(options.folder, kind, gpus.count(), 60 * options.minutes, options.data, options.env)
+    run.run_part(options.part, setup)
 
 
 def _parity(options: argparse.Namespace) -> None:

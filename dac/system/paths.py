@@ -33,3 +33,4 @@ TENSORBOARD = LOGS / "tensorboard"
 
 BENCHMARKS = Path("benchmarks")
 BENCHMARK_RESULTS = BENCHMARKS / "results"
+GPU_CHECKS = BENCHMARKS / "gpu-check"  # a folder for each machine

@@ -77,7 +77,7 @@ def test_processes_of_one_run_each_are_timed(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(processes, "Child", start)
     before = time.perf_counter()
-    seconds = processes.step_seconds(2, (4, 2), torch.device("cpu"), 2, 0.1, "fp32")
+    seconds = processes.step_seconds(2, (4, 2), torch.device("cpu"), 2, 0.1, AgentConfig())
     assert 0 < seconds < time.perf_counter() - before, "either has made a step within the call"
     pids = {child.pid for child in started}
     assert len(pids - {os.getpid()}) == 2

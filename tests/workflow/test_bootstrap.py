@@ -196,7 +196,7 @@ def test_an_unknown_target(machine: Machine) -> None:
     assert machine.script("python3", "qick") == (
         2,
         "",
-        f"python3 {SCRIPT}: one of setup, slurm-env, quick, test, lint\n",
+        f"python3 {SCRIPT}: one of setup, slurm-env, quick, test, gpu-check, lint\n",
     )
 
 
