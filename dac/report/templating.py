@@ -6,7 +6,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dac.report.writers.markdown import markdown
+from dac.report.writers.markdown import inert, markdown, without_html
 
 
 @cache
@@ -16,4 +16,6 @@ def environment() -> Environment:
         loader=PackageLoader("dac.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     made.filters["table_markdown"] = markdown
+    made.filters["inert"] = inert
+    made.filters["without_html"] = without_html
     return made

@@ -169,3 +169,21 @@ def test_the_dataclasses_import_without_plotting_libraries() -> None:
 )
 def test_device_time(seconds: list[float], sentence: str) -> None:
     assert device_time(pd.Series(seconds)) == sentence
+
+
+def test_texts_of_a_user_are_no_html_links_or_commands(build: Build, experiment: Make, tmp_path: Path) -> None:
+    """Titles, descriptions, and names that data give: on the page, in every table of it, in figures."""
+    hostile = r"<script>alert(1)</script> ](http://x) $\frac{ \input{/etc/passwd} [ | % & # _ ^ ~"
+    made = experiment(title=hostile, description="See [this](https://x.org). <b>", variants=("$\\bad{", "soft"))
+    study = build([made], settings=SMALL)
+    render(replace(study, description="<img src=x>", tasks=study.tasks.assign(env=hostile)), tmp_path)
+    texts = {path.name: path.read_text() for path in tmp_path.rglob("*.md")}
+    assert len(texts) > 1
+    for name, text in texts.items():
+        assert not re.search(r"(?<!\\)<(script|b>|img)", text), name
+        assert "](http://x)" not in text.replace(r"\](http://x)", ""), name
+    assert r"\<script>alert(1)\</script> \](http://x)" in texts["README.md"]
+    assert "[this](https://x.org)" in texts["README.md"]
+    for path in tmp_path.rglob("*.tex"):
+        assert r"\input" not in path.read_text()
+        assert r"\frac" not in path.read_text()

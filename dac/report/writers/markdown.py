@@ -21,7 +21,17 @@ def markdown(table: Table) -> str:
 
 def with_caption(table: Table) -> str:
     """The table as a file of its own."""
-    return f"{table.caption}\n\n{markdown(table)}"
+    return f"{inert(table.caption)}\n\n{markdown(table)}"
+
+
+def without_html(text: str) -> str:
+    """A user's Markdown in which nothing is HTML."""
+    return text.replace("<", r"\<")
+
+
+def inert(text: str) -> str:
+    """A user's line in which nothing is HTML or a link, to stand within one."""
+    return without_html(text).replace("](", r"\](")
 
 
 def _cell(cell: Text) -> str:
