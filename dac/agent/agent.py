@@ -24,7 +24,9 @@ from dac.agent.policy import Policy, sample_actions, state_dims
 from dac.agent.precision import matrix_products, without_gradient
 from dac.agent.streams import stream_generator
 
-CPU_TILE = 64  # states; their activations fit a core's second-level cache
+# Measured on a CPU: fewer states cost more by their calls than the cache saves, and more bytes of a run's activations
+# than these, half of a core's second-level cache, by leaving it.
+LEAST_TILE, TILE_BYTES = 64, 2**19
 
 
 def initial_run_state(config: AgentConfig, seed: int, observation_dim: int, action_dim: int) -> dict[str, Tensor]:
@@ -184,7 +186,7 @@ class Agent:
             Actions (R, B*N, A) and values (R, H, B, N).
         """
         states = next_observations.shape[1]
-        tile = CPU_TILE if next_observations.device.type == "cpu" else states
+        tile = cpu_tile(self.config, prior.element_size()) if next_observations.device.type == "cpu" else states
         samples = prior.shape[1] // states
         actor, critic = (
             without_gradient(network.target.named, self.config.precision) for network in (self.actor, self.critic)
@@ -292,6 +294,12 @@ class Agent:
             **self.actor.online.run_state(run, "actor/"),
             **self.critic.target.run_state(run, "target_critic/"),
         }
+
+
+def cpu_tile(config: AgentConfig, element_size: int) -> int:
+    """Number of states whose next actions are valued at once on a CPU; it does not depend on the number of runs."""
+    values = config.ensemble_size * config.next_action_samples * max(config.hidden_sizes)
+    return max(LEAST_TILE, TILE_BYTES // (values * element_size))
 
 
 def updated_eta(config: AgentConfig, eta: Tensor, bc_loss: Tensor) -> Tensor:

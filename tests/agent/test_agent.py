@@ -23,7 +23,8 @@ from small import (
 )
 from torch import Tensor
 
-from dac.agent import Agent, UpdateNoise, initial_run_state
+from dac.agent import Agent, AgentConfig, UpdateNoise, initial_run_state
+from dac.agent import agent as agent_module
 from dac.agent.components import GUIDANCES, Q_TARGETS
 
 PACK_TOLERANCE = 1e-3
@@ -301,3 +302,25 @@ def test_permuted_members_of_an_ensemble_give_permuted_critics(q_target: str) ->
 def permuted_members(state: dict[str, torch.Tensor], order: torch.Tensor) -> dict[str, torch.Tensor]:
     """A run's state with its critics, their targets and moments in another order."""
     return {name: value[order] if "critic" in name else value for name, value in state.items()}
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_tiles_change_no_value(sampler: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen states at once, and five at a time with one left over."""
+    agent = make_agent(small_config(sampler=sampler, precision=precision, hidden_sizes=(24, 24, 24)), [0, 1])
+    draws, observations = draws_of(agent.config, [0, 1], 0), pack_batch([0, 1], 0).next_observations
+    assert draws.critic_prior is not None
+    whole = agent.next_action_values(observations, draws.critic_prior, draws.critic_z)
+    monkeypatch.setattr(agent_module, "cpu_tile", lambda *_: 5)
+    for found, expected in zip(
+        agent.next_action_values(observations, draws.critic_prior, draws.critic_z), whole, strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_small_networks_value_a_batch_at_once_and_those_of_the_paper_in_tiles() -> None:
+    assert agent_module.cpu_tile(AgentConfig(), 4) == 64
+    small = AgentConfig(hidden_sizes=(64, 64, 64), ensemble_size=3, next_action_samples=2)
+    assert agent_module.cpu_tile(small, 4) == 341
+    assert agent_module.cpu_tile(small, 8) == 170
