@@ -7,7 +7,7 @@ import logging
 
 from dac.cli.commands import Commands
 from dac.study import check, pages, plan, store
-from dac.system import locks, paths, progress
+from dac.system import files, locks, paths, progress
 from dac.system.errors import UserError
 
 LOG = logging.getLogger(__name__)
@@ -19,6 +19,9 @@ def register(commands: Commands) -> None:
     command.add_argument("study")
     command.add_argument("--partial", action="store_true", help="of what is there, into work/partial/, at any time")
     command.add_argument("--plan", help="refuse if the study's plan has another fingerprint than this")
+    command = commands.add("trace", _trace, "say what is behind a cell of a table: runs, settings, data, machines")
+    command.add_argument("table", type=files.expanded, help="a CSV of a page, results/<study>/tables/….csv")
+    command.add_argument("--cell", required=True, help="a task, or <task>/<variant>")
     command = commands.add("claims", _claims, "print what a study is to show and whether it does, from its page")
     command.add_argument("study")
 
@@ -46,6 +49,12 @@ def _report(options: argparse.Namespace) -> None:
         build.build(study)
     store.journal("report", study=options.study)
     print(f"Read {pages.folder_of(options.study)}/README.md")
+
+
+def _trace(options: argparse.Namespace) -> None:
+    from dac.watch import trace
+
+    print(trace.text(check.load(), options.table, options.cell), end="")
 
 
 def _claims(options: argparse.Namespace) -> None:

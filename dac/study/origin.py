@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dac.study import store
+from dac.study import seed_names, store
 from dac.study.identity import Evaluation, Group, Run
 from dac.study.params import Params
 from dac.study.switched_off import switched_off
@@ -27,16 +27,16 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def remake_commands(run: Run, evaluations: Iterable[Evaluation]) -> list[str]:
-    """The commands that make a run and its evaluations, again where they are there; all of them, or the missing ones.
+def remake_commands(group: Group, seeds: Sequence[int], evaluations: Iterable[Evaluation]) -> list[str]:
+    """The commands that make some runs of a group and their evaluations, again where they are there.
 
     Only where the data are not made by a fetch is their command left out: Snakemake knows their recipe.
     """
-    group, folder = run.group, store.run_directory(run)
-    pack = f"{group.task} {group.name} --seeds {run.seed}"
+    folders = [folder for seed in seeds if (folder := store.run_directory(Run(group, seed))).exists()]
+    pack = f"{group.task} {group.name} --seeds {seed_names.name(seeds)}"
     wanted = "-".join(evaluation.fingerprint for evaluation in evaluations)
     return [
-        *([f"rm -r {folder}"] if folder.exists() else []),
+        *(f"rm -r {folder}" for folder in folders),
         *([f"dac fetch {group.task}"] if group.dataset.kind.made == "fetched" else []),
         f"dac train {pack}",
         f"dac evaluate {pack} --evaluations {wanted}",

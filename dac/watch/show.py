@@ -6,14 +6,14 @@ import itertools
 import json
 import statistics
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 from safetensors import safe_open
 
 from dac.envs import normalised_score
 from dac.study import job_logs, origin, plan, states, store
-from dac.study.identity import Evaluation, Run
+from dac.study.identity import Evaluation, Group, Run
 from dac.study.params import Params
 from dac.study.records import provenance_record, run_record
 from dac.study.states import State
@@ -36,15 +36,20 @@ def text(params: Params, run: Run) -> str:
         "run": [str(run), _how_far(state)],
         "used by": list(_users(params, run)),
         "score": list(_scores(params, run, evaluations, curve, reference)),
-        "settings": _settings(params, run),
-        "data": _data(run),
+        "settings": settings(params, run.group),
+        "data": data(run),
         "made": _made(run),
         "log": [str(log) for step in ("train", "evaluate") if (log := job_logs.of_run(run, step))],
         "curve": _plot(curve, reference),
-        "again": origin.remake_commands(run, evaluations),
+        "again": origin.remake_commands(run.group, [run.seed], evaluations),
     }
     if state.error:
         parts["failed"] = [state.error]
+    return parts_text(parts)
+
+
+def parts_text(parts: Mapping[str, Sequence[str]]) -> str:
+    """Lines by their title, which stands left of the first; parts without lines are left out."""
     return "\n".join(_part(title, lines) for title, lines in parts.items() if lines) + "\n"
 
 
@@ -99,15 +104,17 @@ def _number(score: float) -> str:
     return f"{round(score, 1) + 0.0:.1f}"  # no negative zero
 
 
-def _settings(params: Params, run: Run) -> list[str]:
-    differing = origin.differing_settings(params, run.group)
+def settings(params: Params, group: Group) -> list[str]:
+    """The settings of a group that are not the defaults, in lines."""
+    differing = origin.differing_settings(params, group)
     shown = [
         f"{key} {json.dumps(value)} (default {json.dumps(default)})" for key, (default, value) in differing.items()
     ]
     return textwrap.wrap(", ".join(shown), WIDTH - INDENT) or ["the defaults of params.yaml"]
 
 
-def _data(run: Run) -> list[str]:
+def data(run: Run) -> list[str]:
+    """What a run was trained on and evaluated in, in lines."""
     content = run_record(store.run_directory(run))
     sha256 = f", sha256 {content['dataset_sha256']}" if content else ""
     return [f"{run.group.dataset.id}{sha256}", f"evaluated in {run.group.env}"]

@@ -23,8 +23,8 @@ def test_the_commands_that_make_a_run(project: Project) -> None:
         f"dac train pendulum {cell.group.name} --seeds 1",
         f"dac evaluate pendulum {cell.group.name} --seeds 1 --evaluations {names}",
     ]
-    assert origin.remake_commands(run, cell.evaluations) == commands
+    assert origin.remake_commands(run.group, [1], cell.evaluations) == commands
     folder = publish(run)
-    assert origin.remake_commands(run, cell.evaluations) == [f"rm -r {folder}", *commands]
+    assert origin.remake_commands(run.group, [1], cell.evaluations) == [f"rm -r {folder}", *commands]
     project.set("tasks.pendulum", {"dataset": "d4rl:hopper-medium-v2", "env": "Hopper-v4"})
-    assert origin.remake_commands(Run(project.group(), 0), cell.evaluations)[0] == "dac fetch pendulum"
+    assert origin.remake_commands(project.group(), [0], cell.evaluations)[0] == "dac fetch pendulum"
