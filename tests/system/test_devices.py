@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+import sys
 import types
 
 import pytest
@@ -187,3 +189,29 @@ def test_the_evaluators_process_makes_its_gpu_current(
     monkeypatch.setattr(curve, "serve", lambda *_: served.append(list(made_current)))
     curve._work(None, task, 1)  # type: ignore[arg-type]
     assert served == [[device]]
+
+
+FAULTS = """
+import resource, torch
+from dac.system import devices
+torch.set_num_threads(1)
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        torch.ones(8, 1 << 20).add(1.0)  # two tensors of 32 MiB, taken and freed
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+bare = faults()
+with devices.claimed("cpu"):
+    faults()
+    print(bare, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another one")
+def test_a_claimed_cpu_keeps_the_memory_that_a_step_frees() -> None:
+    """Its pages are fetched once; before, anew each time. In a process of its own, which keeps it for good."""
+    run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, timeout=300)
+    bare, claimed = map(int, run.stdout.split())
+    assert bare > 4 * 100 * max(1, claimed)
