@@ -49,9 +49,9 @@ def _fastest(rows: list[Record]) -> list[Record]:
     return list(best.values())
 
 
-def _share(error: Mapping[str, float]) -> float:
-    """Error of the targets as a share of the ensemble's spread."""
-    return error["rms"] / error["spread"]
+def _share(error: Mapping[str, float]) -> str:
+    """Error of the targets in percent of the ensemble's spread."""
+    return f"{100 * error['rms'] / error['spread']:.2g}%"
 
 
 _FOUND: Mapping[str, Callable[[Any], str]] = {
@@ -60,7 +60,7 @@ _FOUND: Mapping[str, Callable[[Any], str]] = {
     "parity": lambda result: "worst " + ", ".join(f"{worst:.0e} ({key})" for key, worst in result.items()),
     "packs": lambda result: ", ".join(f"{row['step_ms']:.1f} ms ({row['runs']})" for row in _fastest(result)),
     "training": _training_found,
-    "targets": lambda result: "off by " + ", ".join(f"{_share(error):.2%} ({key})" for key, error in result.items()),
+    "targets": lambda result: "off by " + ", ".join(f"{_share(error)} ({key})" for key, error in result.items()),
     "out-of-memory": lambda result: str(result["said"][0]),
     "two-packs": lambda result: f"{result['gain']:.2f} times the steps of one pack after the other",
     "second-gpu": lambda result: f"on {result['device']}",
@@ -141,7 +141,7 @@ def _targets(errors: Mapping[str, Mapping[str, float]]) -> str:
             f"{error['rms']:.1e}",
             f"{error['mean']:.1e}",
             f"{error['spread']:.1e}",
-            f"{_share(error):.2%}",
+            _share(error),
         )
         for precision, error in errors.items()
     ]

@@ -61,7 +61,7 @@ def check(folder: Path | None, minutes: float, data: Path | None, env: str | Non
         "minutes": minutes,
         "parts": outcomes,
     }
-    files.write_text(folder / "check.json", json.dumps(record, indent=2, sort_keys=True) + "\n")
+    files.write_text(folder / "check.json", json.dumps(record, indent=2) + "\n")
     for text in page.advice(record):
         _print(f"set {text}")
     _print(f"Read {page.write(folder)}")

@@ -56,7 +56,7 @@ def test_the_page_says_what_was_found(record: dict[str, Any], tmp_path: Path) ->
     assert ["packs", "a gradient step of packs of 1 to 32, as a graph and without", "passed",
             "3.0 ms (1), 10.0 ms (8), 34.0 ms (32)"] in rows  # fmt: skip
     assert ["8", "graph", "10.00", "1.25", "800"] in rows
-    assert ["bf16", "1.0e-03", "1.0e-04", "5.0e-01", "0.20%"] in rows
+    assert ["bf16", "1.0e-03", "1.0e-04", "5.0e-01", "0.2%"] in rows
     text = (tmp_path / "README.md").read_text()
     assert text.startswith("# Check of a GPU\n\nWritten by `dac gpu-check`. box, 64 cores, torch 2.13.0, 2026-11-29")
     assert "8 runs, 100,000 steps, 500 steps/s, waited 2% of the time for evaluations, 2 cores; Hopper-v4" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -40,6 +41,7 @@ def test_the_whole_check_on_a_cpu(tmp_path: Path) -> None:
     assert results["parity"]["float64"] < 1e-4
     page = (tmp_path / "check/README.md").read_text()
     assert page.startswith("# Small, on a CPU: this says nothing of a GPU\n")
+    assert re.findall(r"^\| ([a-z-]+) +\|", page, re.M)[1:10] == [part.name for part in PARTS]
     assert "## Targets of trained critics against float64" in page
     assert (tmp_path / "check/curve.png").read_bytes().startswith(b"\x89PNG")
 
