@@ -29,7 +29,7 @@ pytestmark = pytest.mark.soak
 ALWAYS = COMPUTE.model_copy(update={"checkpoint_seconds": 0})
 SEEDS = (0, 1)
 SHORT = {"steps": 8, "eval_interval": 4}
-USUAL_MINUTES = 0.3  # for each step of a study, unless `make soak` says otherwise
+USUAL_MINUTES = 0.2  # for each step of a study, unless `make soak` says otherwise
 
 
 def storm(name: str, lay_out: Callable[[], None], act: Callable[..., None], result: Callable[[], object]) -> None:

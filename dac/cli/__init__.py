@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     for chatty in ("fontTools", "httpx", "httpx2"):  # a line for every font table in a PDF, for every request
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Nothing is rendered here, so what is said of a renderer must not matter: MuJoCo would not start with a wrong one.
+    os.environ["MUJOCO_GL"] = "disable"
     try:
         with signals.ending_at_once():
             options.command(options)

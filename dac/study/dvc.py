@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dvc_data.hashfile.tree import Tree
 
 LOCK = paths.LOCKS / "dvc-record"
+RWLOCK = Path(".dvc/tmp/rwlock")
 FOLDERS = {"datasets": paths.COLLECTED, "runs": paths.RUNS}
 SHOWN = 3  # of a list in a message
 
@@ -184,6 +185,7 @@ def _record_stages(stages: dict[str, Stage]) -> list[str]:
     """Write dvc.lock; returns what of it, in words. A stage that is complete no more has what it lacks filled in."""
     try:
         from dvc.exceptions import DvcException
+        from dvc.lock import make_lock
         from dvc.repo import Repo
     except ImportError as error:
         raise UserError(f"dvc.lock: nothing was recorded: DVC cannot be imported ({error}).") from None
@@ -192,6 +194,8 @@ def _record_stages(stages: dict[str, Stage]) -> list[str]:
     done = []
     try:
         with Repo() as repo:
+            with make_lock(str(RWLOCK.with_name("rwlock.lock")), tmp_dir=str(RWLOCK.parent)):
+                _remove_torn_rwlock()
             for name in FOLDERS:
                 if stages[name].lacking or stages[name].damaged:
                     _record_files(repo, name, stages[name].damaged)
@@ -216,6 +220,12 @@ def _record_stages(stages: dict[str, Stage]) -> list[str]:
         elif not stage.lacking and not stages["runs"].damaged:
             done.append(name)
     return done
+
+
+def _remove_torn_rwlock() -> None:
+    """A DVC that is killed while it notes who reads and writes leaves half a note, with which no other starts."""
+    if RWLOCK.exists() and read_json(RWLOCK) is None:
+        RWLOCK.unlink()
 
 
 def _record_files(repo: Repo, name: str, damaged: Collection[Path]) -> None:

@@ -35,19 +35,29 @@ def held(session: str) -> Iterator[list[str]]:
     Yields:
         who holds the other sessions of this folder, in words.
     """
-    others = []
-    for folder in sorted(path for path in TODO.glob("*") if path.is_dir() and path.name != session):
-        stream = locks.attempt(folder / _OWNER)
-        if stream is None:
-            others.append(locks.holder(folder / _OWNER))
-            continue
-        shutil.rmtree(folder, ignore_errors=True)
-        stream.close()
+    remove_dead()
+    others = [locks.holder(folder / _OWNER) for folder in _folders() if folder.name != session]
     with locks.lock(TODO / session / _OWNER, waiting=lambda _: None):
         try:
             yield others
         finally:
             shutil.rmtree(TODO / session, ignore_errors=True)
+
+
+def remove_dead() -> bool:
+    """Remove the markers of processes that were killed; whether there were any."""
+    found = False
+    for folder in _folders():
+        stream = locks.attempt(folder / _OWNER)
+        if stream is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            stream.close()
+            found = True
+    return found
+
+
+def _folders() -> list[Path]:
+    return sorted(path for path in TODO.glob("*") if path.is_dir())
 
 
 def folder_of(session: str) -> Path:

@@ -44,7 +44,7 @@ def check_writable(folder: Path) -> None:
     Raises:
         UserError: it does not.
     """
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=nearest) as stream:
             stream.write(b"probe")

@@ -67,6 +67,7 @@ def announced(name: str, reference: tuple[float, float] | None = None, job: str 
     with contextlib.suppress(OSError):  # a disk that takes nothing is told of by what the job itself writes there
         PROGRESS.mkdir(parents=True, exist_ok=True)
         _write(Progress(name, reference, job=job))
+        running(Path())  # what killed jobs left goes
     try:
         yield
     finally:
@@ -81,11 +82,11 @@ def running(project: Path, since: float = 0.0) -> list[Progress]:
         since: files that were last written before this time, in seconds since the epoch, are left out.
     """
     found = []
-    for path in (project / PROGRESS).glob("*.json"):
+    for path in (project / PROGRESS).glob("*.*"):
         try:
             if _gone(path):
                 path.unlink(missing_ok=True)
-            elif path.stat().st_mtime >= since:
+            elif path.suffix == ".json" and path.stat().st_mtime >= since:
                 found.append(_read(path))
         except (OSError, ValueError, TypeError):  # it ended this moment, or is no such file
             continue

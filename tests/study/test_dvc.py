@@ -278,3 +278,11 @@ def test_timings_belong_to_the_runs(complete: Project) -> None:
     path = plan.timings()[0].directory / "timing.json"
     path.write_text("{")
     assert dvc.look(complete.load())["runs"].damaged == (path,)
+
+
+def test_a_note_that_a_kill_tore_is_removed(complete: Project) -> None:
+    """With half a list of who reads and writes, no DVC starts."""
+    Path(".dvc/tmp").mkdir()
+    Path(".dvc/tmp/rwlock").write_text('{"read": {"')
+    assert dvc.record()[0] == "dvc.lock: recorded datasets and runs and report."
+    assert read_json(Path(".dvc/tmp/rwlock")) is not None

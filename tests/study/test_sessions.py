@@ -65,5 +65,6 @@ def test_a_living_session_is_named_and_left_alone_and_a_dead_one_removed(project
         assert marked.exists()
         assert not lost.exists()
         assert not before.exists()
+        assert not sessions.remove_dead()
     living.communicate(timeout=60)
     assert list(Path("work/todo").iterdir()) == []

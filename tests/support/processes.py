@@ -32,5 +32,6 @@ def process_of(pid: int) -> BaseProcess:
 
 def children(pid: int) -> list[int]:
     """Numbers of a process's children, but for the tracker that multiprocessing keeps."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    # Each is a child of the thread that started it.
+    found = [one for path in Path(f"/proc/{pid}/task").glob("*/children") for one in path.read_text().split()]
     return [int(one) for one in found if "resource_tracker" not in Path(f"/proc/{one}/cmdline").read_text()]

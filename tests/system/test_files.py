@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from tiny import Project
+from unprivileged import somebody_else
 
 from dac.system.errors import UserError
-from dac.system.files import atomic_path, expanded, read_json, unchanged, write_json, write_text
+from dac.system.files import atomic_path, check_writable, expanded, read_json, unchanged, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -140,3 +141,16 @@ def test_a_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
     assert expanded("~") == Path("/somewhere")
     for path in ("data/~x", "/a/b", "~no-such-user/x"):
         assert expanded(path) == Path(path)
+
+
+def test_a_folder_that_takes_no_files_is_named_before_anything_is_written(project: Project) -> None:
+    check_writable(Path("results/runs/a"))
+    assert not Path("results").exists()
+    Path("results").mkdir()
+    Path("results").chmod(0o555)
+    message = r"^results/runs/a: nothing can be written there \(Permission denied\), .*nothing was begun\.$"
+    with somebody_else(), pytest.raises(UserError, match=message):
+        check_writable(Path("results/runs/a"))
+    Path("results").chmod(0o777)
+    check_writable(Path("results/runs/a"))
+    assert list(Path("results").iterdir()) == []

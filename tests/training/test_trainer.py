@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from interrupting import before_gradient_step
 from processes import children
 from safetensors.torch import load_file
 from tiny import COMPUTE, Project, write_rows
@@ -40,7 +41,6 @@ from dac.training import curve
 from dac.training.curve import Overlapped
 from dac.training.policies import PolicyState, agent_config, load_policies
 from dac.training.rollouts import Rollouts
-from dac.training.steps import GradientSteps
 from dac.training.trainer import train
 
 ROOT = Path(__file__).parents[2]
@@ -65,21 +65,6 @@ def at_step(step: int, act: Callable[[], None]) -> Callable[..., pd.DataFrame]:
         return evaluate(self, policy, seeds, purpose, *when_and_how)
 
     return evaluate_and_act
-
-
-@contextmanager
-def before_gradient_step(step: int, act: Callable[[], None]) -> Iterator[None]:
-    """Something happens when a pack is told to make the gradient step after `step` of them."""
-    make = GradientSteps.make
-
-    def act_and_make(self: GradientSteps, now: int) -> Metrics:
-        if now == step:
-            act()
-        return make(self, now)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GradientSteps, "make", act_and_make)
-        yield
 
 
 def terminate() -> None:

@@ -310,6 +310,16 @@ def record_in_dvc():
         subprocess.run(["sh", "-c", f"{DAC} record"], stdout=sys.stderr)
 
 
+def make_up_for_killed():
+    """Record what a Snakemake that was killed has made, also where nothing is left to do, and no hook is called."""
+    if workflow.execution_settings is not None and sessions.remove_dead():
+        record_in_dvc()
+
+
+if workflow.is_main_process and not OUTPUT.dryrun:
+    atexit.register(make_up_for_killed)
+
+
 onsuccess:
     record_in_dvc()
     HELD.close()
