@@ -18,6 +18,7 @@ from dac.study import job_logs, seed_names, states, store
 from dac.study.identity import Run
 from dac.study.plan import StudyPlan
 from dac.study.states import Kind, State
+from dac.study.timings import problem
 from dac.system.paths import LOGS
 from dac.watch.screen import cells, long_duration
 
@@ -57,7 +58,7 @@ def text(plan: StudyPlan, most: int | None = SHOWN) -> str:
     speed = speeds.calibration(plan.params.compute)
     rest = left(found, plan.evaluations(), plan.params.compute.pack_size, speed)
     parts = [[_summary(plan, found.values(), rest)], _table(plan, found, rest)]
-    parts += [_running(found.values()), _failed(plan, found), _diverged(found.values())]
+    parts += [_times(plan), _running(found.values()), _failed(plan, found), _diverged(found.values())]
     return "\n\n".join("\n".join(_cut(part, most)) for part in parts if part) + "\n"
 
 
@@ -72,6 +73,8 @@ def _summary(plan: StudyPlan, found: Iterable[State], rest: Left) -> str:
     runs = list(found)
     done = [state for state in runs if state.kind in COLUMNS["done"]]
     working = len({state.job.job for state in runs if state.job is not None})
+    if not runs:
+        return f"{plan.name}: nothing is trained for it"
     if len(done) == len(runs):
         return f"{plan.name}: all {len(runs):,} runs are done"
     seconds = rest.of(state.run for state in runs) / max(1, working)
@@ -84,6 +87,8 @@ def _summary(plan: StudyPlan, found: Iterable[State], rest: Left) -> str:
 def _table(plan: StudyPlan, found: dict[Run, State], rest: Left) -> list[str]:
     rows = [["experiment", "runs", *COLUMNS, "left"]]
     for name in plan.params.studies[plan.name].experiments:
+        if plan.params.experiments[name].times_steps:
+            continue  # it has no runs
         groups = {cell.group for cell in plan.cells if cell.experiment == name}
         rows.append(_row(name, [state for run, state in found.items() if run.group in groups], rest))
     rows.append(_row("total, each once", list(found.values()), rest))
@@ -95,6 +100,13 @@ def _row(name: str, runs: list[State], rest: Left) -> list[str]:
     counts = [sum(state.kind in kinds for state in runs) for kinds in COLUMNS.values()]
     seconds = rest.of(state.run for state in runs)
     return [name, f"{len(runs):,}", *(f"{count:,}" for count in counts), long_duration(seconds) if seconds else "–"]
+
+
+def _times(plan: StudyPlan) -> list[str]:
+    """How many times of gradient steps are there, of a study that asks for some."""
+    timings = plan.timings()
+    measured = [timing for timing in timings if not problem(timing)]
+    return [f"times of gradient steps: {len(measured)} of {len(timings)} are measured"] if timings else []
 
 
 def _running(found: Iterable[State]) -> list[str]:

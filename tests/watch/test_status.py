@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny import Project, publish, publish_evaluation
+from tiny import Project, publish, publish_evaluation, publish_timing
 
 from dac.study import store
 from dac.study.identity import Run
@@ -34,6 +34,17 @@ def test_a_study_of_which_nothing_is_there(project: Project) -> None:
     assert rows(text)["main"] == ["2", "0", "0", "0", "0", "0", "2", "0"]
     assert rows(text)["guidance"] == ["4", "0", "0", "0", "0", "0", "4", "0"]
     assert [line.split()[3] for line in text.splitlines() if line.startswith("total")] == ["4"]
+
+
+def test_times_are_counted_beside_the_runs(project: Project) -> None:
+    plan = project.with_timing().plan()
+    publish_timing(plan.timings()[0])
+    text = status.text(plan)
+    assert "\n\ntimes of gradient steps: 1 of 4 are measured\n" in text
+    assert set(rows(text)) == {"main", "total,"}
+    alone = status.text(project.set("studies.tiny.experiments", ["timed"]).plan())
+    assert alone.startswith("tiny: nothing is trained for it\n")
+    assert "1 of 4 are measured" in alone
 
 
 def test_a_study_at_work(project: Project) -> None:
