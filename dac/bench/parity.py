@@ -7,6 +7,7 @@ A recording holds initial parameters, the batches and random draws of a few grad
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -189,7 +190,7 @@ class _Recording:
         try:
             with np.load(path) as file:
                 self.arrays: Mapping[str, np.ndarray] = dict(file)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{path}: cannot be read as an .npz recording ({error}); give a parity file") from error
         self._dtype = dtype
         self._device = device

@@ -4,6 +4,9 @@
 
 `manifest.json` has the sha256 of the other files, so the folder's name says what all of them must be, and one rename
 puts it there whole. What is not as recorded is set aside as `<name>.damaged`, and the state before is used.
+
+A state holds pickles, as Stable-Baselines3 writes them, and whoever reads a pickle runs what it says. It is written and
+read here only: neither git nor DVC carries work/, and a state of somebody else's is not to be put there.
 """
 
 from __future__ import annotations
