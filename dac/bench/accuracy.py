@@ -18,12 +18,14 @@ from dac.agent.policy import state_dims
 from dac.agent.precision import matrix_products, without_gradient
 from dac.bench.drift import drift
 from dac.bench.here import here
+from dac.bench.imitation import Tf32Factors
 from dac.bench.subjects import BATCH, PENDULUM, TRAININGS, Subject, of_run, trained
 from dac.system import devices
 
 LOG = logging.getLogger(__name__)
 
 BATCHES = 4  # of states
+IMITATED = "tf32, imitated"
 
 
 def measure(device: str, threads: int, runs: Sequence[str] = ()) -> dict[str, Any]:
@@ -35,8 +37,8 @@ def measure(device: str, threads: int, runs: Sequence[str] = ()) -> dict[str, An
         runs: names of runs that params.yaml plans.
 
     Returns:
-        `accuracy`, a list of `target_errors` by subject, `samples` (N) and precision; without runs `drift`, see there;
-        machine, device, threads, versions and date.
+        `accuracy`, a list of `target_errors` by subject, `samples` (N) and precision, on a CPU also of an imitated
+        tf32; without runs `drift`, see there; machine, device, threads, versions and date.
 
     Raises:
         UserError: a run is not there, or not as recorded.
@@ -56,6 +58,10 @@ def _rows(subject: Subject, device: torch.device) -> Iterator[dict[str, Any]]:
             LOG.info("%s: N = %d, %s", subject.name, samples, precision)
             found = target_errors(subject, samples, precision, device)
             yield {"subject": subject.name, "samples": samples, "precision": precision, **found}
+        if device.type == "cpu":  # which multiplies in float32 where tf32 is asked for
+            with Tf32Factors():
+                found = target_errors(subject, samples, "tf32", device)
+            yield {"subject": subject.name, "samples": samples, "precision": IMITATED, **found}
 
 
 def target_errors(subject: Subject, samples: int, precision: str, device: torch.device) -> dict[str, Any]:

@@ -16,7 +16,8 @@ Difference of the targets (the combined values of the next states) from those of
 thousand states of the data: its root mean square as a share of the ensemble's own spread (the standard deviation over
 H of the values averaged over N actions), and its mean as a share of |Q|. The networks are trained: `trained` as the
 study `quick` trains, `regression` by fitting discounted returns at the paper's sizes, a path is a run of the store. A
-precision is exact here if no share is above {LARGEST_RMS} and {LARGEST_BIAS:g}.
+precision is exact here if no share is above {LARGEST_RMS} and {LARGEST_BIAS:g}. A CPU multiplies in float32 where
+`tf32` is asked for; `tf32, imitated` rounds all factors as a GPU does.
 """
 LAYERS = """\
 The same of `bf16` at every layer's output before its activation, each as a share of that output's root mean square; of

@@ -98,7 +98,9 @@ def test_the_command_measures_runs_of_the_store(project: Project, capsys: pytest
     assert cli.main(["bench", "--accuracy", run, "--threads", "1", "--json", "found.json"]) == 0
     found = json.loads(Path("found.json").read_text())
     assert {(row["subject"], row["samples"]) for row in found["accuracy"]} == {(run, 2)}
-    assert [row["precision"] for row in found["accuracy"]] == ["fp32", "tf32", "bf16"]
+    assert [row["precision"] for row in found["accuracy"]] == ["fp32", "tf32", "bf16", "tf32, imitated"]
+    fp32, tf32, _, imitated = (row["rms"] for row in found["accuracy"])
+    assert fp32 == tf32 < imitated / 10
     assert found["device"] == "cpu" and "torch" in found["versions"] and "drift" not in found
     assert cli.main(["bench", "--accuracy", "nothing/like/it/0"]) == 1
     assert "no study or run" in capsys.readouterr().err
@@ -112,7 +114,7 @@ def test_without_runs_small_networks_are_trained(tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(drift, name, value)
     found = accuracy.measure("cpu", 1)
     assert [(row["samples"], row["precision"]) for row in found["accuracy"]] == [
-        (samples, precision) for samples in (1, 10) for precision in ("fp32", "tf32", "bf16")
+        (samples, precision) for samples in (1, 10) for precision in ("fp32", "tf32", "bf16", "tf32, imitated")
     ]
     assert len(found["drift"]["bf16"]) == 2
 
