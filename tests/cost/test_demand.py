@@ -46,6 +46,7 @@ def test_a_training_asks_for_its_estimate_with_a_margin(project: Project) -> Non
 
 
 def test_no_job_asks_for_more_than_a_day(project: Project) -> None:
+    project.set("studies.tiny.settings.eval_interval", 1000)
     group = project.set("studies.tiny.settings.steps", 10_000_000).group()
     assert demand.training(group, 1, project.load(), SPEED).runtime == 24 * 60
 
