@@ -75,8 +75,11 @@ def _entries(note: Path) -> dict[str, dict[str, Any]] | None:
     names = [PurePosixPath(name) for name in found]
     if any(name.is_absolute() or ".." in name.parts for name in names):
         return None
-    whole = all(isinstance(entry, dict) and isinstance(entry.get("size"), int) for entry in found.values())
-    return found if whole else None
+    if not all(isinstance(entry, dict) and isinstance(entry.get("size"), int) for entry in found.values()):
+        return None
+    hashes = [entry.get("sha256") for entry in found.values()]
+    # All files have a sha256 or, in a note of before they were recorded, none.
+    return found if all(isinstance(one, str) for one in hashes) or hashes == [None] * len(hashes) else None
 
 
 def _other_rows(directory: Path) -> str | None:

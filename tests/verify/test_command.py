@@ -137,6 +137,10 @@ def test_data_of_before_files_had_a_sha256_are_compared_by_their_rows(study: Stu
     assert found(study) == {}
     write_json(note, {**json.loads(note.read_text()), "sha256": "0" * 64})
     assert found(study) == {str(note): "damaged"}
+    first, *_ = content["files"]
+    for entry in ({"size": 1}, {"size": 1, "sha256": None}):
+        write_json(note, {**content, "files": {**content["files"], first: entry}})
+        assert found(study) == {str(note): "damaged"}
 
 
 def test_another_file_of_the_users_is_named_and_not_to_be_deleted(
