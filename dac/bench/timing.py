@@ -10,7 +10,7 @@ import torch
 
 from dac import envs
 from dac.agent.precision import matrix_products
-from dac.bench.clock import median_seconds
+from dac.bench.clock import WARM_UP, mean_seconds
 from dac.bench.workload import Workload
 from dac.study import store, timings
 from dac.study.params import ComputeSettings
@@ -53,7 +53,10 @@ def _measure(timing: Timing, compute: ComputeSettings, threads: int) -> None:
 
 
 def _repeats(timing: Timing, device: torch.device) -> list[dict[str, float]]:
-    """Milliseconds of a whole step and of the actor's update alone: medians, so often as the experiment says."""
+    """Milliseconds of a whole step and of the actor's update alone: means, so often as the experiment says.
+
+    On one thread of a CPU they are the process's own time, which others on the machine do not lengthen.
+    """
     group, how = timing.group, timing.how
     with contextlib.closing(envs.make(group.env)) as env:
         assert env.observation_space.shape and env.action_space.shape  # vectors, says envs.make
@@ -68,10 +71,12 @@ def _repeats(timing: Timing, device: torch.device) -> list[dict[str, float]]:
         terminal=group.dataset.kind.one_step,
     )
     actor = work.parts()["actor"]
+    for _ in range(WARM_UP):  # a graph is recorded in the fourth
+        work.step()
     repeats = []
     for _ in range(how.repeats):
-        step = median_seconds(work.step, how.seconds, device)
+        step = mean_seconds(work.step, how.seconds, device)
         with matrix_products(settings.precision):
-            update = median_seconds(actor, how.seconds / 2, device)
+            update = mean_seconds(actor, how.seconds / 2, device)
         repeats.append({"step_ms": 1000 * step, "actor_ms": 1000 * update})
     return repeats

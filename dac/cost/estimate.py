@@ -221,8 +221,8 @@ def _sac_step(env: str, sac: SacSettings, environment_step: float, speed: Calibr
 def timing_seconds(timing: Timing, speed: Calibration) -> float:
     """Seconds to time gradient steps, without the job's start: as many as are asked for, but at least some steps."""
     how, step = timing.how, gradient_seconds(timing.group, 1, speed)
-    # `dac.bench.clock.median_seconds` makes five steps before and three at least, of the actor's update too.
-    return how.repeats * (max(how.seconds, 8 * step) + max(how.seconds / 2, 8 * step))
+    # Five steps before all, and by `dac.bench.clock.mean_seconds` two before each time and one at least.
+    return 5 * step + how.repeats * (max(how.seconds, 3 * step) + max(how.seconds / 2, 3 * step))
 
 
 def job_seconds(job: Job, params: Params, speed: Calibration) -> float:

@@ -56,13 +56,13 @@ def test_seconds_of_a_training(project: Project) -> None:
 
 
 def test_seconds_of_a_timing(project: Project) -> None:
-    """So often so long and half as long, or eight steps where these take longer."""
+    """So often so long and half as long, or three steps where these take longer; five come before."""
     project.with_timing().set("experiments.timed.timing", {"repeats": 3, "seconds": 50.0})
     timing = project.plan().timings()[0]
-    assert estimate.timing_seconds(timing, SPEED) == 3 * (50 + 25)
     step = estimate.gradient_seconds(timing.group, 1, SPEED)
+    assert estimate.timing_seconds(timing, SPEED) == pytest.approx(5 * step + 3 * (50 + 25))
     timing = project.set("experiments.timed.timing.seconds", 0.001).plan().timings()[0]
-    assert estimate.timing_seconds(timing, SPEED) == pytest.approx(3 * (8 * step + 8 * step))
+    assert estimate.timing_seconds(timing, SPEED) == pytest.approx(5 * step + 3 * (3 * step + 3 * step))
 
 
 def test_seconds_of_a_bandit_have_no_next_actions_and_episodes_of_one_step(project: Project) -> None:

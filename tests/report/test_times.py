@@ -153,7 +153,7 @@ def test_the_table_of_steps(timed: ReportData) -> None:
         ["100", "101 ± 10", "16.83", "300 ± 30", "20.00", "2.97", "≈ 18"],
     ]
     assert "Timed here: box (1 thread, torch 2.0)." in table.notes
-    assert "3 medians" in table.notes[0]
+    assert "3 means" in table.notes[0]
 
 
 def test_the_table_of_the_actors_update(timed: ReportData) -> None:

@@ -82,8 +82,8 @@ def _notes(frame: pd.DataFrame, machines: list[str], source: str | None) -> tupl
     counts = " to ".join(str(count) for count in dict.fromkeys([frame["repeats"].min(), frame["repeats"].max()]))
     marks = [f"{letter(index)}: " if len(machines) > 1 else "" for index in range(len(machines))]
     return (
-        f"One run, without evaluations. Mean ± sample standard deviation (ddof = 1) of {counts} medians over calls. "
-        "Ratios are of times of one machine.",
+        f"One run, without evaluations. Mean ± sample standard deviation (ddof = 1) of {counts} means over calls; "
+        "on one thread of a CPU of the process's own time. Ratios are of times of one machine.",
         "Timed here: " + "; ".join(f"{mark}{machine}" for mark, machine in zip(marks, machines, strict=True)) + ".",
         "The next actions are sampled by the same chain of every variant: they are in the whole step, and not in the "
         "actor's update.",
