@@ -37,10 +37,12 @@ class Finding:
         difference, low, high: of the means, with its confidence interval; NaN bounds for a single seed.
         verdict: `holds` where the whole interval is above zero, `FAILS` where it is below, else `undecided`; of a claim
             with `within`, where the whole interval is within that of zero, or is beyond it.
+        experiment: whose claim it is.
         varied: the setting that the variants are values of, if they are.
     """
 
     claim: Claim
+    experiment: str
     task: str
     higher: Array
     lower: Array
@@ -88,7 +90,17 @@ def findings(data: ReportData, summary: Summary) -> Iterator[Finding]:
             low, high = interval(higher, lower, data.settings.confidence, paired=paired)
             terms += squared_errors(higher, lower, paired=paired)
             measured.append(
-                Finding(claim, task, higher, lower, float(higher.mean() - lower.mean()), low, high, experiment.varied)
+                Finding(
+                    claim,
+                    experiment.name,
+                    task,
+                    higher,
+                    lower,
+                    float(higher.mean() - lower.mean()),
+                    low,
+                    high,
+                    experiment.varied,
+                )
             )
         yield from [_average(measured, terms, data.settings.confidence)] if claim.average else measured
 
@@ -107,7 +119,7 @@ def _of_times(data: ReportData, experiment: Experiment) -> Iterator[Finding]:
                 low, high = interval(higher, lower, data.settings.confidence, paired=False)
                 where = task if len(machines) == 1 else f"{task}, {machine_text(machine.iloc[0])}"
                 difference = float(higher.mean() - lower.mean())
-                yield Finding(claim, where, higher, lower, difference, low, high, experiment.varied)
+                yield Finding(claim, experiment.name, where, higher, lower, difference, low, high, experiment.varied)
 
 
 def _measured(times: pd.DataFrame, side: ClaimSide | str, measure: str) -> Array:
@@ -141,7 +153,8 @@ def _average(measured: Sequence[Finding], terms: Sequence[tuple[float, int]], co
     difference, count = float(np.mean([item.difference for item in measured])), len(measured)
     low, high = satterthwaite(difference, terms, confidence, parts=count)
     of = f"mean of {count} task{'s' if count > 1 else ''}"
-    return Finding(measured[0].claim, of, higher, lower, difference, low, high, measured[0].varied)
+    first = measured[0]
+    return Finding(first.claim, first.experiment, of, higher, lower, difference, low, high, first.varied)
 
 
 def _values(
@@ -162,8 +175,8 @@ def claims_table(found: Sequence[Finding], settings_confidence: float) -> Table:
         (
             Text(_says(item.claim)),
             Text(item.task),
-            Text(f"{_side(item.claim.higher, item.varied)}: {_mean(item.higher, item.claim.measure)}"),
-            Text(f"{_side(item.claim.lower, item.varied)}: {_mean(item.lower, item.claim.measure)}"),
+            _side_cell(item, item.claim.higher, item.higher),
+            _side_cell(item, item.claim.lower, item.lower),
             Text(difference_text(item.difference, item.low, item.high, _DIGITS[item.claim.measure])),
             Text(item.verdict, bold=item.verdict != HOLDS),
         )
@@ -217,6 +230,11 @@ def _kinds(found: Sequence[Finding]) -> Iterator[str]:
             "Mean of tasks: every task counts alike; the interval is over seeds for these tasks, with Satterthwaite's "
             "degrees of freedom."
         )
+
+
+def _side_cell(item: Finding, side: ClaimSide | str, values: Array) -> Text:
+    text = f"{_side(side, item.varied)}: {_mean(values, item.claim.measure)}"
+    return Text(text, of=None if isinstance(side, str) else (item.experiment, item.task, side.variant))
 
 
 def _says(claim: Claim) -> str:

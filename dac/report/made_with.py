@@ -43,7 +43,7 @@ def settings_rows(data: ReportData) -> dict[str, dict[str, Any]]:
 
     A place is `whole study`, a task, `<title>: <variant>`, or that with `, <task>`.
     """
-    default = {**Settings().as_json(), "reward_scaling": PAPER_SCALING}
+    default = _defaults()
     varied = {experiment.name: experiment.varied for experiment in data.experiments}
     said = {key: dict(default) for key in data.made_with}
     rows = {WHOLE: _shared(list(data.made_with.values()), default)}
@@ -77,6 +77,16 @@ def _of_variant(
         known = {**said[key], **shared}
         rows[f"{place}, {key[1]}"] = {name: value for name, value in made_with[key].items() if known.get(name) != value}
     return rows
+
+
+def differing(values: Values) -> dict[str, Any]:
+    """Which settings of some runs differ from the defaults, which are the paper's."""
+    default = _defaults()
+    return {key: value for key, value in values.items() if default.get(key) != value}
+
+
+def _defaults() -> dict[str, Any]:
+    return {**Settings().as_json(), "reward_scaling": PAPER_SCALING}
 
 
 def described(values: Values) -> str:

@@ -40,8 +40,9 @@ class Opening:
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure as a page shows it: the name of its files without suffix, what it shows, its formats."""
+    """A figure as a page shows it: of which item, the name of its files without suffix, what it shows, its formats."""
 
+    item: str
     name: str
     caption: str
     formats: tuple[str, ...]
@@ -119,7 +120,7 @@ def _section(data: ReportData, summary: Summary) -> Section:
     experiment, formats = summary.experiment, data.settings.figure_formats
     drawn = partial.comparable(data, summary)
     figures = [
-        Shown(figure_name(experiment, item), f"{experiment.title}. {picture.caption(data, drawn)}", formats)
+        Shown(item, figure_name(experiment, item), f"{experiment.title}. {picture.caption(data, drawn)}", formats)
         for item, picture in pictures_of(experiment).items()
         if drawn is not None
     ]

@@ -34,25 +34,35 @@ def has_published_curve(data: ReportData, experiment: Experiment) -> bool:
     return any(identity and not published.curve(identity).empty for identity in found)
 
 
+def smoothed_curve(data: ReportData, experiment: str, task: str, last_step: float) -> pd.DataFrame:
+    """The published curve of a task up to a step, each point the mean of as many evaluations as a score is.
+
+    Returns:
+        step, mean, low and high (one standard deviation around it); empty where there is none.
+    """
+    identity = data.published_id(experiment, task)
+    line = published.curve(identity) if identity else pd.DataFrame(columns=["step", "mean", "std"])
+    line = line[line["step"] <= last_step]
+    smooth = line[["mean", "std"]].rolling(data.settings.window, min_periods=1).mean()
+    low, high = smooth["mean"] - smooth["std"], smooth["mean"] + smooth["std"]
+    return pd.DataFrame({"step": line["step"], "mean": smooth["mean"], "low": low, "high": high})
+
+
 def published_curve(
     data: ReportData, axis: Axes, experiment: str, task: str, last_step: float, unit: float
 ) -> pd.Series:
-    """The published curve behind ours: black and thin, each point the mean of as many evaluations as a score is.
+    """The published curve behind ours: black and thin, see `smoothed_curve`.
 
     Returns:
         its means by step; empty where there is none.
     """
-    identity = data.published_id(experiment, task)
-    line = published.curve(identity) if identity else pd.DataFrame()
+    line = smoothed_curve(data, experiment, task, last_step)
     if line.empty:
         return pd.Series(dtype=float)
-    line = line[line["step"] <= last_step]
-    smooth = line[["mean", "std"]].rolling(data.settings.window, min_periods=1).mean()
     x = line["step"] / unit
-    axis.plot(x, smooth["mean"], color="black", linewidth=0.7, label="published", zorder=1.5)
-    low, high = smooth["mean"] - smooth["std"], smooth["mean"] + smooth["std"]
-    axis.fill_between(x, low, high, color="black", alpha=0.1, linewidth=0, zorder=1)
-    return pd.Series(smooth["mean"].to_numpy(), index=line["step"].to_numpy())
+    axis.plot(x, line["mean"], color="black", linewidth=0.7, label="published", zorder=1.5)
+    axis.fill_between(x, line["low"], line["high"], color="black", alpha=0.1, linewidth=0, zorder=1)
+    return pd.Series(line["mean"].to_numpy(), index=line["step"].to_numpy())
 
 
 def fit_to_late_steps(axis: Axes, points: pd.DataFrame, published_means: pd.Series) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dac.report import figures, published, statistics, writers
+from dac.report.browser_page import browser_page
 from dac.report.data import ReportData, refuse_mixed_datasets
 from dac.report.data_files import data_files
 from dac.report.page import page
@@ -13,10 +14,10 @@ from dac.report.page import page
 def render(data: ReportData, directory: Path) -> list[Path]:
     """Write the report of a study; the same input gives the same bytes.
 
-    Writes `tables/*.{csv,md,tex}`, `figures/*`, `README.md` (the page), `metrics.json` (measure → experiment →
-    task → variant → mean), `curves.csv` (experiment, task, variant, step, mean, std over seeds), `scores.csv` (a row
-    per experiment and run) and, where there are some, `published.csv` (what is quoted) under `directory`. Files of an
-    earlier report that this one does not write are left where they are.
+    Writes `tables/*.{csv,md,tex}`, `figures/*`, `README.md` (the page), `report.html` (the same for a browser),
+    `metrics.json` (measure → experiment → task → variant → mean), `curves.csv` (experiment, task, variant, step, mean,
+    std over seeds), `scores.csv` (a row per experiment and run) and, where there are some, `published.csv` (what is
+    quoted) under `directory`. Files of an earlier report that this one does not write are left where they are.
 
     Returns: every path written.
 
@@ -37,7 +38,11 @@ def render(data: ReportData, directory: Path) -> list[Path]:
         paths += writers.write(table, directory / "tables")
     for summary in summaries:
         paths += figures.write_figures(data, summary, directory / "figures")
-    texts = {**data_files(data, list(scored.values())), "README.md": whole.markdown().encode()}
+    texts = {
+        **data_files(data, list(scored.values())),
+        "README.md": whole.markdown().encode(),
+        "report.html": browser_page(whole, summaries, directory / "figures"),
+    }
     for name, content in texts.items():
         (directory / name).write_bytes(content)
         paths.append(directory / name)

@@ -134,7 +134,7 @@ def _row(item: Outcome, settings: PageSettings, letters: Mapping[str, str]) -> t
     return (
         Text(item.candidate.task),
         Text(str(item.ours.seeds)),
-        Text(score_text(item.ours)),
+        Text(score_text(item.ours), of=(item.candidate.experiment, item.candidate.task, item.candidate.variant)),
         Text(number(item.best)),
         *(Text(NONE if verdict == INCOMPARABLE else text) for text in theirs),
         Text(f"{verdict} ({marks})" if marks else verdict, bold=verdict in (HIGHER, LOWER)),

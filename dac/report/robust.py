@@ -20,7 +20,10 @@ def robust_table(data: ReportData, summary: Summary) -> Table:
     for task in [*experiment.tasks, *over]:
         estimates = [summary.robust[task, variant] for variant in experiment.variants]
         best = best_of([estimate.point for estimate in estimates])
-        texts = [Text(interval_text(estimate), bold) for estimate, bold in zip(estimates, best, strict=True)]
+        texts = [
+            Text(interval_text(estimate), bold, None if task in over else (experiment.name, task, variant))
+            for estimate, bold, variant in zip(estimates, best, experiment.variants, strict=True)
+        ]
         rows.append((Text(scope_title(task, over[task]) if task in over else task), *texts))
         for variant, estimate in zip(experiment.variants, estimates, strict=True):
             bounds = {"iqm": estimate.point, "low": estimate.low, "high": estimate.high}
@@ -39,4 +42,5 @@ def robust_table(data: ReportData, summary: Summary) -> Table:
         frame=pd.DataFrame(records),
         notes=tuple(notes),
         inline=False,
+        view="Interquartile mean",
     )

@@ -16,7 +16,7 @@ from dac.report.selection import selection_note
 from dac.report.statistics import MeanScore, Summary, indistinguishable, mean_score, score_matrix
 from dac.report.suites import average_name, is_whole, suites
 from dac.report.symbols import assigned
-from dac.report.table import NONE, Table, Text, mean_std, number, slug
+from dac.report.table import NONE, Cell, Table, Text, mean_std, number, slug
 
 
 def scores_table(data: ReportData, summary: Summary) -> Table:
@@ -49,6 +49,7 @@ def scores_table(data: ReportData, summary: Summary) -> Table:
             "Data",
         ),
         rows=tuple(rows),
+        view="Mean ± sd",
         frame=_scores_frame(data, summary, methods),
         notes=_score_notes(data, summary, methods, marks, averages=any(len(tasks) > 1 for _, tasks in grouped)),
     )
@@ -66,7 +67,12 @@ def _score_row(
     return (
         Text(task),
         Text(seeds_text(cells)),
-        *_marked(cells, alike, [marks.text([task], variant) for variant in variants]),
+        *_marked(
+            cells,
+            alike,
+            [marks.text([task], variant) for variant in variants],
+            [(summary.experiment.name, task, variant) for variant in variants],
+        ),
         *(Text(NONE if score is None else mean_std(score.mean, score.std)) for score in theirs),
         Text(number(data.task_number(task, "data_score_mean"))),
     )
@@ -86,7 +92,7 @@ def _average_row(
     return (
         Text(average_name(data, suite, tasks)),
         Text(seeds_text(cells)),
-        *_marked(list(map(mean_score, averages)), alike, apart),
+        *_marked(list(map(mean_score, averages)), alike, apart, [None] * len(variants)),
         *(Text(number(mean)) for mean in theirs),
         Text(number(_mean(data.task_number(task, "data_score_mean") for task in tasks))),
     )
@@ -105,9 +111,14 @@ def _total_row(
     return (Text(f"{suite} total"), Text(""), *(Text(number(value)) for value in shown))
 
 
-def _marked(cells: Sequence[MeanScore], bold: Sequence[bool], marks: Sequence[str]) -> list[Text]:
+def _marked(
+    cells: Sequence[MeanScore], bold: Sequence[bool], marks: Sequence[str], of: Sequence[Cell | None]
+) -> list[Text]:
     """Scores with their marks."""
-    return [Text(score_text(cell) + mark, is_bold) for cell, is_bold, mark in zip(cells, bold, marks, strict=True)]
+    return [
+        Text(score_text(cell) + mark, is_bold, runs)
+        for cell, is_bold, mark, runs in zip(cells, bold, marks, of, strict=True)
+    ]
 
 
 def _seed_scores(summary: Summary, tasks: Sequence[str], variant: str) -> Array:

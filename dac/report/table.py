@@ -13,12 +13,16 @@ PUBLISHED = " (published)"
 FOLDED = 34  # characters from which on a column is one of sentences
 
 
+Cell = tuple[str, str, str]  # experiment, task, variant: which runs a number is of
+
+
 @dataclass(frozen=True)
 class Text:
-    """One cell as it is shown."""
+    """One cell as it is shown. `of`: whose runs its number is of, where it is of one task and variant."""
 
     text: str
     bold: bool = False
+    of: Cell | None = None
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class Table:
     """A table: what is shown (`header`, `rows`, `notes` below it) and the numbers behind it (`frame`).
 
     A header that ends in ` (published)` is of numbers that others published. One that is not `inline` says the same of
-    the cells of another: the page links it.
+    the cells of another: the page links it. Where a page has switches, those with a `view` are one with it as the
+    switch's name.
     """
 
     name: str
@@ -36,6 +41,7 @@ class Table:
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
     inline: bool = True
+    view: str | None = None
 
     def lengths(self) -> list[int]:
         """Characters of the longest cell of every column."""

@@ -108,12 +108,12 @@ def task_frame() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build() -> Callable[..., ReportData]:
     return make_data
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def experiment() -> Callable[..., Experiment]:
     return make_experiment
 

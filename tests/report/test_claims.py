@@ -98,7 +98,7 @@ def test_intervals(higher: list[float], lower: list[float], paired: bool, expect
     [(0.1, 2.0, "holds"), (-2.0, -0.1, "FAILS"), (-0.1, 2.0, "undecided"), (math.nan, math.nan, "undecided")],
 )
 def test_verdicts(low: float, high: float, verdict: str) -> None:
-    assert claims.Finding(ABOVE_DATA, "task", np.ones(3), np.zeros(1), 1.0, low, high).verdict == verdict
+    assert claims.Finding(ABOVE_DATA, "guidance", "task", np.ones(3), np.zeros(1), 1.0, low, high).verdict == verdict
 
 
 def test_the_page_opens_with_what_it_shows_also_where_it_does_not(
@@ -156,7 +156,7 @@ def test_the_interval_of_a_mean_of_tasks_covers_as_it_says() -> None:
 )
 def test_a_claim_that_two_numbers_are_near(low: float, high: float, verdict: str) -> None:
     near = claim({"variant": "soft"}, {"variant": "bc_only"}, within=1)
-    assert claims.Finding(near, "task", np.ones(3), np.ones(3), 0.0, low, high).verdict == verdict
+    assert claims.Finding(near, "guidance", "task", np.ones(3), np.ones(3), 0.0, low, high).verdict == verdict
 
 
 def test_values_of_a_swept_setting_have_its_symbol(build: Build, experiment: Callable[..., Experiment]) -> None:

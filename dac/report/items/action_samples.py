@@ -24,7 +24,8 @@ def action_samples_table(data: ReportData, summary: Summary) -> Table:
     for (task, variant), group in ordered.groupby(["task", "variant"], sort=False, observed=True):
         found = group.set_index("action_samples").reindex(counts)
         means, stds = found["mean"].tolist(), found["std"].tolist()
-        texts = [Text(mean_std(m, s), bold) for m, s, bold in zip(means, stds, best_of(means), strict=True)]
+        runs = (experiment.name, str(task), str(variant))
+        texts = [Text(mean_std(m, s), bold, runs) for m, s, bold in zip(means, stds, best_of(means), strict=True)]
         mark = diverged_mark(summary.cells[str(task), str(variant)])
         names = [str(task), assigned(experiment.varied, str(variant)) + mark] if several else [f"{task}{mark}"]
         rows.append((*map(Text, names), Text(str(int(group["seeds"].iloc[0]))), *texts))

@@ -55,7 +55,13 @@ def _bandit_row(data: ReportData, summary: Summary, frame: pd.DataFrame, task: s
     name = variant if fresh else f"{variant}{diverged_mark(summary.cells[task, variant])}"
     shown = [_digits(runs[measure], digits, alone=fresh) for measure, digits in _BANDIT_DIGITS.items()]
     shown[-1] += f" of {data.bandits[summary.experiment.name, task].behaviour.mode_count}"
-    return (Text(task), Text(name), Text(NONE if fresh else str(len(runs))), *map(Text, shown))
+    cell = (summary.experiment.name, task, variant)
+    return (
+        Text(task),
+        Text(name),
+        Text(NONE if fresh else str(len(runs))),
+        *(Text(text, of=None if fresh else cell) for text in shown),
+    )
 
 
 def _digits(values: pd.Series, digits: int, alone: bool) -> str:
