@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -100,8 +100,8 @@ def report_data(plan: StudyPlan, there: Collection[Run] | None = None) -> Report
         description=study.description,
         experiments=tuple(_experiment(plan, name) for name in study.experiments if name in shown),
         settings=PageSettings(**plan.params.report.model_dump()),
-        curves=_frame("curves", (_curve(cell, run, curves[run]) for cell, run in pairs)),
-        evaluations=_frame("evaluations", _evaluations(pairs, read)),
+        curves=_means("curves", _curves(pairs, curves)),
+        evaluations=_means("evaluations", _evaluations(pairs, read)),
         runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in pairs], columns=COLUMNS["runs"]),
         tasks=pd.DataFrame(_tasks(plan, contents), columns=COLUMNS["tasks"]),
         actions=_frame("actions", _actions(pairs, _bandit_cells(plan), read)),
@@ -146,6 +146,23 @@ def _cells(plan: StudyPlan) -> Iterator[tuple[Cell, Run]]:
     return ((cell, Run(cell.group, seed)) for cell in plan.cells for seed in plan.seeds)
 
 
+def _means(name: str, parts: Iterator[tuple[dict[str, Any], pd.DataFrame]]) -> pd.DataFrame:
+    """Episodes of many runs as one table of their evaluations' means.
+
+    Args:
+        parts: whose a run's episodes are, by column, and their steps and scores.
+    """
+    listed = list(parts)
+    if not listed:
+        return pd.DataFrame(columns=list(COLUMNS[name]))  # of a study that has no runs
+    keys, frames = zip(*listed, strict=True)
+    part = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])
+    means = mean_over_episodes(pd.concat(frames, ignore_index=True).assign(part=part), ["part", "step"])
+    # One look-up for all rows: a table of every run with columns of its own would take longer than reading it.
+    whose = pd.DataFrame(list(keys)).take(means["part"].to_numpy()).reset_index(drop=True)
+    return pd.concat([whose, means], axis=1)[list(COLUMNS[name])]
+
+
 def _frame(name: str, frames: Iterator[pd.DataFrame]) -> pd.DataFrame:
     columns = list(COLUMNS[name])
     listed = [frame[columns] for frame in frames]
@@ -167,27 +184,31 @@ def _experiment(plan: StudyPlan, name: str) -> Experiment:
     )
 
 
-def _curve(cell: Cell, run: Run, curve: pd.DataFrame) -> pd.DataFrame:
-    means = mean_over_episodes(_scored(curve, cell.evaluations[0].reference))
-    return means.assign(experiment=cell.experiment, task=cell.task, variant=cell.variant, seed=run.seed)
+def _curves(
+    pairs: Iterable[tuple[Cell, Run]], curves: Mapping[Run, pd.DataFrame]
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    for cell, run in pairs:
+        yield _whose(cell, run), _scored(curves[run], cell.evaluations[0].reference)
 
 
-def _evaluations(pairs: Iterable[tuple[Cell, Run]], read: ReadEvaluation) -> Iterator[pd.DataFrame]:
+def _evaluations(
+    pairs: Iterable[tuple[Cell, Run]], read: ReadEvaluation
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """The recorded evaluations; an experiment's variant name takes the place of the settings' label in the file."""
     for cell, run in pairs:
         for evaluation in cell.evaluations:
-            yield mean_over_episodes(_scored(read(run, evaluation), evaluation.reference)).assign(
-                experiment=cell.experiment,
-                task=cell.task,
-                variant=cell.variant,
-                seed=run.seed,
-                action_samples=evaluation.action_samples,
-            )
+            whose = {**_whose(cell, run), "action_samples": evaluation.action_samples}
+            yield whose, _scored(read(run, evaluation), evaluation.reference)
+
+
+def _whose(cell: Cell, run: Run) -> dict[str, Any]:
+    return {"experiment": cell.experiment, "task": cell.task, "variant": cell.variant, "seed": run.seed}
 
 
 def _scored(episodes: pd.DataFrame, reference: tuple[float, float]) -> pd.DataFrame:
-    """Episodes with the scores of their returns; a file may have others, by reference returns of before."""
-    return episodes.assign(score=normalised_score(episodes["return"].to_numpy(), *reference))
+    """Steps of episodes and the scores of their returns; a file may have others, by reference returns of before."""
+    scores = normalised_score(episodes["return"].to_numpy(), *reference)
+    return pd.DataFrame({"step": episodes["step"].to_numpy(), "score": scores})
 
 
 def _bandit_cells(plan: StudyPlan) -> list[Cell]:

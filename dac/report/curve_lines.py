@@ -25,7 +25,11 @@ def curve_lines(data: ReportData, summaries: Sequence[Summary]) -> dict[str, lis
     """
     look = looks(data)
     return {
-        summary.experiment.name: [_chart(data, summary, task, look) for task in summary.experiment.tasks]
+        summary.experiment.name: [
+            _chart(data, summary, task, look)
+            for task in summary.experiment.tasks
+            if task in set(summary.curves["task"])  # of a partial page one may have no run
+        ]
         for summary in summaries
         if "curves" in summary.experiment.show
     }

@@ -62,9 +62,9 @@ def mean_score(values: Array, diverged: int = 0, planned: int | None = None) -> 
     return MeanScore(mean, deviation, len(values), diverged, planned)
 
 
-def mean_over_episodes(episodes: pd.DataFrame) -> pd.DataFrame:
-    """A run's episodes, columns step and score, as evaluations: step, episodes (their number), score (their mean)."""
-    grouped = _visible(episodes).groupby("step", sort=True)["score"]
+def mean_over_episodes(episodes: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """Scores of episodes as evaluations: the columns of `key`, episodes (their number), score (their mean)."""
+    grouped = _visible(episodes).groupby(key, sort=True)["score"]
     return grouped.agg(["size", "mean"]).reset_index().rename(columns={"size": "episodes", "mean": "score"})
 
 

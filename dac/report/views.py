@@ -25,6 +25,7 @@ def seeds_table(data: ReportData, summary: Summary) -> Table:
     """The score of every run: a row for each task and seed, a column for each variant."""
     experiment = summary.experiment
     matrix = summary.run_scores.set_index(["task", "seed", "variant"])["score"].unstack("variant")
+    matrix = matrix.reindex(columns=list(experiment.variants))  # of a partial page one may have no run
     rows = [
         (
             Text(task),
@@ -32,6 +33,7 @@ def seeds_table(data: ReportData, summary: Summary) -> Table:
             *(Text(number(scores[variant]), of=(experiment.name, task, variant)) for variant in experiment.variants),
         )
         for task in experiment.tasks
+        if task in matrix.index
         for seed, scores in matrix.loc[task].iterrows()
     ]
     return Table(
