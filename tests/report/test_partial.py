@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from pathlib import Path
 
@@ -70,6 +71,14 @@ def test_the_page_says_what_it_is(project: Path, monkeypatch: pytest.MonkeyPatch
     assert "## What it shows" not in text  # no claim has all of its runs
     assert pages.problem(study_plan(check.load(), "quick")) == "missing"  # it is no page of the study
     assert not Path("results/quick").exists()
+
+
+def test_for_a_browser_too_it_has_what_is_there(project: Path) -> None:
+    text = (project / PAGE / "report.html").read_text()
+    assert "<title>PARTIAL: SYNTHETIC: quick</title>" in text
+    assert "<strong>Partial: 18 of 45 runs are trained and evaluated. " in text
+    (numbers,) = re.findall(r'id="numbers">(.*?)</script>', text, re.DOTALL)
+    assert sum(len(cell["runs"]) for cell in json.loads(numbers)["cells"]) == 18
 
 
 def test_figures_have_the_tasks_that_have_all_variants(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,9 @@ Make = Callable[..., Experiment]
 def test_no_cells_stand_twice(build: Build, experiment: Make) -> None:
     data = build([experiment(show=("sweep", "action_samples"), variants=("2", "10"), varied="ensemble_size")])
     summary = summarise(data, data.experiments[0])
-    together, apart = views(data, summary, tables_of(data, summary))
+    together, *apart = views(data, summary, tables_of(data, summary))
     assert [table.view for table in together] == ["Mean ± sd", "Interquartile mean", "Per seed"]
-    assert [table.name for table in apart] == ["guidance-action-samples"]
+    assert [[table.name for table in group] for group in apart] == [["guidance-selection"], ["guidance-action-samples"]]
 
 
 def test_the_score_of_every_run(data: ReportData) -> None:
