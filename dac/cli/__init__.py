@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0 done, 1 a user's mistake, 2 wrong usage, 130 or 143 interrupted."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
-    for chatty in ("fontTools", "httpx", "httpx2"):  # a line for every font table in a PDF, for every request
+    for chatty in ("fontTools", "OpenGL", "httpx", "httpx2"):  # a line for every font table in a PDF, for every request
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # Nothing is rendered here, so what is said of a renderer must not matter: MuJoCo would not start with a wrong one.
     os.environ["MUJOCO_GL"] = "disable"

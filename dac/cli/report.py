@@ -22,6 +22,11 @@ def register(commands: Commands) -> None:
     command = commands.add("trace", _trace, "say what is behind a cell of a table: runs, settings, data, machines")
     command.add_argument("table", type=files.expanded, help="a CSV of a page, results/<study>/tables/….csv")
     command.add_argument("--cell", required=True, help="a task, or <task>/<variant>")
+    command = commands.add("play", _play, "record an episode of a trained policy as a film, without a screen")
+    command.add_argument("run", type=files.expanded, help="a run's folder under results/runs/, or a policy in it")
+    command.add_argument("--out", type=files.expanded, required=True, help="the film: a name that ends in .mp4 or .gif")
+    command.add_argument("--steps", type=int, help="show so many at most; default: the whole episode")
+    command.add_argument("--seed", type=int, default=0, help="of the episode's beginning and of the policy's noise")
     command = commands.add("claims", _claims, "print what a study is to show and whether it does, from its page")
     command.add_argument("study")
 
@@ -55,6 +60,12 @@ def _trace(options: argparse.Namespace) -> None:
     from dac.watch import trace
 
     print(trace.text(check.load(), options.table, options.cell), end="")
+
+
+def _play(options: argparse.Namespace) -> None:
+    from dac.watch import play
+
+    print(play.play(options.run, options.out, seed=options.seed, most=options.steps))
 
 
 def _claims(options: argparse.Namespace) -> None:

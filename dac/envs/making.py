@@ -7,6 +7,7 @@ environments collect data and evaluate policies, so a policy acts in the space t
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
@@ -19,7 +20,7 @@ from dac.study.identity import Dataset, recovered_from
 from dac.system.errors import UserError
 
 
-def make(env_id: str) -> Environment:
+def make(env_id: str, render_mode: str | None = None) -> Environment:
     """Make an environment with actions in [-1, 1] and flat float32 observations.
 
     Packages that register environments only when imported are imported only for an id that needs it.
@@ -27,16 +28,17 @@ def make(env_id: str) -> Environment:
     Args:
         env_id: Gymnasium's, `<module>:<id>` for one that importing a module registers (a user's own word: no data may
             say so, see `registered`), or a dataset's, such as `minari:<id>`, for the one that it is to be evaluated in.
+        render_mode: Gymnasium's, such as `rgb_array`, which `gymnasium.wrappers.RecordVideo` needs; None draws nothing.
 
     Raises:
         UserError: unknown id, a missing package, or spaces that are not vectors with finite action bounds.
     """
     if dataset := recovered_from(env_id):
-        return FlatObservation(rescale_actions(_recovered(dataset)))
+        return FlatObservation(rescale_actions(_recovered(dataset, render_mode)))
     if env_id not in gym.registry:
         register_others()
     try:
-        env = _make(env_id)
+        env = _make(env_id, render_mode)
     except gym.error.UnregisteredEnv as error:
         raise UserError(f"Environment {env_id!r} is unknown. {suggestions(env_id)}") from error
     except (gym.error.Error, ImportError, ValueError) as error:
@@ -44,13 +46,15 @@ def make(env_id: str) -> Environment:
     return FlatObservation(rescale_actions(env))
 
 
-def _make(what: str | EnvSpec) -> Environment:
+def _make(what: str | EnvSpec, render_mode: str | None) -> Environment:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)  # v4 is meant
-        return gym.make(what, disable_env_checker=True)
+        # An environment that draws nothing need not know the argument.
+        drawn: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+        return gym.make(what, disable_env_checker=True, **drawn)
 
 
-def _recovered(dataset: Dataset) -> Environment:
+def _recovered(dataset: Dataset, render_mode: str | None) -> Environment:
     """The environment that a dataset names, from what this machine's packages register under that name."""
     env_id, data = dataset.id, dataset.path / "data"
     spec = minari_spec.evaluation_spec(data)
@@ -62,7 +66,7 @@ def _recovered(dataset: Dataset) -> Environment:
             "or give the task's env in params.yaml, which makes other runs."
         )
     try:
-        return _make(spec)
+        return _make(spec, render_mode)
     except Exception as error:  # whatever an environment raises on arguments that were recorded with another version
         raise UserError(
             f"Environment {env_id!r} cannot be made: {spec.id} with the recorded arguments {spec.kwargs}: "
