@@ -69,9 +69,9 @@ def attempt(path: Path) -> TextIO | None:
             stream.close()
             raise _refused(path, error) from error
         if _is_at(stream, path):
-            stream.truncate(0)
-            stream.write(_self_description())
-            stream.flush()
+            with contextlib.suppress(OSError):  # a full disk takes no words, but the lock is held
+                os.ftruncate(stream.fileno(), 0)
+                os.pwrite(stream.fileno(), _self_description().encode(), 0)
             return stream
         stream.close()  # the file that its last holder has removed
 

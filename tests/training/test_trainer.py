@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import reliability
 import torch
 from interrupting import before_gradient_step
 from processes import children
@@ -219,6 +220,7 @@ def test_a_crash_costs_the_steps_since_the_last_checkpoint(project: Project) -> 
     assert published(run) == expected
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_environment_that_raises_costs_nothing(
     workers: int, project: Project, caplog: pytest.LogCaptureFixture
@@ -229,7 +231,7 @@ def test_an_environment_that_raises_costs_nothing(
     expected = published(run)
     forget()
     said = (
-        rf"{run.group.task}/.*: the evaluation of step 30 failed; training is saved at step (30|40)\. "
+        rf"{run.group.task}/.*: the evaluation of step 30 failed; training is saved at step \d+\. "
         r"InvertedPendulum-v5 raised RuntimeError: crash \(the log has the traceback\)\. Start again"
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -238,9 +240,10 @@ def test_an_environment_that_raises_costs_nothing(
         with pytest.raises(UserError, match=said):
             train(run.group, [0], overlapped(workers), 1)
     assert "Traceback" in caplog.text
-    assert metadata_of(state_paths(run)[0])["step"] in ("30", "40")
+    assert 30 <= int(metadata_of(state_paths(run)[0])["step"]) <= 40
     train(run.group, [0], COMPUTE, 1)
     assert published(run) == expected
+    reliability.record("fault", "an environment that raises", "the training saves itself and ends with a message")
 
 
 class Crashing(curve.CurveTask):
@@ -356,6 +359,7 @@ def test_numbers_do_not_depend_on_how_evaluations_are_made(
     assert children(os.getpid()) == []
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("step", "stopped_at"), [(0, 0), (20, 27), (30, 39)])
 def test_a_signal_does_not_wait_for_a_pending_evaluation(step: int, stopped_at: int, project: Project) -> None:
     """The evaluation is made again after the resumption, also of policies that training has gone beyond."""
@@ -372,6 +376,11 @@ def test_a_signal_does_not_wait_for_a_pending_evaluation(step: int, stopped_at: 
     assert step not in [row[0] for row in json.loads(metadata["curve"])]
     train(runs[0].group, [0, 1], overlapped(1), 1)
     assert [published(run) for run in runs] == expected
+    reliability.record(
+        "fault",
+        "SIGTERM while an evaluation is pending that would never end",
+        "the state is saved at once; after the restart the evaluation is made again",
+    )
 
 
 def test_ctrl_c_at_the_whole_group_saves(uninterrupted: dict[str, bytes], project: Project) -> None:
@@ -383,6 +392,7 @@ def test_ctrl_c_at_the_whole_group_saves(uninterrupted: dict[str, bytes], projec
     assert published(run) == uninterrupted
 
 
+@pytest.mark.soak
 def test_a_dead_evaluator_costs_nothing(project: Project) -> None:
     run = Run(project.group(), 0)
     train(run.group, [0], COMPUTE, 1)
@@ -396,11 +406,15 @@ def test_a_dead_evaluator_costs_nothing(project: Project) -> None:
     assert (metadata["step"], metadata["pending"]) == ("40", "30")
     train(run.group, [0], overlapped(1), 1)
     assert published(run) == expected
+    reliability.record(
+        "kill", "SIGKILL of the process that evaluates", "the training saves itself and ends with a message"
+    )
 
 
 # What goes wrong
 
 
+@pytest.mark.soak
 def test_a_diverged_run_is_published_as_such_and_leaves_its_neighbours_alone(project: Project) -> None:
     group = project.group()
     runs = [Run(group, seed) for seed in (0, 1, 2)]
@@ -423,6 +437,9 @@ def test_a_diverged_run_is_published_as_such_and_leaves_its_neighbours_alone(pro
     assert all(bool(torch.isfinite(value).all()) for value in frozen.values())
     assert largest_difference(frozen, policy_of(runs[1], 30)) == 0.0
     assert all(torch.equal(frozen[name], state[name]) for name in frozen if name.startswith("actor/"))
+    reliability.record(
+        "fault", "a run whose loss overflows", "it is published as diverged; its neighbours' bytes are as ever"
+    )
 
 
 def test_a_pack_of_diverged_runs_alone_makes_no_further_steps(
