@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dac.cli import bench, data, planning, report, training, workflow
 from dac.cli.commands import Commands
 from dac.system import signals
-from dac.system.errors import UserError
+from dac.system.errors import UserError, visible
 
 # Their commands are listed in this order.
 SUBJECTS = (planning, data, training, report, workflow, bench)
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with signals.ending_at_once():
             options.command(options)
     except UserError as error:
-        print(f"dac: {error}", file=sys.stderr)
+        print(f"dac: {visible(str(error))}", file=sys.stderr)
         return 1
     except signals.Interrupted as interrupted:
         print(f"dac: {interrupted}", file=sys.stderr)

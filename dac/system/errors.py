@@ -15,6 +15,11 @@ class UserError(Exception):
     """
 
 
+def visible(text: str) -> str:
+    """A text for a terminal: names in files of others may hold characters that would move its cursor or clear it."""
+    return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
+
+
 def closest(name: str, allowed: list[str]) -> str:
     """What is allowed, with the nearest match first if there is one: the tail of an error message."""
     near = difflib.get_close_matches(str(name)[:_LONGEST], allowed, n=1, cutoff=0.5)
