@@ -84,6 +84,7 @@ def _average_row(
     """Mean over the tasks of a suite ± its standard deviation over seeds; empty where a published one lacks a task."""
     variants = summary.experiment.variants
     averages = [_seed_scores(summary, tasks, variant) for variant in variants]
+    planned = len(data.planned.seeds) if data.planned else None
     alike = indistinguishable(averages, data.settings.confidence)
     cells = [summary.cells[task, variant] for task in tasks for variant in variants]
     theirs = [_mean(_published_mean(data, summary.experiment, task, method) for task in tasks) for method in methods]
@@ -92,7 +93,7 @@ def _average_row(
     return (
         Text(average_name(data, suite, tasks)),
         Text(seeds_text(cells)),
-        *_marked(list(map(mean_score, averages)), alike, apart, [None] * len(variants)),
+        *_marked([mean_score(average, planned=planned) for average in averages], alike, apart, [None] * len(variants)),
         *(Text(number(mean)) for mean in theirs),
         Text(number(_mean(data.task_number(task, "data_score_mean") for task in tasks))),
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from report_tables import cells_of, scores_of
 
-from dac.report.data import Experiment, ReportData
+from dac.report.data import Experiment, Planned, ReportData
 from dac.report.writers.csv import csv_bytes
 from dac.report.writers.latex import tabular
 from dac.report.writers.markdown import markdown
@@ -143,3 +143,14 @@ def test_equal_means_are_both_bold_and_a_single_variant_is_not(
     assert [cell.bold for cell in cells_of(tied, "hopper-medium-v2")[2:4]] == [True, True]
     single = scores_of(build([experiment(variants=("soft",))]))
     assert not any(cell.bold for row in single.rows for cell in row)
+
+
+def test_of_a_partial_page_scores_and_averages_say_of_how_many_seeds_they_are(data: ReportData) -> None:
+    """An average is of the seeds that all of its tasks have: each task lacks another one of four."""
+    lacking = {"hopper-medium-v2": 1, "own_hopper": 2}
+    there = data.curves["seed"] != data.curves["task"].map(lacking)
+    table = scores_of(replace(data, curves=data.curves[there], planned=Planned((0, 1, 2, 3), 12, 10)))
+    assert cells_of(table, "hopper-medium-v2")[2].text.endswith(" (3 of 4 seeds)")
+    average = next(row for row in table.rows if row[0].text.startswith("Average"))
+    # By `conftest.score` seed 3 is 9 above seed 0, whose means are 60.75 and 64.75.
+    assert average[2].text == "67.2 ± 6.4 (2 of 4 seeds)"
