@@ -1,1 +1,1 @@
-"""The jobs of a project, live on a terminal: `dac watch`."""
+"""Looking at a project from a terminal: running jobs, studies, runs, cells of tables, films of policies."""
