@@ -44,7 +44,7 @@ def page(records: Sequence[Record], made: Mapping[str, Any]) -> str:
         "# Nothing lost, nobody let in",
         "Faults that the tests inject at random, and what came of them: what was lost, and how long it took until the "
         "work had gone on. Every line is from a test that passed; a test that fails leaves this page as it was.",
-        f"**{counts}.** The run ended on {made['finished'][:10]}, at the commit {made['commit']}. Machine: "
+        f"**{counts}.** The last run ended on {made['finished'][:10]}, at the commit {made['commit']}. Machine: "
         f"{made['machine']}; Python {made['python']}, {versions}.",
         "To run it again, with so many minutes for each storm and so many inputs in all; `make test` has the same "
         "tests, for some minutes:",
