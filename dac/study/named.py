@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 
 from dac.study.identity import Run
 from dac.study.params import Params
-from dac.study.plan import study_plan
+from dac.study.plan import cells_of_study_and_task
 from dac.system import paths
 from dac.system.errors import UserError, closest
 
@@ -24,10 +25,11 @@ def run(params: Params, name: str) -> Run:
         UserError: none, or runs of several groups.
     """
     path = name.strip("/").removeprefix(f"{paths.RUNS}/")
-    planned = _planned(params)
     *what, last = path.split("/")
     seed = re.fullmatch(r"(?:seed-)?(\d+)", last) if what else None
     wanted = "/".join(what) if seed else path
+    task = wanted.partition("/")[0]
+    planned = _planned(params, [task] if task in params.tasks else list(params.tasks))
     found = [run for run, names in planned.items() if _means(wanted, run, names)]
     if seed:
         found = [run for run in found if run.seed == int(seed[1])]
@@ -46,14 +48,14 @@ def run(params: Params, name: str) -> Run:
     return min(found, key=lambda run: run.seed)
 
 
-def _planned(params: Params) -> dict[Run, set[str]]:
-    """The runs of all studies, with the names that experiments give their variants."""
+def _planned(params: Params, tasks: Iterable[str]) -> dict[Run, set[str]]:
+    """The runs of some tasks in all studies, with the names that experiments give their variants."""
     found: dict[Run, set[str]] = {}
-    for study in params.studies:
-        plan = study_plan(params, study)
-        for cell in plan.cells:
-            for seed in plan.seeds:
-                found.setdefault(Run(cell.group, seed), set()).add(cell.variant)
+    for task in tasks:
+        for name, study in params.studies.items():
+            for cell in cells_of_study_and_task(params, name, task):
+                for seed in study.seeds:
+                    found.setdefault(Run(cell.group, seed), set()).add(cell.variant)
     return found
 
 

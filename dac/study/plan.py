@@ -242,7 +242,12 @@ def find_evaluations(params: Params, group: Group, wanted: list[str]) -> list[Ev
 
 def cells_of_task(params: Params, task: str) -> Iterator[Cell]:
     """The cells of one task in every study: a job depends on no other task, whose data may be missing, say."""
-    for name, study in params.studies.items():
-        for experiment in study.experiments:
-            tasks = [other for other in params.experiments[experiment].tasks if other == task]
-            yield from _cells(params, name, experiment, tasks)
+    for study in params.studies:
+        yield from cells_of_study_and_task(params, study, task)
+
+
+def cells_of_study_and_task(params: Params, study: str, task: str) -> Iterator[Cell]:
+    """The cells of one task in one study, as `cells_of_task`."""
+    for experiment in params.studies[study].experiments:
+        tasks = [other for other in params.experiments[experiment].tasks if other == task]
+        yield from _cells(params, study, experiment, tasks)

@@ -60,19 +60,17 @@ def _part(title: str, lines: Sequence[str]) -> str:
 
 def _asked(params: Params, run: Run) -> Iterator[Evaluation]:
     """The evaluations that all studies ask of a run."""
-    found: dict[Evaluation, None] = {}
-    for study in params.studies:
-        found.update(dict.fromkeys(plan.study_plan(params, study).evaluations().get(run.group, ())))
-    return iter(found)
+    cells = (cell for cell in plan.cells_of_task(params, run.group.task) if cell.group == run.group)
+    return iter(dict.fromkeys(evaluation for cell in cells for evaluation in cell.evaluations))
 
 
 def _users(params: Params, run: Run) -> Iterator[str]:
     """Its cells: experiment and variant, by study."""
-    for study in params.studies:
-        asked = plan.study_plan(params, study)
-        cells = [f"{cell.experiment} ({cell.variant})" for cell in asked.cells if cell.group == run.group]
-        if cells and run.seed in asked.seeds:
-            yield from textwrap.wrap(f"study {study}: {', '.join(cells)}", WIDTH - INDENT, break_on_hyphens=False)
+    for name, study in params.studies.items():
+        found = plan.cells_of_study_and_task(params, name, run.group.task)
+        cells = [f"{cell.experiment} ({cell.variant})" for cell in found if cell.group == run.group]
+        if cells and run.seed in study.seeds:
+            yield from textwrap.wrap(f"study {name}: {', '.join(cells)}", WIDTH - INDENT, break_on_hyphens=False)
 
 
 def _how_far(state: State) -> str:

@@ -87,17 +87,20 @@ def test_a_run_that_is_made_anew_while_it_is_evaluated(trained: Group, monkeypat
 
 
 def test_scores(trained: Group) -> None:
-    """Reference returns 5 and 105 make a score the return less 5; with 0 and 10 it is ten times the return."""
-    tenfold = Evaluation(1, 3, (0.0, 10.0))
-    evaluate(trained, [0], [ONE, tenfold], COMPUTE, 1)
+    """Reference returns 5 and 105 make a score the return less 5; others make no episode again."""
+    evaluate(trained, [0], [ONE], COMPUTE, 1)
     found = rows(trained, 0, ONE)
     # The pendulum gives 1 for every step but the one in which it falls.
     assert (found["return"] == found["length"] - 1).all()
     assert found["length"].between(2, 50).all()
     assert found["score"].tolist() == pytest.approx((found["return"] - 5.0).tolist())
-    again = rows(trained, 0, tenfold)
-    assert again["return"].tolist() == found["return"].tolist()
-    assert again["score"].tolist() == pytest.approx((10 * found["return"]).tolist())
+    tenfold = Evaluation(1, 3, (0.0, 10.0))
+    run = Run(trained, 0)
+    assert store.has_evaluation(run, tenfold)
+    before = sorted(store.run_directory(run).iterdir())
+    evaluate(trained, [0], [tenfold], COMPUTE, 1)
+    assert sorted(store.run_directory(run).iterdir()) == before
+    assert rows(trained, 0, tenfold).equals(found)
 
 
 def test_the_same_numbers_in_any_pack(trained: Group) -> None:
