@@ -26,8 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     for chatty in ("fontTools", "OpenGL", "httpx", "httpx2"):  # a line for every font table in a PDF, for every request
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # Nothing is rendered here, so what is said of a renderer must not matter: MuJoCo would not start with a wrong one.
-    os.environ["MUJOCO_GL"] = "disable"
+    if not options.renders:
+        # What is said of a renderer must not matter: MuJoCo would not start with a wrong one.
+        os.environ["MUJOCO_GL"] = "disable"
     try:
         with signals.ending_at_once():
             options.command(options)
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dac", description="Diffusion Actor-Critic: the steps of the reproduction.")
+    parser.set_defaults(renders=False)
     commands = Commands(parser)
     for subject in SUBJECTS:
         subject.register(commands)

@@ -27,6 +27,7 @@ def register(commands: Commands) -> None:
     command.add_argument("--out", type=files.expanded, required=True, help="the film: a name that ends in .mp4 or .gif")
     command.add_argument("--steps", type=int, help="show so many at most; default: the whole episode")
     command.add_argument("--seed", type=int, default=0, help="of the episode's beginning and of the policy's noise")
+    command.set_defaults(renders=True)
     command = commands.add("claims", _claims, "print what a study is to show and whether it does, from its page")
     command.add_argument("study")
 
