@@ -1,7 +1,8 @@
-"""What a study lacks, in one line: runs, time here, disk, and what is to be downloaded."""
+"""What a study lacks, in a line: runs, time here, disk, and what is to be downloaded."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 
 from dac.cost import estimate, speeds, table
@@ -11,17 +12,20 @@ from dac.study.identity import Dataset
 from dac.study.jobs import Fetch, Job, jobs
 from dac.study.plan import StudyPlan
 
+WIDTH = 100  # columns of a terminal
+
 
 def line(plan: StudyPlan) -> str:
-    """Such as: `paper: 248 of 752 runs, about 3 h on 1 GPU (1 job side by side), 2.3 GB of disk, …`."""
+    """Such as: `paper: 248 of 752 runs, about 3 h on 1 GPU, 2.3 GB of disk, …`; two lines where one is too narrow."""
     runs = plan.runs()
     missing = [run for run in runs if store.run_problem(run)]
     work = jobs(plan, runs, missing=True)
-    time = table.wall_clock_text(plan, speeds.calibration(plan.params.compute))
+    time = table.time_here(plan, speeds.calibration(plan.params.compute))
     disk = table.size_text(sum(estimate.run_bytes(run.group) for run in missing))
     device = speeds.device_kind(plan.params.compute.device)
     gpu = "" if device == "cuda" else ", no GPU"
-    return f"{plan.name}: {len(missing):,} of {len(runs):,} runs, {time}{gpu}, {disk} of disk, {_downloads(work)}"
+    text = f"{plan.name}: {len(missing):,} of {len(runs):,} runs, {time}{gpu}, {disk} of disk, {_downloads(work)}"
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _downloads(work: Iterable[Job]) -> str:
@@ -32,7 +36,7 @@ def _downloads(work: Iterable[Job]) -> str:
     known = [size for size in sizes if size is not None]
     unknown = len(sizes) - len(known)
     parts = [table.size_text(sum(known))] if known else []
-    parts += [f"{unknown} dataset{'' if unknown == 1 else 's'} of a size that no list has"] if unknown else []
+    parts += [f"{unknown} dataset{'' if unknown == 1 else 's'} of unknown size"] if unknown else []
     return f"{' and '.join(parts)} to download"
 
 

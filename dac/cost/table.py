@@ -91,11 +91,20 @@ def wall_clock_text(plan: StudyPlan, speed: speeds.Calibration) -> str:
     """How long this machine takes for what a study lacks, and with how many jobs side by side."""
     if not _work(plan, missing=True):
         return "nothing, except perhaps the page, which takes seconds"
-    cores, shares = speeds.cores(), demand.gpu_jobs(plan.params)
-    slots = max(1, min(shares, cores) if shares else cores // plan.params.compute.cpu_threads)
-    gpus = -(-shares // plan.params.compute.packs_per_gpu)
-    place = _count(gpus, "GPU") if gpus else _count(cores, "core")
-    return f"about {duration(missing_seconds(plan, speed, slots))} on {place} ({_count(slots, 'job')} side by side)"
+    return f"{time_here(plan, speed)} ({_count(_slots(plan.params), 'job')} side by side)"
+
+
+def time_here(plan: StudyPlan, speed: speeds.Calibration) -> str:
+    """How long this machine takes for what a study lacks, its page included."""
+    gpus = -(-demand.gpu_jobs(plan.params) // plan.params.compute.packs_per_gpu)
+    place = _count(gpus, "GPU") if gpus else _count(speeds.cores(), "core")
+    return f"about {duration(missing_seconds(plan, speed, _slots(plan.params)))} on {place}"
+
+
+def _slots(params: Params) -> int:
+    """Jobs that this machine runs side by side."""
+    cores, shares = speeds.cores(), demand.gpu_jobs(params)
+    return max(1, min(shares, cores) if shares else cores // params.compute.cpu_threads)
 
 
 def missing_seconds(plan: StudyPlan, speed: speeds.Calibration, slots: int) -> float:

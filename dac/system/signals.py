@@ -78,6 +78,16 @@ def ending_at_once() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def until_ctrl_c() -> Iterator[None]:
+    """Within the block, inside `ending_at_once`, Ctrl-C ends the block alone: of something that is only looked at."""
+    try:
+        yield
+    except Interrupted as end:
+        if end.signal != signal.SIGINT:
+            raise
+
+
+@contextlib.contextmanager
 def _handled_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
     # One that is ignored stays so: `nohup` wants it.
     numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]

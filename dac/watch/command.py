@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
-from dac.system import progress
+from dac.system import progress, signals
 from dac.system.errors import UserError
 from dac.system.paths import WATCH_LOGS
 from dac.watch.snakemake_log import SnakemakeLog
@@ -156,7 +156,7 @@ def _watch_folder() -> int:
         lines = ["  ".join(filter(None, cells(job))) for job in progress.running(Path())]
         print("\n".join(lines) or nothing)
         return 0
-    with contextlib.suppress(KeyboardInterrupt), Display() as display:
+    with signals.until_ctrl_c(), Display() as display:
         while True:
             jobs = progress.running(Path())
             display.draw(jobs, f"{len(jobs)} running, Ctrl-C ends this display alone" if jobs else nothing)

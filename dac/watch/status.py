@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import textwrap
 import time
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 from tabulate import tabulate  # type: ignore[import-untyped]
 
@@ -19,8 +16,9 @@ from dac.study.identity import Run
 from dac.study.plan import StudyPlan
 from dac.study.states import Kind, State
 from dac.study.timings import problem
+from dac.system import signals
 from dac.system.paths import LOGS
-from dac.watch.screen import cells, long_duration
+from dac.watch.screen import Display, cells, long_duration
 
 WIDTH = 100
 SECONDS = 5.0  # between two looks of --watch: at the paper's scale one takes a second
@@ -39,12 +37,11 @@ COLUMNS: dict[str, tuple[Kind, ...]] = {
 
 def watch(plan: StudyPlan) -> None:
     """The status, drawn anew again and again until Ctrl-C."""
-    console = Console()
-    with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False, transient=True) as live:
+    with signals.until_ctrl_c(), Display() as display:
         while True:
-            shown = f"{text(plan, SHOWN)}\nCtrl-C ends this display alone."
-            lines = shown.splitlines()[: console.height - 1]
-            live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
+            lines = text(plan, SHOWN).splitlines()[: display.console.height - 3]
+            shown = "\n".join([*lines, "", "Ctrl-C ends this display alone."])
+            display.update(Text(shown, no_wrap=True, overflow="ellipsis"), refresh=True)
             time.sleep(SECONDS)
 
 
@@ -57,7 +54,7 @@ def text(plan: StudyPlan, most: int | None = SHOWN) -> str:
     found = states.of_study(plan)
     speed = speeds.calibration(plan.params.compute)
     rest = left(found, plan.evaluations(), plan.params.compute.pack_size, speed)
-    parts = [[_summary(plan, found.values(), rest)], _table(plan, found, rest)]
+    parts = [_wrapped(_summary(plan, found.values(), rest), ""), _table(plan, found, rest)]
     parts += [_times(plan), _running(found.values()), _failed(plan, found), _diverged(found.values())]
     return "\n\n".join("\n".join(_cut(part, most)) for part in parts if part) + "\n"
 
@@ -78,10 +75,10 @@ def _summary(plan: StudyPlan, found: Iterable[State], rest: Left) -> str:
     if len(done) == len(runs):
         return f"{plan.name}: all {len(runs):,} runs are done"
     seconds = rest.of(state.run for state in runs) / max(1, working)
-    beside = f"{working} jobs run" if working > 1 else "one job runs at a time"
-    basis = f"by the speeds of {rest.measured} of its settings" if rest.measured else "as `dac plan` estimates"
+    beside = f"with {working} jobs at once" if working > 1 else "with one job at a time"
+    basis = "at its runs' speeds" if rest.measured else "as `dac plan` estimates"
     counted = f"{plan.name}: {len(done):,} of {len(runs):,} runs are done"
-    return f"{counted}; about {long_duration(seconds)} left where {beside}, {basis}"
+    return f"{counted}; about {long_duration(seconds)} left {beside}, {basis}"
 
 
 def _table(plan: StudyPlan, found: dict[Run, State], rest: Left) -> list[str]:
@@ -135,9 +132,14 @@ def _failed(plan: StudyPlan, found: dict[Run, State]) -> list[str]:
     return [f"failed, with the last line of the log in {LOGS}/:", *lines] if lines else []
 
 
-def _wrapped(line: str) -> list[str]:
+def _wrapped(line: str, indent: str = "  ") -> list[str]:
     return textwrap.wrap(
-        line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+        line,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 

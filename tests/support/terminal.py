@@ -19,19 +19,22 @@ def on_terminal(
     environment: Mapping[str, str],
     seconds: float,
     typed: Callable[[str], bytes | None] = lambda _: None,
+    size: tuple[int, int] = (80, 24),
 ) -> tuple[int, str]:
-    """Run a command that a terminal of 80 columns controls.
+    """Run a command that a terminal controls.
 
     Args:
         seconds: after which it is killed, and the test fails.
         typed: told all that was shown whenever something is, says what is typed then.
+        size: columns and lines.
 
     Returns: exit status and all that was shown, with its control sequences.
     """
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(folder)
-        os.execvpe(command[0], list(command), {**environment, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"})
+        columns, lines = map(str, size)
+        os.execvpe(command[0], list(command), {**environment, "TERM": "xterm", "COLUMNS": columns, "LINES": lines})
     shown, until = b"", time.monotonic() + seconds
     try:
         while time.monotonic() < until:
@@ -49,3 +52,9 @@ def on_terminal(
     finally:
         os.close(terminal)  # ends what still runs there
     raise subprocess.TimeoutExpired(command, seconds, shown)
+
+
+def once(keys: bytes, when: str) -> Callable[[str], bytes | None]:
+    """For `typed`: these keys, one time, when a text is shown."""
+    left = [keys]
+    return lambda shown: left.pop() if left and when in shown else None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from terminal import CTRL_C, on_terminal
+from terminal import CTRL_C, on_terminal, once
 
 from dac.system.progress import Progress
 from dac.watch.command import project_of
@@ -149,6 +149,12 @@ def test_a_command_that_does_not_exist(tmp_path: Path, environment: Mapping[str,
 def test_where_nothing_runs(tmp_path: Path, environment: Mapping[str, str]) -> None:
     ended = subprocess.run(WATCH, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "Nothing runs in this project.\n")
+
+
+def test_ctrl_c_ends_what_only_looks(tmp_path: Path, environment: Mapping[str, str]) -> None:
+    status, shown = on_terminal(WATCH, tmp_path, environment, SECONDS, once(CTRL_C, "Nothing runs"))
+    assert status == 0
+    assert "interrupted" not in shown
 
 
 def test_the_project_of_a_command() -> None:

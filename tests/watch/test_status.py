@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
+from terminal import CTRL_C, on_terminal, once
 from tiny import Project, publish, publish_evaluation, publish_timing
 
 from dac.study import store
@@ -10,6 +13,9 @@ from dac.study.identity import Run
 from dac.study.plan import StudyPlan
 from dac.system import progress
 from dac.watch import status
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 120.0
 
 
 def finished(plan: StudyPlan, seeds: range, **facts: object) -> None:
@@ -30,7 +36,8 @@ def rows(text: str) -> dict[str, list[str]]:
 def test_a_study_of_which_nothing_is_there(project: Project) -> None:
     text = status.text(project.set("studies.tiny.experiments", ["main", "guidance"]).plan())
     assert text.startswith("tiny: 0 of 4 runs are done; about ")
-    assert "left where one job runs at a time, as `dac plan` estimates" in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert "left with one job at a time, as `dac plan` estimates" in text
     assert rows(text)["main"] == ["2", "0", "0", "0", "0", "0", "2", "0"]
     assert rows(text)["guidance"] == ["4", "0", "0", "0", "0", "0", "4", "0"]
     assert [line.split()[3] for line in text.splitlines() if line.startswith("total")] == ["4"]
@@ -100,3 +107,28 @@ def test_a_state_without_evaluations_is_to_be_evaluated(project: Project) -> Non
     plan = project.plan()
     publish(Run(plan.cells[0].group, 0))
     assert rows(status.text(plan))["main"] == ["2", "0", "0", "1", "0", "0", "1", "0"]
+
+
+def test_its_first_line_has_room_on_a_terminal(project: Project) -> None:
+    """Whatever the study's name is."""
+    name = "quite_a_long_name_for_what_is_meant_here"
+    project.settings["studies"][name] = project.settings["studies"]["tiny"] | {"seeds": [0, 1]}
+    plan = project.plan(name)
+    finished(plan, range(1))
+    first, more = status.text(plan).splitlines()[:2]
+    assert first.startswith(f"{name}: 1 of 2 runs are done; about ") and len(first) <= 100
+    assert more.startswith("  ") and more.strip()
+
+
+def test_watched_until_ctrl_c(project: Project) -> None:
+    """Drawn within the terminal's lines, whole at the end; only the display was ended."""
+    plan = project.plan()
+    asked = (sys.executable, "-m", "dac", "status", "--watch")
+    note = "Ctrl-C ends this display alone."
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    code, shown = on_terminal(asked, Path.cwd(), environment, SECONDS, once(CTRL_C, note), size=(100, 6))
+    assert code == 0
+    drawn = shown[: shown.index(note)].split("\r\n")
+    assert len(drawn) == 5  # the note's own line is the last but one
+    assert shown.endswith(status.text(plan).replace("\n", "\r\n"))
+    assert "\x1b[?25h" in shown and shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
