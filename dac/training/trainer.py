@@ -282,8 +282,7 @@ class _Trainer:
                 pack.evaluate(self.kept)
             if step >= until:
                 break
-            if time.monotonic() - self.checkpointed > self.compute.checkpoint_seconds:
-                self._checkpoint(pack)
+            self._checkpoint_if_due(pack)
             if frozen:
                 agent.step = min([until, *(later for later in self.evaluated if later > step)])
                 pack.progress.update(agent.step - step)
@@ -334,6 +333,10 @@ class _Trainer:
         if saved is not None:
             return saved
         return begin(run, initial_run_state(self.config, run.seed, self.data.observation_dim, self.data.action_dim))
+
+    def _checkpoint_if_due(self, pack: Pack) -> None:
+        if time.monotonic() - self.checkpointed > self.compute.checkpoint_seconds:
+            self._checkpoint(pack)
 
     def _checkpoint(self, pack: Pack) -> None:
         """Save every run's state, each in one file and atomically, with what is needed of a pending evaluation.

@@ -29,6 +29,7 @@ def test_users_find_things_where_they_have_been() -> None:
         "REPLACED": "work/replaced",
         "HASHES": "work/sha256.json",
         "CALIBRATION": "work/calibration.json",
+        "PARTIAL": "work/partial",
         "HISTOGRAMS": "work/datasets",
         "LOGS": "logs",
         "WATCH_LOGS": "logs/watch",
@@ -36,6 +37,7 @@ def test_users_find_things_where_they_have_been() -> None:
         "TENSORBOARD": "logs/tensorboard",
         "BENCHMARKS": "benchmarks",
         "BENCHMARK_RESULTS": "benchmarks/results",
+        "GPU_CHECKS": "benchmarks/gpu-check",
     }
 
 
