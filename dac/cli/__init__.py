@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import os
 import sys
@@ -13,11 +12,10 @@ from dac.cli import bench, data, planning, report, training, workflow
 from dac.cli.commands import Commands
 from dac.system import signals
 from dac.system.errors import UserError, visible
+from dac.system.files import DISK_ERRORS
 
 # Their commands are listed in this order.
 SUBJECTS = (planning, data, training, report, workflow, bench)
-
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from dac.datasets.transfer import Unusable
 from dac.rows import hdf5
 from dac.system import locks, paths
 from dac.system.errors import UserError
-from dac.system.files import expanded
+from dac.system.files import DISK_ERRORS, expanded
 from dac.system.hashing import sha256_of
 
 LOG = logging.getLogger(__name__)
@@ -180,7 +180,7 @@ def _link_or_copy(path: Path, copy: Path, wanted: _Wanted) -> None:
             with copy.open("wb") as stream:
                 shutil.copyfileobj(source, stream, 1 << 20)
         except OSError as error:
-            if error.errno not in transfer.DISK_ERRORS:
+            if error.errno not in DISK_ERRORS:
                 raise
             raise transfer.disk_error(wanted.name, copy, wanted.size, error) from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from http import HTTPStatus
@@ -13,6 +12,7 @@ import requests
 from urllib3.exceptions import HTTPError, InvalidHeader, ProtocolError
 from urllib3.util import Retry
 
+from dac.system import files
 from dac.system.errors import UserError
 from dac.system.progress import Bar
 
@@ -26,9 +26,6 @@ PAUSE_SECONDS = 2.0
 LONGEST_WAIT = 300.0  # seconds that a server may ask to be waited for; for longer the next address is asked
 BLOCK = 1 << 16
 _PAGE = 1 << 20  # what is larger than an error page, and of another size than the file, is not worth receiving
-
-# What the system says of a disk or a folder that takes nothing.
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 class Unusable(Exception):  # noqa: N818 - it ends one address, not the program
@@ -71,7 +68,7 @@ def receive(address: str, partial: Path, name: str, size: int | None) -> None:
         except _Later as later:
             problem, wait = str(later), later.seconds
         except OSError as error:  # among them all of requests'
-            if error.errno in DISK_ERRORS:
+            if error.errno in files.DISK_ERRORS:
                 raise disk_error(name, partial, size, error) from None
             problem, silent = _innermost(error), isinstance(error, requests.ConnectionError)
             if isinstance(error, requests.exceptions.ProxyError):

@@ -20,7 +20,8 @@ from dac.system.progress import Progress
 Kind = Literal["done", "diverged", "trained", "evaluating", "training", "interrupted", "failed", "waiting"]
 Jobs = dict[tuple[str, str, int], Progress]  # by task, name of the group, and seed
 
-_STATE = re.compile(r"state-(\d+)-[0-9a-f]{16}\.safetensors")
+# Name of a saved state: its step, and the first digits of its sha256 (`dac.training.checkpoint`).
+STATE_NAME = re.compile(r"state-(\d+)-([0-9a-f]{16})\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def saved_step(run: Run) -> int:
 def saved(run: Run) -> dict[int, Path]:
     """The saved states of a run in training, by step."""
     paths = store.work_directory(run).glob("state-*.safetensors")
-    return {int(match[1]): path for path in paths if (match := _STATE.fullmatch(path.name))}
+    return {int(match[1]): path for path in paths if (match := STATE_NAME.fullmatch(path.name))}
 
 
 def _unfinished(run: Run, step: int, what: str, job: Progress | None) -> State | None:

@@ -15,6 +15,9 @@ from dac.system import temporaries
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
 
+# What the system says of a disk or a folder that takes nothing.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+
 
 def expanded(path: str | Path) -> Path:
     """A path that a user wrote, with `~` as the home folder; as it stands where nobody has such a home."""

@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from dac.study import store
 from dac.study.identity import Run
+from dac.study.states import STATE_NAME
 from dac.system import files
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
@@ -35,7 +35,6 @@ LOG = logging.getLogger(__name__)
 CURVE_COLUMNS = ["step", "episode", "return", "length"]
 _DIGITS = 16  # of a state's sha256, in its name
 _PENDING = "pending/"  # before the names of a policy whose evaluation was not at its end
-_NAME = re.compile(r"state-(\d+)-([0-9a-f]{16})\.safetensors")
 
 
 @dataclass
@@ -216,13 +215,13 @@ def remove(run: Run, names: Collection[str]) -> None:
 
 def _states(folder: Path) -> list[Path]:
     """The states in a folder, the newest first."""
-    found = (path for path in folder.glob("state-*.safetensors") if _NAME.fullmatch(path.name))
+    found = (path for path in folder.glob("state-*.safetensors") if STATE_NAME.fullmatch(path.name))
     return sorted(found, key=lambda path: (_step(path), path.lstat().st_mtime_ns), reverse=True)
 
 
 def _strangers(folder: Path) -> list[Path]:
     """Files that pass for states but whose names hold no sha256."""
-    return [path for path in folder.glob("state*.safetensors") if not _NAME.fullmatch(path.name)]
+    return [path for path in folder.glob("state*.safetensors") if not STATE_NAME.fullmatch(path.name)]
 
 
 def _step(path: Path) -> int:

@@ -25,15 +25,10 @@ LOG = logging.getLogger(__name__)
 
 
 class EvaluationFailed(Exception):  # noqa: N818 - the trainer makes an error of it
-    """An evaluation raised something; training itself is as it was. Its cause is what was raised.
-
-    Attributes:
-        step: gradient steps of the policies.
-    """
+    """An evaluation raised something; training itself is as it was. Its cause is what was raised."""
 
     def __init__(self, step: int) -> None:
         super().__init__(f"the evaluation of step {step} failed")
-        self.step = step
 
 
 @dataclass

@@ -8,7 +8,6 @@ and a resumed run computes what an uninterrupted one does.
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
 import logging
 import sys
@@ -95,7 +94,7 @@ def _disk_errors(group: Group) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno not in files.DISK_ERRORS:
             raise
         raise UserError(
             f"{group.task}/{group.name}: {error}. Make room in {paths.WORK}/, logs/ and results/, or allow to write "

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from dac.study.states import STATE_NAME
 from dac.system import paths
 from dac.system.files import read_json
 from dac.verify.findings import Cure, Finding, Looked, recorded
 
-# Names that say what their contents must be, by the first digits of a sha256: `training.checkpoint`,
-# `datasets.sac.checkpoint`.
-_STATE = re.compile(r"state-\d+-([0-9a-f]{16})\.safetensors")
+# A name that says what its contents must be, by the first digits of a sha256: `datasets.sac.checkpoint`.
 _SAC_STATE = re.compile(r"steps-\d+-([0-9a-f]{16})")
 _ASIDE = "it was damaged, and is not used"
 _KILLED = "of a process that was killed"
@@ -36,9 +35,9 @@ def of_runs(folders: Mapping[Path, str | None]) -> Iterator[Looked]:
 def _run(folder: Path, cure: Cure) -> Iterator[Looked]:
     policies: dict[str, str] = {}
     for path in sorted(folder.glob("*")):
-        if match := _STATE.fullmatch(path.name):
+        if match := STATE_NAME.fullmatch(path.name):
             policies |= _policies(path)
-            yield recorded(path, {"sha256": match[1]}, cure)
+            yield recorded(path, {"sha256": match[2]}, cure)
         elif path.suffix == ".damaged":
             yield Finding(path, "left over", _ASIDE)
         elif path.suffix == ".tmp":
