@@ -125,7 +125,7 @@ def test_a_study_outside_the_checkout(installed: Installed, project: tiny.Projec
     assert "Read results/tiny/README.md" in installed.succeed("dac", "report", "tiny", "--plan", plan.fingerprint)
     assert Pending(plan.params, "5e5510").report("tiny") == []
     assert installed.succeed("dac", "why", "tiny") == "tiny: complete, nothing to do\n"
-    assert str(Run(plan.cells[0].group, 1)) in installed.succeed("dac", "runs", "--all", "--verify")
+    assert str(Run(plan.cells[0].group, 1)) in installed.succeed("dac", "runs", "--all")
 
 
 def test_a_folder_without_parameters(installed: Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

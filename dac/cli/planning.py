@@ -1,4 +1,4 @@
-"""`dac plan`, `why`, `runs`, `verify`: what a study would run, and what the store has."""
+"""`dac plan`, `status`, `show`, `why`, `runs`, `verify`: what a study would run, how far it is, what the store has."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ def register(commands: Commands) -> None:
     command = commands.add("runs", _runs, "sum up the runs in the store, or list them")
     command.add_argument("task", nargs="*", help="list the runs of these tasks")
     command.add_argument("--all", action="store_true", help="list every run")
-    command.add_argument("--verify", action="store_true", help="compare contents with their sha256, not sizes alone")
     command = commands.add("verify", _verify, "compare every file of the store, data and states with what is recorded")
     command.add_argument("study", nargs="?", help="a study of params.yaml; everything that is there if left out")
 
@@ -85,7 +84,7 @@ def _why(options: argparse.Namespace) -> None:
 
 
 def _runs(options: argparse.Namespace) -> None:
-    found = listing.runs(check.load(), verify=options.verify, tasks=options.task)
+    found = listing.runs(check.load(), options.task)
     damaged = [run for run in found if run.damaged]
     if not found:
         print(f"the store {paths.RUNS} has no run" + (f" of {', '.join(options.task)}" if options.task else ""))

@@ -1,4 +1,4 @@
-"""`dac report`, `claims`: a study's page and what it shows."""
+"""`dac report`, `trace`, `play`, `claims`: a study's page, what it shows and what is behind it."""
 
 from __future__ import annotations
 

@@ -57,11 +57,10 @@ class Listed:
         }
 
 
-def runs(params: Params, *, verify: bool = False, tasks: Collection[str] = ()) -> list[Listed]:
-    """The runs in the store, by name.
+def runs(params: Params, tasks: Collection[str] = ()) -> list[Listed]:
+    """The runs in the store, by name, judged by sizes alone.
 
     Args:
-        verify: compare contents with the recorded sha256 (reads every file), not sizes alone.
         tasks: list only those of these tasks; all if there are none.
     """
     users: dict[Path, list[str]] = {}
@@ -77,7 +76,7 @@ def runs(params: Params, *, verify: bool = False, tasks: Collection[str] = ()) -
             continue
         content = run_record(path) or {}
         known = planned.get(path)
-        state, said = _state(path, known, content, verify), varied[known.group] if known else ""
+        state, said = _state(known, content), varied[known.group] if known else ""
         size = sum(file.stat().st_size for file in path.iterdir())
         evaluations = len(content.get("evaluations", {}))
         name, studies = str(path.relative_to(paths.RUNS)), tuple(users.get(path, []))
@@ -85,13 +84,12 @@ def runs(params: Params, *, verify: bool = False, tasks: Collection[str] = ()) -
     return found
 
 
-def _state(path: Path, run: Run | None, content: dict[str, Any], verify: bool) -> str:
+def _state(run: Run | None, content: dict[str, Any]) -> str:
     """One word for what is there, or the problem; a run that no study plans is judged by its run.json alone."""
     problem = store.run_problem(run) if run else None if content else "incomplete: no run.json"
     if problem:
         return "incomplete: no run.json" if problem == "missing" else problem
-    damaged = store.corrupt_files(path) if verify else []
-    return f"corrupt: {', '.join(damaged)}" if damaged else str(content.get("status"))
+    return str(content.get("status"))
 
 
 def summary(listed: list[Listed]) -> list[dict[str, str]]:

@@ -93,15 +93,6 @@ def recorded_files(directory: Path) -> dict[str, dict[str, Any]]:
     return {**content["files"], **{entry["file"]: entry for entry in content["evaluations"].values()}}
 
 
-def corrupt_files(directory: Path) -> list[str]:
-    """Names of the files in a run's folder, evaluations included, whose contents differ from the sha256 in run.json."""
-    return [
-        name
-        for name, entry in sorted(recorded_files(directory).items())
-        if not has_size(directory / name, entry) or sha256_of(directory / name) != entry["sha256"]
-    ]
-
-
 def publish_run(
     run: Run,
     files: dict[str, Path],

@@ -167,7 +167,7 @@ def test_it_changes_nothing_else_of_a_run(trained: Group) -> None:
     assert before.pop("evaluations") == {}
     assert after == before
     assert store.run_problem(Run(trained, 0)) is None
-    assert store.corrupt_files(store.run_directory(Run(trained, 0))) == []
+    assert store.verified_evaluation(Run(trained, 0), ONE).is_file()
 
 
 def test_runs_that_are_not_there_or_damaged(trained: Group) -> None:
