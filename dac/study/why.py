@@ -176,4 +176,4 @@ def _evaluation_reason(run: Run, wanted: Evaluation) -> str:
     if wanted.fingerprint in recorded:
         return "its file is missing or has another size"
     others: list[list[str]] = [_changes(entry["settings"], wanted.identity) for entry in recorded.values()]
-    return "new setting " + "; ".join(min(others, key=len)) if others else "missing"
+    return "new setting " + "; ".join(sorted(others, key=len)[0]) if others else "missing"
