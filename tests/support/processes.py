@@ -31,7 +31,9 @@ def process_of(pid: int) -> BaseProcess:
 
 
 def children(pid: int) -> list[int]:
-    """Numbers of a process's children, but for the tracker that multiprocessing keeps."""
+    """Numbers of a process's children, but for the tracker and the server of processes that multiprocessing keeps."""
     # Each is a child of the thread that started it.
     found = [one for path in Path(f"/proc/{pid}/task").glob("*/children") for one in path.read_text().split()]
-    return [int(one) for one in found if "resource_tracker" not in Path(f"/proc/{one}/cmdline").read_text()]
+    kept = ("resource_tracker", "multiprocessing.forkserver")
+    commands = {int(one): Path(f"/proc/{one}/cmdline").read_text() for one in found}
+    return [one for one, command in commands.items() if not any(name in command for name in kept)]
