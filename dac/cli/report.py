@@ -6,7 +6,7 @@ import argparse
 import logging
 
 from dac.cli.commands import Commands
-from dac.study import check, pages, plan, store
+from dac.study import check, named, pages, plan, store
 from dac.system import files, locks, paths, progress
 from dac.system.errors import UserError
 
@@ -23,7 +23,7 @@ def register(commands: Commands) -> None:
     command.add_argument("table", type=files.expanded, help="a CSV of a page, results/<study>/tables/….csv")
     command.add_argument("--cell", required=True, help="a task, or <task>/<variant>")
     command = commands.add("play", _play, "record an episode of a trained policy as a film, without a screen")
-    command.add_argument("run", type=files.expanded, help="a run's folder under results/runs/, or a policy in it")
+    command.add_argument("run", help=f"a run: its folder, a policy in it, {named.FORMS}")
     command.add_argument("--out", type=files.expanded, required=True, help="the film: a name that ends in .mp4 or .gif")
     command.add_argument("--steps", type=int, help="show so many at most; default: the whole episode")
     command.add_argument("--seed", type=int, default=0, help="of the episode's beginning and of the policy's noise")
@@ -66,7 +66,10 @@ def _trace(options: argparse.Namespace) -> None:
 def _play(options: argparse.Namespace) -> None:
     from dac.watch import play
 
-    print(play.play(options.run, options.out, seed=options.seed, most=options.steps))
+    run = files.expanded(options.run)
+    if not run.exists():
+        run = store.run_directory(named.run(check.load(), options.run))
+    print(play.play(run, options.out, seed=options.seed, most=options.steps))
 
 
 def _claims(options: argparse.Namespace) -> None:

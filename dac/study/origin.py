@@ -30,7 +30,7 @@ def _plain(value: Any) -> Any:
 def remake_commands(group: Group, seeds: Sequence[int], evaluations: Iterable[Evaluation]) -> list[str]:
     """The commands that make some runs of a group and their evaluations, again where they are there.
 
-    Only where the data are not made by a fetch is their command left out: Snakemake knows their recipe.
+    Data that are collected, drawn or the user's own have no command here: no fetch makes them.
     """
     folders = [folder for seed in seeds if (folder := store.run_directory(Run(group, seed))).exists()]
     pack = f"{group.task} {group.name} --seeds {seed_names.name(seeds)}"

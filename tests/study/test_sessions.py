@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
+from processes import holding
 from tiny import Project
 
 from dac.study import sessions
@@ -24,16 +24,7 @@ with sessions.held(sys.argv[1]):
 
 def start(session: str) -> subprocess.Popen[str]:
     """A process that holds a session until its input ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, session],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
+    return holding(HOLD, session)
 
 
 def mark(session: str) -> Path:

@@ -1,12 +1,31 @@
-"""Whether a process is alive, by its number."""
+"""Processes beside a test: one that holds something, and which are alive."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def holding(program: str, what: str) -> subprocess.Popen[str]:
+    """A process that holds something until its input ends; it does already, since the program has printed `held`."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, what],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
 
 
 def alive(pid: int) -> bool:

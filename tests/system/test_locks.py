@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from processes import holding
 from tiny import Project
 
 from dac.system import locks
@@ -42,16 +43,7 @@ for _ in range(25):
 
 def hold(path: Path) -> subprocess.Popen[str]:
     """A process that holds a lock until its input ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
+    return holding(HOLD, str(path))
 
 
 @pytest.mark.parametrize("ending", ["orderly", "killed"])

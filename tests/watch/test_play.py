@@ -13,6 +13,7 @@ import imageio.v3 as iio
 import pytest
 from tiny import COMPUTE, Project
 
+from dac.cli import main
 from dac.envs import making
 from dac.study import store
 from dac.study.identity import Run
@@ -55,6 +56,16 @@ def test_an_episode_as_a_film(name: str, folder: Path) -> None:
     assert frames.shape[0] >= 2 and frames.shape[-1] == 3
     assert frames.std() > 5  # not an empty picture
     assert [path.name for path in Path(name).parent.glob(".*")] == []
+
+
+def test_a_run_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `dac show` takes it; a folder and a policy in it are taken as they are."""
+    asked: list[Path] = []
+    monkeypatch.setattr(play, "play", lambda run, out, **_: str(asked.append(run)))
+    policy = min(folder.glob("policy-*.safetensors"))
+    for name in (f"pendulum/{folder.parent.name}/0", str(folder), str(policy)):
+        assert main(["play", name, "--out", "clip.gif"]) == 0
+    assert asked == [folder, folder, policy]
 
 
 def test_record_video_takes_an_environment(tmp_path: Path) -> None:
