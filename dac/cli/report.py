@@ -43,7 +43,8 @@ def _report(options: argparse.Namespace) -> None:
             "Nothing was written. Start again: the new plan is used."
         )
     if options.partial:
-        print(f"Read {build.build_partial(study)}/README.md")
+        with locks.lock(paths.LOCKS / f"partial-{options.study}", LOG.info):
+            print(f"Read {build.build_partial(study)}/README.md")
         return
     with (
         progress.announced(f"write the page of {options.study}"),
