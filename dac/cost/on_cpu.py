@@ -5,7 +5,7 @@ from __future__ import annotations
 from dac.cost import demand, speeds, table
 from dac.study import store
 from dac.study.plan import StudyPlan
-from dac.system import gpus
+from dac.system import durations, gpus
 
 STEPS = 1_000_000  # gradient steps of a study, from which on it belongs on a GPU
 
@@ -24,6 +24,6 @@ def notices(plan: StudyPlan) -> list[str]:
     seconds = table.missing_seconds(plan, speeds.calibration(params.compute), slots)
     why = "compute.device is cpu" if params.compute.device == "cpu" else f"no GPU was found: {gpus.why_none()}"
     return [
-        f"studies.{plan.name}: {steps:,} gradient steps on the CPU ({why}), about {table.duration(seconds)} on "
+        f"studies.{plan.name}: {steps:,} gradient steps on the CPU ({why}), about {durations.rounded(seconds)} on "
         f"{speeds.cores()} cores; `dac plan {plan.name}` says more. Ctrl-C loses nothing."
     ]

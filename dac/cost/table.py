@@ -14,6 +14,7 @@ from dac.study.identity import Run
 from dac.study.jobs import Evaluate, Job, Train, jobs, packs, timing_jobs
 from dac.study.params import Params
 from dac.study.plan import StudyPlan, study_plan
+from dac.system import durations
 from dac.system.paths import RUNS
 
 HEADER = ("experiment", "runs", "own", "packs", "missing", "steps", "evaluations", "disk", "memory", "time")
@@ -98,7 +99,7 @@ def time_here(plan: StudyPlan, speed: speeds.Calibration) -> str:
     """How long this machine takes for what a study lacks, its page included."""
     gpus = -(-demand.gpu_jobs(plan.params) // plan.params.compute.packs_per_gpu)
     place = _count(gpus, "GPU") if gpus else _count(speeds.cores(), "core")
-    return f"about {duration(missing_seconds(plan, speed, _slots(plan.params)))} on {place}"
+    return f"about {durations.rounded(missing_seconds(plan, speed, _slots(plan.params)))} on {place}"
 
 
 def _slots(params: Params) -> int:
@@ -150,7 +151,7 @@ def _row(
         f"{sum(len(evaluations[group]) * count for group, count in seeds.items()):,}",
         size_text(sum(estimate.run_bytes(group) * count for group, count in seeds.items())),
         size_text(max(memory, default=0.0)),
-        duration(sum(estimate.job_seconds(job, params, speed) for job in work)),
+        durations.rounded(sum(estimate.job_seconds(job, params, speed) for job in work)),
     )
 
 
@@ -163,10 +164,3 @@ def _table(rows: list[tuple[str, ...]]) -> str:
 def size_text(count: float) -> str:
     """Bytes, for people."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
-def duration(seconds: float) -> str:
-    """Minutes, hours or days, for people."""
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} d"

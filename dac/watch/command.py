@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
-from dac.system import progress, signals
+from dac.system import durations, progress, signals
 from dac.system.errors import UserError
 from dac.system.paths import WATCH_LOGS
 from dac.watch.snakemake_log import SnakemakeLog
@@ -119,7 +119,7 @@ def _ends(child: subprocess.Popen[bytes]) -> bool:
 def _display(
     child: subprocess.Popen[bytes], said: SnakemakeLog, folder: Path, started: float, stopping: Callable[[], bool]
 ) -> None:
-    from dac.watch.screen import Display, duration
+    from dac.watch.screen import Display
 
     with Display() as display:
         while not _ends(child):
@@ -127,7 +127,7 @@ def _display(
                 display.say(line)
             jobs = f"{said.done} of {said.total} jobs" if said.total else "planning"
             state = ", stopping, states are saved" if stopping() else ""
-            heading = f"{jobs}, {duration(time.time() - started)}{state}"
+            heading = f"{jobs}, {durations.clock(time.time() - started)}{state}"
             display.draw(progress.running(folder, since=started), heading, said.done / max(1, said.total))
 
 
@@ -138,9 +138,7 @@ def _news(said: SnakemakeLog, stopping: bool) -> list[str]:
 
 
 def _conclusion(said: SnakemakeLog, seconds: float, status: int, stopped: bool) -> str:
-    from dac.watch.screen import duration
-
-    did = f"{said.done} of {said.total} jobs in {duration(seconds)}"
+    did = f"{said.done} of {said.total} jobs in {durations.clock(seconds)}"
     if status:
         how = "Stopped" if stopped else f"Ended with status {status}"
         did = f"{how} after {did}. The same command goes on from there"

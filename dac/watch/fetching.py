@@ -13,7 +13,7 @@ from dac.study import store
 from dac.study.params import Params
 from dac.study.sources import source_of
 from dac.study.task_data import dataset_of
-from dac.system import progress
+from dac.system import durations, progress
 from dac.system.errors import UserError, closest
 from dac.system.paths import FETCH_LOGS
 from dac.system.signals import Interrupted, StopRequest, stop_request
@@ -124,13 +124,13 @@ def _screen() -> Iterator[tuple[Draw, Say]]:
     if not on_terminal():
         yield lambda done, total: None, lambda line: print(line, flush=True)
         return
-    from dac.watch.screen import Display, duration
+    from dac.watch.screen import Display
 
     started = time.time()
     with Display() as display:
 
         def draw(done: int, total: int) -> None:
-            heading = f"{done} of {total} datasets, {duration(time.time() - started)}"
+            heading = f"{done} of {total} datasets, {durations.clock(time.time() - started)}"
             display.draw(progress.running(Path(), since=started), heading, done / total)
 
         yield draw, display.say

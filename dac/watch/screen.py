@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
+from dac.system import durations
 from dac.system.progress import Progress
 
 BAR_WIDTH = 24
@@ -58,7 +59,7 @@ def cells(job: Progress) -> tuple[str, str, str, str, str]:
     if not job.total:
         return job.name, "starting", "", job.result, ""
     done, total, speed = (_amount(value, job.unit) for value in (job.done, job.total, job.speed))
-    left = f"{duration((job.total - job.done) / job.speed)} left" if job.speed else ""
+    left = f"{durations.clock((job.total - job.done) / job.speed)} left" if job.speed else ""
     return job.name, f"{done}/{total}", f"{speed}/s" if job.speed else "", job.result, left
 
 
@@ -66,20 +67,3 @@ def _amount(value: float, unit: str) -> str:
     if unit == "B":
         return tqdm.format_sizeof(value, "B")
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
-
-
-def duration(seconds: float) -> str:
-    """As h:mm:ss, without hours m:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def long_duration(seconds: float) -> str:
-    """In the unit that suits it: 40 s, 12 min, 5.5 h, 3.1 d."""
-    for unit, size, most in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 48 * 3600)):
-        if seconds < most:
-            digits = 1 if unit == "h" and seconds < 10 * size else 0
-            return f"{seconds / size:.{digits}f} {unit}"
-    days = seconds / 86400
-    return f"{days:.1f} d" if days < 10 else f"{days:,.0f} d"

@@ -18,8 +18,8 @@ from dac.study.params import Params
 from dac.study.records import provenance_record, run_record
 from dac.study.states import State
 from dac.study.task_data import references
+from dac.system import durations
 from dac.system.provenance import device_seconds
-from dac.watch.screen import long_duration
 
 WIDTH = 100
 INDENT = 12  # of what stands behind a title
@@ -123,7 +123,7 @@ def _made(run: Run) -> list[str]:
     if made is None:
         return []
     seconds = device_seconds(made)
-    took = f", {long_duration(seconds)} of it" if seconds > 0 else ""
+    took = f", {durations.rounded(seconds)} of it" if seconds > 0 else ""
     versions = ", ".join(f"{name} {version}" for name, version in sorted(made.get("versions", {}).items()))
     line = f"{made.get('finished', 'at a time not recorded')} on {made.get('machine', '?')}, {made.get('device', '?')}"
     return [f"{line}{took}", *textwrap.wrap(versions, WIDTH - INDENT)]

@@ -16,9 +16,9 @@ from dac.study.identity import Run
 from dac.study.plan import StudyPlan
 from dac.study.states import Kind, State
 from dac.study.timings import problem
-from dac.system import signals
+from dac.system import durations, signals
 from dac.system.paths import LOGS
-from dac.watch.screen import Display, cells, long_duration
+from dac.watch.screen import Display, cells
 
 WIDTH = 100
 SECONDS = 5.0  # between two looks of --watch: at the paper's scale one takes a second
@@ -78,7 +78,7 @@ def _summary(plan: StudyPlan, found: Iterable[State], rest: Left) -> str:
     beside = f"with {working} jobs at once" if working > 1 else "with one job at a time"
     basis = "at its runs' speeds" if rest.measured else "as `dac plan` estimates"
     counted = f"{plan.name}: {len(done):,} of {len(runs):,} runs are done"
-    return f"{counted}; about {long_duration(seconds)} left {beside}, {basis}"
+    return f"{counted}; about {durations.rounded(seconds)} left {beside}, {basis}"
 
 
 def _table(plan: StudyPlan, found: dict[Run, State], rest: Left) -> list[str]:
@@ -96,7 +96,7 @@ def _table(plan: StudyPlan, found: dict[Run, State], rest: Left) -> list[str]:
 def _row(name: str, runs: list[State], rest: Left) -> list[str]:
     counts = [sum(state.kind in kinds for state in runs) for kinds in COLUMNS.values()]
     seconds = rest.of(state.run for state in runs)
-    return [name, f"{len(runs):,}", *(f"{count:,}" for count in counts), long_duration(seconds) if seconds else "–"]
+    return [name, f"{len(runs):,}", *(f"{count:,}" for count in counts), durations.rounded(seconds) if seconds else "–"]
 
 
 def _times(plan: StudyPlan) -> list[str]:

@@ -12,7 +12,7 @@ def test_what_a_study_lacks(project: Project) -> None:
     plan = project.plan()
     publish(plan.runs()[0])
     assert re.fullmatch(
-        r"tiny: 1 of 2 runs, about \d+ min on \d+ cores?, no GPU, [\d.]+ MB of disk, "
+        r"tiny: 1 of 2 runs, about \d+ (s|min) on \d+ cores?, no GPU, [\d.]+ MB of disk, "
         "nothing to download",
         missing.line(plan),
     )

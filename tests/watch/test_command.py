@@ -17,7 +17,7 @@ from terminal import CTRL_C, on_terminal, once
 
 from dac.system.progress import Progress
 from dac.watch.command import project_of
-from dac.watch.screen import Display, cells, duration
+from dac.watch.screen import Display, cells
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 120.0
@@ -170,7 +170,6 @@ def test_a_jobs_line() -> None:
     fetched = Progress("fetch a", None, 5_000_000, 20_000_000, "B", 2_500_000.0)
     assert cells(fetched) == ("fetch a", "5.00MB/20.0MB", "2.50MB/s", "", "0:06 left")
     assert cells(Progress("evaluate a", None, 1, 10, "policy", 0.25))[1:3] == ("1/10", "0.2/s")
-    assert [duration(seconds) for seconds in (0, 59.6, 3725)] == ["0:00", "1:00", "1:02:05"]
 
 
 def test_a_narrow_terminal_cuts_names_and_nothing_else() -> None:

@@ -29,7 +29,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_a_dry_run_ends_with_what_is_missing(project: Project) -> None:
     lines = project.succeed("snakemake", "tiny", "-n").splitlines()
     assert re.fullmatch(
-        r"tiny: 2 of 2 runs, about \d+ min on \d+ cores?, no GPU, [\d.]+ MB of disk, "
+        r"tiny: 2 of 2 runs, about \d+ (s|min) on \d+ cores?, no GPU, [\d.]+ MB of disk, "
         r"nothing to download",
         lines[-2],
     )
