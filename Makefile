@@ -49,6 +49,7 @@ bench: setup
 		--json "benchmarks/results/$(BENCH_NAME).json"
 	$(VENV_PYTHON) -m dac bench --runs 1 8 --precision bf16 --json "benchmarks/results/$(BENCH_NAME)-bf16.json"
 	$(VENV_PYTHON) -m dac bench --accuracy --json "benchmarks/results/accuracy-$(BENCH_NAME:calibration-%=%).json"
+	$(VENV_PYTHON) -m dac bench --targets --seconds 30 --json "benchmarks/results/targets-$(BENCH_NAME:calibration-%=%).json"
 	$(VENV_PYTHON) -m dac bench --page
 
 # Tests that inject faults at random, for so many minutes and inputs each; docs/reliability.md is what they record.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -139,15 +139,24 @@ def _sweep_row(config: AgentConfig, sizes: tuple[int, int], device: torch.device
     }
 
 
-def _matmul_flops(device: torch.device, seconds: float) -> float:
-    """Floating-point operations per second of nothing but the critics' products for the next actions, in float32."""
+def critic_products(device: torch.device) -> tuple[Callable[[], object], int]:
+    """Nothing but the critics' products for the next actions at the paper's sizes, in float32.
+
+    Returns:
+        What computes them, and its floating-point operations.
+    """
     config, width = AgentConfig(), AgentConfig().hidden_sizes[0]
     rows = TrainingSettings().batch_size * config.next_action_samples
     left = torch.randn(config.ensemble_size, rows, width, device=device)
     right = torch.randn(config.ensemble_size, width, width, device=device)
     out = torch.empty(config.ensemble_size, rows, width, device=device)
-    operations = 2 * config.ensemble_size * rows * width * width
-    return operations / median_seconds(lambda: torch.bmm(left, right, out=out), seconds, device)
+    return lambda: torch.bmm(left, right, out=out), 2 * config.ensemble_size * rows * width * width
+
+
+def _matmul_flops(device: torch.device, seconds: float) -> float:
+    """Floating-point operations per second of `critic_products`."""
+    call, operations = critic_products(device)
+    return operations / median_seconds(call, seconds, device)
 
 
 def _environment_steps(env: envs.Environment, seconds: float) -> float:

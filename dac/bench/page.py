@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate  # type: ignore[import-untyped]
 
-from dac.bench import accuracy_page
+from dac.bench import accuracy_page, targets_page
 from dac.bench.gpu_check import page as gpu_checks
 from dac.system import files
 from dac.system.errors import UserError
@@ -25,9 +25,9 @@ INTRODUCTION = """\
 # Speed and exactness
 
 Written by `dac bench --page` from the files in [results/](results), each made on one machine by `make bench`, or by
-`dac bench --json FILE`. All times are of the paper's settings (batch 256, N = 10, H = 10, T = 5, networks of
-256-256-256) on random data of Hopper's sizes, without evaluations; medians over repeated calls. Training data are in
-memory, on the device. `fp32` and `bf16` are values of `training.precision`.
+`dac bench --json FILE`. Where nothing else is said, times are of the paper's settings (batch 256, N = 10, H = 10,
+T = 5, networks of 256-256-256) on random data of Hopper's sizes, without evaluations; medians over repeated calls.
+Training data are in memory, on the device. `fp32` and `bf16` are values of `training.precision`.
 """
 
 
@@ -40,10 +40,12 @@ def write(folder: Path = BENCHMARKS) -> Path:
     found = [json.loads(path.read_text()) for path in sorted((folder / "results").glob("*.json"))]
     records = [record for record in found if "packs" in record]
     exactness = [record for record in found if "accuracy" in record]  # others are bare calibrations
-    if not records and not exactness:
+    aims = [record for record in found if "targets" in record]
+    if not records and not exactness and not aims:
         raise UserError(f"{folder}/results: no result is recorded there; run `make bench` first.")
     sections = [
         INTRODUCTION,
+        *targets_page.sections(aims, _machine, table),
         *(_speed(records, folder) if records else []),
         *accuracy_page.sections(exactness, _machine, table),
         *gpu_checks.section(folder / GPU_CHECKS.name),
@@ -65,7 +67,7 @@ def _speed(records: list[Record], folder: Path) -> list[str]:
 
 
 def _machine(record: Record) -> str:
-    precision = "" if "accuracy" in record else f", {record.get('precision', 'fp32')}"
+    precision = "" if "packs" not in record else f", {record.get('precision', 'fp32')}"
     threads = f"{record['threads']} thread{'s' * (record['threads'] > 1)}"
     where = f", {threads}" if record["device"] == "cpu" else f" ({record['device_name']})"
     return f"{record['machine']}{precision}{where}, torch {record['versions']['torch']}, {record['date']}"

@@ -48,6 +48,11 @@ def _add_bench(command: argparse.ArgumentParser) -> None:
         help="measure instead how exact the targets are in every precision: on runs of the store, or on small networks "
         "that are trained first",
     )
+    command.add_argument(
+        "--targets",
+        action="store_true",
+        help="measure instead, in turns, the times that this code aims at on a CPU: best on an idle machine",
+    )
     command.add_argument("--page", action="store_true", help="write benchmarks/README.md from the recorded results")
     command.add_argument("--json", type=files.expanded, help="also write the result there")
 
@@ -101,12 +106,16 @@ def _bench(options: argparse.Namespace) -> None:
 
         print(f"Read {page.write()}")
         return
-    if options.accuracy is None:
-        result = _speed(options)
-    else:
+    if options.targets:
+        from dac.bench import targets
+
+        result = targets.measure(options.threads, options.seconds)
+    elif options.accuracy is not None:
         from dac.bench import accuracy
 
         result = accuracy.measure(options.device, options.threads, options.accuracy)
+    else:
+        result = _speed(options)
     text = json.dumps(result, indent=2, sort_keys=True)
     print(text)
     if options.json:
