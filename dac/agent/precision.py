@@ -12,11 +12,16 @@ their deviations from it, in bfloat16. The targets average over the N actions. T
 kernel, so the rounding of a kernel falls out of a layer's average; and where activations differ little among actions,
 little is rounded. Rounded as they are, they would move every target by a tenth of the ensemble's spread and more
 (benchmarks/README.md has what is left of that), in the same direction for all states that are alike.
+
+A device without instructions for bfloat16 (a CPU with AVX2 alone, a GPU before Ampere) takes bf16's factors as float32
+numbers, which hold them and their products exactly, and rounds what it has added as the others do. PyTorch's own
+imitation takes some ten times as long.
 """
 
 from __future__ import annotations
 
 import contextlib
+import platform
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -44,11 +49,25 @@ def without_gradient(params: Mapping[str, Tensor], precision: str) -> Mapping[st
         params: of an actor or of critics, as in `networks`.
 
     Returns:
-        `params`, and for bf16 behind them under `<name>` + LOWERED the kernels between the first layer and the last.
+        `params`, and for bf16 behind them under `<name>` + LOWERED the kernels between the first layer and the last,
+        rounded to bfloat16; as float32 where the device has no products of bfloat16.
     """
     if precision != "bf16":
         return params
-    return {**params, **{name + LOWERED: value.bfloat16() for name, value in params.items() if _is_inner(name, params)}}
+    inner = {name: value for name, value in params.items() if _is_inner(name, params)}
+    return {**params, **{name + LOWERED: _lowered(value) for name, value in inner.items()}}
+
+
+def _lowered(kernel: Tensor) -> Tensor:
+    rounded = kernel.bfloat16()
+    return rounded if multiplies_bf16(kernel.device) else rounded.float()
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 matrices itself; what is asked of others in it is computed in float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return platform.machine() not in ("x86_64", "AMD64") or torch.cpu._is_avx512_bf16_supported()
 
 
 def _is_inner(name: str, params: Mapping[str, Tensor]) -> bool:
@@ -63,7 +82,7 @@ def product_about_mean(hidden: Tensor, kernel: Tensor, bias: Tensor, lowered: Te
 
     Args:
         hidden: (M, b * samples, in), the rows of a state together; overwritten.
-        kernel: (M, in, out). bias: (M, 1, out). lowered: the kernel in bfloat16.
+        kernel: (M, in, out). bias: (M, 1, out). lowered: the kernel rounded to bfloat16.
 
     Returns:
         (M, b * samples, out), of the dtype of `hidden`.
@@ -71,6 +90,6 @@ def product_about_mean(hidden: Tensor, kernel: Tensor, bias: Tensor, lowered: Te
     networks, rows, width = hidden.shape
     grouped = hidden.view(networks, -1, samples, width)
     mean = grouped.mean(2)
-    deviations = grouped.sub_(mean.unsqueeze(2)).bfloat16().flatten(1, 2)
-    product = torch.bmm(deviations, lowered).to(hidden.dtype).view(networks, -1, samples, kernel.shape[2])
+    deviations = grouped.sub_(mean.unsqueeze(2)).bfloat16().to(lowered.dtype).flatten(1, 2)
+    product = torch.bmm(deviations, lowered).bfloat16().to(hidden.dtype).view(networks, -1, samples, kernel.shape[2])
     return product.add_(torch.baddbmm(bias, mean, kernel).unsqueeze(2)).view(networks, rows, -1)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from dac.agent import AgentConfig
+from dac.agent.precision import multiplies_bf16
 from dac.bench import start
 from dac.bench.clock import WARM_UP
 from dac.bench.here import here
@@ -127,7 +128,7 @@ def measure(threads: int, seconds: float) -> dict[str, Any]:
         "subjects": of_subjects,
         "rounds": rounds,
         "load": [round(value, 2) for value in load],
-        "multiplies_bf16": devices.multiplies_bf16(device),
+        "multiplies_bf16": multiplies_bf16(device),
         **here(device, threads),
     }
 

@@ -44,7 +44,7 @@ def sections(records: Iterable[Record], machine: Callable[[Record], str], table:
                 ("what", "threads", "ms", "p10–p90", "ms of CPU", "p10–p90"),
             ),
             f"{record['rounds']} rounds. The load average was {before:.2f} before and {after:.2f} after, of which this "
-            f"measurement itself is 1 to {record['threads']}.{_imitated(record)}\n",
+            f"measurement itself is 1 to {record['threads']}.{_without_bf16(record)}\n",
             TEXT,
         ]
     return found
@@ -70,5 +70,6 @@ def _subject(name: str, subject: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(cells)
 
 
-def _imitated(record: Record) -> str:
-    return "" if record["multiplies_bf16"] else " This processor has no bfloat16 instructions: bf16 is imitated."
+def _without_bf16(record: Record) -> str:
+    said = " This processor has no bfloat16 instructions: bf16 multiplies float32 numbers."
+    return "" if record["multiplies_bf16"] else said

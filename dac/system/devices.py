@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import platform
 from collections.abc import Callable, Iterator
 
 import torch
@@ -135,13 +134,6 @@ def out_of_memory(error: BaseException) -> str | None:
                 return line.strip()
     origin = error.__cause__ or error.__context__
     return None if origin is None else out_of_memory(origin)
-
-
-def multiplies_bf16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 matrices itself; others only imitate it, slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return platform.machine() not in ("x86_64", "AMD64") or torch.cpu._is_avx512_bf16_supported()
 
 
 def name(device: torch.device) -> str:

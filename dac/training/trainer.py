@@ -21,6 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from dac.agent import Agent, initial_run_state
 from dac.agent.graph import ReplayError
+from dac.agent.precision import multiplies_bf16
 from dac.study import store
 from dac.study.identity import Group, Run
 from dac.study.params import ComputeSettings
@@ -84,8 +85,8 @@ def _say_where_bf16_gains_nothing(group: Group, device: torch.device) -> None:
         LOG.warning(
             "training.precision: bf16 computes what tf32 does where next_action_samples is 1 (dac/agent/precision.py)."
         )
-    if not devices.multiplies_bf16(device):
-        LOG.warning("This device only imitates bf16: steps may take several times fp32's.")
+    if not multiplies_bf16(device):
+        LOG.warning("This device has no products of bfloat16: steps take somewhat longer than fp32's.")
 
 
 @contextlib.contextmanager

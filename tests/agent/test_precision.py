@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import platform
 from typing import Any
 
 import pytest
@@ -11,16 +12,17 @@ import torch
 from small import advance, assert_states_equal, draws_of, make_agent, pack_batch
 from small import small_config as config
 
-from dac.agent import Agent, AgentConfig, networks
+from dac.agent import Agent, AgentConfig, networks, precision
 from dac.agent.critic import critic_loss, next_values
-from dac.agent.precision import LOWERED, matrix_products, product_about_mean, without_gradient
+from dac.agent.precision import LOWERED, matrix_products, multiplies_bf16, product_about_mean, without_gradient
 
 
 def test_bf16_lowers_the_inner_kernels_alone() -> None:
     agent = make_agent(config(hidden_sizes=(8, 8, 8)), [0])
     for network, inner in ((agent.actor, {"noise/1", "noise/2"}), (agent.critic, {"1", "2"})):
         lowered = without_gradient(network.target.named, "bf16")
-        added = {name for name, value in lowered.items() if value.dtype == torch.bfloat16}
+        added = lowered.keys() - network.target.named.keys()
+        assert all(torch.equal(lowered[name], lowered[name].bfloat16()) for name in added)
         assert added == {f"{layer}/kernel{LOWERED}" for layer in inner}
         assert {name: lowered[name] for name in lowered.keys() - added} == network.target.named
         assert without_gradient(network.target.named, "fp32") is network.target.named
@@ -42,6 +44,44 @@ def test_the_mean_over_a_states_rows_is_as_in_float32() -> None:
     assert error.mean(2).square().mean().sqrt() < 0.6 * error[:, 1:].square().mean().sqrt()
     coarse = hidden.bfloat16().float() @ kernel.bfloat16().float() + bias
     assert (coarse.view(2, 6, 4, 8) - exact).square().mean().sqrt() > 2 * error.square().mean().sqrt()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_device_without_bf16_computes_the_same(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the order in which a product is added, which seldom changes what it is rounded to."""
+    generator = torch.Generator().manual_seed(1)
+    hidden = 3 + torch.randn(3, 16 * 4, 64, generator=generator, dtype=dtype)
+    params = {f"{layer}/kernel": torch.randn(3, 64, 64, generator=generator, dtype=dtype) for layer in range(3)}
+    kernel, bias = params["1/kernel"], torch.randn(3, 1, 64, generator=generator, dtype=dtype)
+    products = {}
+    for has in (True, False):
+        monkeypatch.setattr(precision, "multiplies_bf16", lambda _, has=has: has)
+        lowered = without_gradient(params, "bf16")["1/kernel" + LOWERED]
+        assert lowered.dtype == (torch.bfloat16 if has else torch.float32)
+        products[has] = product_about_mean(hidden.clone(), kernel, bias, lowered, 4)
+        assert products[has].dtype == dtype
+    equal = torch.isclose(products[True], products[False], rtol=1e-6, atol=1e-6)
+    assert equal.double().mean() > 0.99
+    torch.testing.assert_close(products[True], products[False], rtol=2**-7, atol=0.1)
+    exact = hidden.double() @ kernel.double() + bias.double()
+    assert not torch.allclose(products[False].double(), exact, rtol=0, atol=1e-3)  # it is rounded, too
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), False), ((8, 0), True), ((8, 9), True), ((9, 0), True)])
+def test_gpus_multiply_bf16_since_ampere(
+    capability: tuple[int, int], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert multiplies_bf16(torch.device("cuda", 0)) is expected
+
+
+def test_a_processor_is_asked_for_its_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    for has in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has)
+        assert multiplies_bf16(torch.device("cpu")) is has
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert multiplies_bf16(torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("precision", "inside"), [("fp32", "ieee"), ("tf32", "tf32"), ("bf16", "tf32")])
@@ -98,7 +138,7 @@ def test_targets_of_trained_critics_against_float64(max_backup: bool, monkeypatc
     assert bias < 1e-4
 
     def rounded(hidden: torch.Tensor, _: object, bias: torch.Tensor, lowered: torch.Tensor, __: int) -> torch.Tensor:
-        return torch.bmm(hidden.bfloat16(), lowered).float() + bias
+        return torch.bmm(hidden.bfloat16().to(lowered.dtype), lowered).bfloat16().float() + bias
 
     monkeypatch.setattr(networks, "product_about_mean", rounded)
     assert target_errors(precision="bf16", max_backup=max_backup)[0] > 3 * rms

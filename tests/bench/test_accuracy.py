@@ -42,7 +42,9 @@ def test_the_error_of_targets(subject: Subject, monkeypatch: pytest.MonkeyPatch)
     bf16 = share(subject, "bf16")
     assert share(subject, "fp32") < bf16 < accuracy_page.LARGEST_RMS
     assert share(subject, "bf16", samples=1) == share(subject, "fp32", samples=1)
-    monkeypatch.setattr(networks, "product_about_mean", lambda h, _, b, low, __: torch.bmm(h.bfloat16(), low) + b)
+    monkeypatch.setattr(
+        networks, "product_about_mean", lambda h, _, b, low, __: torch.bmm(h.bfloat16().to(low.dtype), low) + b
+    )
     assert share(subject, "bf16") > 4 * bf16
 
 

@@ -109,4 +109,4 @@ def test_the_page_says_what_was_reached(tmp_path: Path) -> None:
     assert ["ratio", "≤ 0.70", "0.70", "0.60–0.80", "reached"] in rows
     assert ["small", "≤ 2.50 ms", "2.60 ms", "1.00 ms–4.00 ms", "**not reached**"] in rows
     assert [targets_page.NAMES["small"], "1", "2.60", "1.00–4.00", "2.00", "1.00–3.00"] in rows
-    assert "30 rounds. The load average was 0.10 before and 1.90 after" in text and "bf16 is imitated" in text
+    assert "30 rounds. The load average was 0.10 before and 1.90 after" in text and "bf16 multiplies float32" in text

@@ -34,11 +34,11 @@ from dac.study import store
 from dac.study.identity import Group, Run
 from dac.study.params import ComputeSettings
 from dac.study.plan import evaluation_steps
-from dac.system import devices, files
+from dac.system import files
 from dac.system.errors import UserError
 from dac.system.hashing import sha256_of
 from dac.system.signals import Interrupted
-from dac.training import curve
+from dac.training import curve, trainer
 from dac.training.curve import Overlapped
 from dac.training.policies import PolicyState, agent_config, load_policies
 from dac.training.rollouts import Rollouts
@@ -677,7 +677,7 @@ def test_the_learning_rate_decays_over_all_steps_or_not_at_all(project: Project)
 @pytest.mark.parametrize(
     ("imitated", "precision", "warns"), [(True, "bf16", True), (True, "fp32", False), (False, "bf16", False)]
 )
-def test_a_device_that_imitates_bf16_is_named(
+def test_a_device_without_bf16_is_named(
     imitated: bool,
     precision: str,
     warns: bool,
@@ -685,10 +685,10 @@ def test_a_device_that_imitates_bf16_is_named(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(devices, "multiplies_bf16", lambda _: not imitated)
+    monkeypatch.setattr(trainer, "multiplies_bf16", lambda _: not imitated)
     group = project.set("studies.tiny.settings.precision", precision).group()
     train(group, [0], COMPUTE, 1)
-    assert ("This device only imitates bf16" in caplog.text) == warns
+    assert ("This device has no products of bfloat16" in caplog.text) == warns
     assert "where next_action_samples is 1" not in caplog.text
     assert store.run_problem(Run(group, 0)) is None
 

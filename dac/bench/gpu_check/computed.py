@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import torch
 
 from dac.agent.config import PRECISIONS
+from dac.agent.precision import multiplies_bf16
 from dac.bench import parity
 from dac.bench.clock import median_seconds
 from dac.bench.gpu_check.setup import PAPERS_SIZES, Failed, Setup, Skipped
@@ -28,7 +29,7 @@ def device(setup: Setup) -> dict[str, Any]:
         found: dict[str, Any] = {
             "name": devices.name(chosen),
             "cuda": torch.version.cuda,
-            "bf16": devices.multiplies_bf16(chosen),
+            "bf16": multiplies_bf16(chosen),
             "gpus": [str(gpu) for gpu in gpus.visible()],
         }
         if chosen.type == "cuda":
