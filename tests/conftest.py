@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,24 @@ from shared import shared_data
 from tiny import Project, write_rows
 
 from dac.rows.raw import RawDataset
+
+LONGEST_FIRST = ("slurm", "workflow", "soak", "browser")  # markers; what begins last keeps no worker alone for long
+MOST_WORKERS = 8
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, for `-n auto`: many tests wait for processes, or for a clock."""
+    return min(MOST_WORKERS, (os.cpu_count() or 1) + 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take long."""
+
+    def place(item: pytest.Item) -> int:
+        own = {mark.name for mark in item.iter_markers()}
+        return next((index for index, name in enumerate(LONGEST_FIRST) if name in own), len(LONGEST_FIRST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,7 @@ COMMANDS: Dict[str, List[str]] = {
         "dac watch snakemake quick --cores all --show-failed-logs --quiet host reason",
         "dac claims quick",
     ],
-    "test": ["pytest -n 2 --dist loadgroup"],
+    "test": ["pytest -n auto --dist loadgroup"],
     "gpu-check": ["dac gpu-check"],
     "lint": [
         "ruff check .",

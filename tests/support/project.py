@@ -305,7 +305,7 @@ def new_project(folder: Path) -> Project:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, target)  # what is compiled, too
         else:
             shutil.copy(ROOT / name, target)
     return Project(folder)

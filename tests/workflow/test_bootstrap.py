@@ -180,7 +180,7 @@ def test_without_make(machine: Machine) -> None:
     machine.script("python3", "test")
     machine.script("python3", "quick")
     assert machine.calls() == [
-        "pytest -n 2 --dist loadgroup",
+        "pytest -n auto --dist loadgroup",
         "dac watch snakemake quick --cores all --show-failed-logs --quiet host reason",
         "dac claims quick",
     ]
