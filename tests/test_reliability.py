@@ -14,6 +14,9 @@ MADE = {
     "machine": "box, 2 cores",
     "python": "3.11.9",
     "versions": {"torch": "2.13.0"},
+    "seconds": 2040.0,
+    "minutes": 1.5,
+    "examples": 9000,
 }
 
 
@@ -63,5 +66,6 @@ def test_the_page_has_every_fault_with_its_counts() -> None:
         "## Other faults",
         "## Hostile and damaged inputs",
     ]
-    for fact in ("2026-11-29", "0123456789ab", "box, 2 cores", "Python 3.11.9", "torch 2.13.0"):
+    assert "\nmake soak MINUTES=1.5 EXAMPLES=9000\n" in text
+    for fact in ("34 minutes", "2026-11-29", "0123456789ab", "box, 2 cores", "Python 3.11.9", "torch 2.13.0"):
         assert fact in text

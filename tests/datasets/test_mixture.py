@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interrupting import terminate_at
+from interrupting import terminate_before
 
 from dac import envs
 from dac.datasets import behaviours, folder, mixture
+from dac.datasets.sac.recorder import Recorder
 from dac.rows.raw import content_hash, episode_returns, episode_slices
 from dac.study.catalog import policy_file
 from dac.system.errors import UserError
@@ -156,7 +157,7 @@ def test_a_policy_of_another_environment(tmp_path: Path) -> None:
 
 def test_a_signal_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten million steps, at the 50th."""
-    terminate_at(50, monkeypatch)
+    terminate_before(Recorder, "step", lambda recorder, _: recorder.steps == 49, monkeypatch)
     with pytest.raises(Interrupted, match="Pendulum-v1: stopped by a signal while mixed was collected"):
         collect(tmp_path / "mixed", transitions=10_000_000)
     assert list(tmp_path.iterdir()) == []

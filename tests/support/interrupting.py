@@ -11,21 +11,19 @@ from typing import Any
 import pytest
 
 from dac.agent.critic import Metrics
-from dac.datasets.sac.recorder import Recorder
 from dac.training.steps import GradientSteps
 
 
-def terminate_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send SIGTERM to this process once some recorder has recorded so many steps."""
-    take_step = Recorder.step
+def terminate_before(owner: type, name: str, when: Callable[..., bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send SIGTERM to this process before each call of a method whose arguments, `self` first, are such."""
+    method = getattr(owner, name)
 
-    def interrupted(recorder: Recorder, action: Any) -> Any:
-        result = take_step(recorder, action)
-        if recorder.steps == step:
+    def interrupted(*arguments: Any) -> Any:
+        if when(*arguments):
             os.kill(os.getpid(), signal.SIGTERM)
-        return result
+        return method(*arguments)
 
-    monkeypatch.setattr(Recorder, "step", interrupted)
+    monkeypatch.setattr(owner, name, interrupted)
 
 
 @contextmanager

@@ -13,10 +13,22 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
-PRELOADED = ["dac.training.trainer", "dac.training.evaluate", "dac.datasets.load", "dac.study.pages", "dac.study.dvc"]
+import pytest
+
+PRELOADED = [  # by the server that processes are forked from, since it costs more than what they do
+    "tests.test_storm",
+    "dac.datasets.convert",
+    "dac.datasets.sources.file",
+    "gymnasium.envs.mujoco.inverted_pendulum_v5",
+    "minari.dataset._storages.hdf5_storage",
+    "dvc.repo.plots",
+    "dvc.rwlock",
+    "dvc.scm",
+]
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate")  # as Python's audit calls them
 SECONDS = 120.0  # for a process that nobody kills
 
@@ -68,8 +80,8 @@ def ended(at: int, act: Callable[..., None], *arguments: Any) -> int:
     Raises:
         AssertionError: it ended neither well nor by that kill, or did not end at all.
     """
+    _start_server()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     process = context.Process(target=_main, args=(Path.cwd(), at, act, arguments))
     process.start()
     process.join(SECONDS)
@@ -77,6 +89,14 @@ def ended(at: int, act: Callable[..., None], *arguments: Any) -> int:
         process.kill()
     assert process.exitcode in (0, -signal.SIGKILL), f"{act.__name__}{arguments} ended with {process.exitcode}"
     return process.exitcode
+
+
+def _start_server() -> None:
+    """Have a process to fork from, which has imported all that its forks need, from where this one imports it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.set_forkserver_preload(PRELOADED)
+        forkserver.ensure_running()
 
 
 def _main(folder: Path, at: int, act: Callable[..., None], arguments: tuple[Any, ...]) -> None:

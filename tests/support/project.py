@@ -20,7 +20,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("Snakefile", "dvc.yaml", ".gitignore", ".dvcignore", ".dvc/config", "pyproject.toml", "dac", "workflow")
-TIMEOUT = 300  # seconds, for any one command
+TIMEOUT = 900  # seconds, for any one command, on a machine that has much else to do
 
 TOOLS = ("snakemake", "dvc")
 NAMED_BY = {"collect": "dataset", "report": "study", "time": "timing"}  # keys of the journal's events

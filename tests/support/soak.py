@@ -1,7 +1,6 @@
 """Run the tests of random faults for long, and write docs/reliability.md from what they record.
 
-`python tests/support/soak.py --minutes 10 --examples 10000`, in the installed environment; `make soak` does so. With
-`--records FOLDER` the records stay there, and those of several runs, of some tests each, are one page.
+`python tests/support/soak.py --minutes 10 --examples 10000`, in the installed environment; `make soak` does so.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from reliability import EXAMPLES, FOLDER, MINUTES, Kind, Record, read
 from tabulate import tabulate
 
 from dac.system.files import write_text
-from dac.system.provenance import provenance
+from dac.system.provenance import commit, provenance
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
@@ -35,7 +35,8 @@ def page(records: Sequence[Record], made: Mapping[str, Any]) -> str:
     """docs/reliability.md: what was injected, what happened, what was lost, and how long recovery took.
 
     Args:
-        made: `provenance` of the run that the records are from.
+        made: `provenance` of the one run that all records are from, with its `seconds`, and the `minutes` and
+            `examples` that it was asked for.
     """
     counted = {kind: sum(one.count for one in records if one.kind == kind) for kind in SECTIONS}
     counts = ", ".join(f"{counted[kind]:,} {said}" for kind, (_, said) in SECTIONS.items() if counted[kind])
@@ -44,11 +45,12 @@ def page(records: Sequence[Record], made: Mapping[str, Any]) -> str:
         "# Nothing lost, nobody let in",
         "Faults that the tests inject at random, and what came of them: what was lost, and how long it took until the "
         "work had gone on. Every line is from a test that passed; a test that fails leaves this page as it was.",
-        f"**{counts}.** The last run ended on {made['finished'][:10]}, at the commit {made['commit']}. Machine: "
-        f"{made['machine']}; Python {made['python']}, {versions}.",
-        "To run it again, with so many minutes for each storm and so many inputs in all; `make test` has the same "
-        "tests, for some minutes:",
-        "<!-- not run by the tests: it takes hours -->\n```bash\nmake soak MINUTES=60 EXAMPLES=100000\n```",
+        f"**{counts}.** All in one run of {made['seconds'] / 60:.0f} minutes, which ended on {made['finished'][:10]}, "
+        f"at the commit {made['commit']}. Machine: {made['machine']}; Python {made['python']}, {versions}.",
+        "The command that made this page, with so many minutes for each storm and so many inputs in all; `make test` "
+        "has the same tests, for some minutes:",
+        f"<!-- not run by the tests: it takes long -->\n```bash\nmake soak MINUTES={made['minutes']:g} "
+        f"EXAMPLES={made['examples']}\n```",
     ]
     for kind, (title, _) in SECTIONS.items():
         chosen = sorted((one for one in records if one.kind == kind), key=lambda one: one.fault)
@@ -73,18 +75,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="of each storm")
     parser.add_argument("--examples", type=int, default=10_000, help="inputs of all kinds of files together")
-    parser.add_argument("--records", type=Path, help="where the records stay; left out: nowhere")
-    parser.add_argument("tests", nargs="*", help="files of tests; all of them if left out")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = (options.records or Path(temporary)).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        asked = {FOLDER: str(folder), MINUTES: str(options.minutes), EXAMPLES: str(options.examples)}
-        command = [sys.executable, "-m", "pytest", "-m", "soak", "--durations=0", *options.tests]
+    tried, started = commit(), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        asked = {FOLDER: folder, MINUTES: str(options.minutes), EXAMPLES: str(options.examples)}
+        command = [sys.executable, "-m", "pytest", "-n", "2", "-m", "soak", "--durations=0"]
         status = subprocess.run(command, cwd=ROOT, env={**os.environ, **asked}, check=False).returncode
-        records = read(folder)
+        records = read(Path(folder))
     if status == 0:
-        write_text(PAGE, page(records, provenance("cpu")))
+        made = provenance("cpu", **vars(options), seconds=time.monotonic() - started)
+        write_text(PAGE, page(records, {**made, "commit": tried}))
         print(f"Read {PAGE.relative_to(ROOT)}")
     return status
 

@@ -1,4 +1,4 @@
-"""Resumable state of an SAC training that collects data: at the start of an episode, everything that comes after.
+"""Resumable state of an SAC training that collects data: everything that comes after one of its steps.
 
     <work>/<levels still to come>/steps-<n>-<first 16 hex digits of manifest.json's sha256>/
 
@@ -18,6 +18,7 @@ import random
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from dac.system.files import file_entry, read_json, sync_folder, write_json
 from dac.system.hashing import sha256_of
 
 if TYPE_CHECKING:
+    from gymnasium import Env
     from stable_baselines3 import SAC
 
 LOG = logging.getLogger(__name__)
@@ -39,12 +41,21 @@ _NAME = re.compile(r"steps-(\d+)-([0-9a-f]{16})")
 _MODEL, _BUFFER, _RECORDING, _MANIFEST = "model.zip", "replay-buffer.pkl", "recording.pt", "manifest.json"
 
 
+@dataclass(frozen=True)
+class Moment:
+    """What the next step of a training changes before anything is learned from it, so that it can be taken back."""
+
+    steps: int
+    recorder: Mapping[str, Any]
+    random: Mapping[str, Any]
+
+
 class Checkpoint:
     """The state in a folder of `work`: the model, its replay buffer, the recording, and the random generators.
 
-    It is saved at the start of an episode only, where the environment's state is that of its random generator. The
-    folder is named after the levels that are still to come, so a training for other levels leaves it alone. Replay
-    buffers are large: there are never more than two states of one training, but for one that was set aside.
+    Of the environment's state there is what leads to it again: its random generator at the start of the episode, and
+    the actions since. The folder is named after the levels that are still to come: a training for other levels leaves
+    it alone. Replay buffers are large: there are never more than two states of one training, but for one set aside.
 
     Args:
         levels: the levels wanted, with their settings. Only a state that has all of them ahead is of use.
@@ -63,15 +74,15 @@ class Checkpoint:
         self._own: list[Path] = []  # states of this training, the newest last
         self.notes: dict[str, Any] = {}
 
-    @property
-    def possible(self) -> bool:
-        """Whether the recorder is at the start of an episode that a fresh environment could start as well."""
-        return self._recorder.at_start and bool(self._recorder.before_reset)
+    def moment(self, model: SAC) -> Moment:
+        """What `save` needs to know of a training between two of its steps."""
+        return Moment(model.num_timesteps, self._recorder.state(), _random_states(model))
 
-    def save(self, model: SAC, levels: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+    def save(self, model: SAC, moment: Moment, levels: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
         """Put the state on the disk; of the earlier ones the newest is kept.
 
         Args:
+            moment: after which the model has not learned from anything.
             levels: those still to be taken, with their settings.
             notes: plain values to be had again.
 
@@ -86,7 +97,7 @@ class Checkpoint:
             self._own = self._own[-1:]
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            self._write(partial, model, levels, notes)
+            self._write(partial, model, moment, levels, notes)
             name = f"steps-{model.num_timesteps}-{sha256_of(partial / _MANIFEST)[:_DIGITS]}"
             new = partial.rename(folder / name)
             sync_folder(folder)
@@ -101,13 +112,16 @@ class Checkpoint:
             if stale not in self._own:
                 shutil.rmtree(stale, ignore_errors=True)
 
-    def _write(self, folder: Path, model: SAC, levels: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+    def _write(
+        self, folder: Path, model: SAC, moment: Moment, levels: Mapping[str, Any], notes: Mapping[str, Any]
+    ) -> None:
         """Fill a state's folder, its manifest last; all of it is on the disk then."""
         import torch
 
+        model.num_timesteps = moment.steps
         model.save(folder / _MODEL)
         model.save_replay_buffer(folder / _BUFFER)
-        state = {"recorder": self._recorder.state(), "random": _random_states(model), "notes": dict(notes)}
+        state = {"recorder": moment.recorder, "random": moment.random, "notes": dict(notes)}
         with (folder / _RECORDING).open("wb") as stream:
             torch.save(state, stream)
         files = {}
@@ -142,11 +156,14 @@ class Checkpoint:
         model.load_replay_buffer(saved / _BUFFER)
         self._recorder.restore(state["recorder"])
         assert model.env is not None
-        started = model.env.envs[0].reset()[0]  # type: ignore[attr-defined]
+        environment: Env[Any, Any] = model.env.envs[0]  # type: ignore[attr-defined]
+        observation = environment.reset()[0]
+        for action in state["recorder"]["actions"]:
+            observation = environment.step(action)[0]
         _restore_random(model, state["random"])
-        if not np.array_equal(started, np.asarray(model._last_obs)[0]):
+        if not np.array_equal(observation, np.asarray(model._last_obs)[0]):
             raise UserError(
-                f"{saved}: the environment does not start its episode as it did when this state was saved; packages "
+                f"{saved}: the environment's episode does not come to where it was when this state was saved; packages "
                 f"may have changed. Delete {saved.parent}: SAC then starts anew."
             )
         self._own = [path for name in _manifest(saved)["before"] if (path := self._work / name).is_dir()] + [saved]

@@ -10,21 +10,21 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from dac import envs
-from dac.datasets.sac.checkpoint import Checkpoint
+from dac.datasets.sac.checkpoint import Checkpoint, Moment
 from dac.datasets.sac.process_state import random_state, torch_threads
 from dac.datasets.sac.recipe import new_sac, sac_recipe, wanted_level
 from dac.datasets.sac.recorder import Recorder
 from dac.datasets.sac.taker import Log, Taker
 from dac.system.progress import Bar
-from dac.system.signals import Interrupted, StopRequest, stop_request
+from dac.system.signals import Interrupted, Stopped, StopRequest, stop_request
 
 if TYPE_CHECKING:
     from stable_baselines3 import SAC
 
-_PIECE = 100  # steps between two looks at the clock
+_PIECE = 10  # steps between two looks at the clock and at signals
 
 
 def collect(
@@ -51,7 +51,7 @@ def collect(
         log: takes one line of progress at a time.
         threads: of PyTorch. Networks this small are fastest on one; another number rounds sums, and so the data,
             differently.
-        checkpoint_seconds: the state is saved at the first end of an episode after so long.
+        checkpoint_seconds: the state is saved after so long, again and again.
 
     Raises:
         UserError: unknown environment or level, a wrong recipe, or a threshold that training did not reach.
@@ -81,16 +81,33 @@ def _learn(
 ) -> None:
     """Train to the end or until all levels are taken, in pieces between which the state can be saved.
 
-    Pieces of `learn` add up to one whole: Stable-Baselines3 keeps all that it needs between them in the model.
+    Pieces of `learn` add up to one whole: Stable-Baselines3 keeps all that it needs between them in the model. A step
+    after which the taker evaluates or rolls out is a piece of its own: where a signal ends that, the step, from which
+    nothing was learned yet, is taken back.
     """
     saved = time.monotonic()
     while taker.pending and model.num_timesteps < steps:
-        due = stop or time.monotonic() - saved > checkpoint_seconds
-        piece = 1 if due else min(_PIECE, steps - model.num_timesteps)
-        model.learn(total_timesteps=piece, callback=taker, reset_num_timesteps=model.num_timesteps == 0)
-        if due and checkpoint.possible and taker.pending:
-            checkpoint.save(model, taker.pending_settings(), taker.notes())
+        if stop:
+            _save_and_end(model, checkpoint.moment(model) if model.num_timesteps else None, taker, checkpoint, stop)
+        if model.num_timesteps and time.monotonic() - saved > checkpoint_seconds:
+            checkpoint.save(model, checkpoint.moment(model), taker.pending_settings(), taker.notes())
             saved = time.monotonic()
-            if stop.signal is not None:
-                where = f"stopped by a signal at SAC step {model.num_timesteps}"
-                raise Interrupted(f"{taker.env_id}: {where}; state saved", stop.signal)
+        ahead = range(model.num_timesteps + 1, min(model.num_timesteps + _PIECE, steps) + 1)
+        undisturbed = next((count for count, step in enumerate(ahead) if taker.looks_at(step)), len(ahead))
+        before = None if undisturbed or not model.num_timesteps else checkpoint.moment(model)
+        try:
+            model.learn(undisturbed or 1, callback=taker, reset_num_timesteps=model.num_timesteps == 0)
+        except Stopped:
+            _save_and_end(model, before, taker, checkpoint, stop)
+
+
+def _save_and_end(
+    model: SAC, moment: Moment | None, taker: Taker, checkpoint: Checkpoint, stop: StopRequest
+) -> NoReturn:
+    """Save the training as it was at a moment, if there is one to come back to; raises Interrupted."""
+    assert stop.signal is not None
+    said = f"{taker.env_id}: interrupted at SAC step {model.num_timesteps}; run again to go on from the last saved step"
+    if moment is not None:
+        checkpoint.save(model, moment, taker.pending_settings(), taker.notes())
+        said = f"{taker.env_id}: interrupted at SAC step {moment.steps}, which is saved; run again to go on"
+    raise Interrupted(said, stop.signal)

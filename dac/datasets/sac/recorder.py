@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils import seeding
 from minari.data_collector import EpisodeBuffer
 from numpy.typing import NDArray
 
@@ -24,8 +25,8 @@ class Recorder(gym.Wrapper[FloatArray, Any, FloatArray, Any]):
 
     Attributes:
         steps: environment steps so far, also those that were not recorded.
-        before_reset: state of the environment's random generator before the last reset; with it a fresh environment
-            starts the same episode.
+        before_reset: state of the environment's random generator before the last reset, or as its seed made it; with it
+            a fresh environment starts the same episode.
     """
 
     def __init__(self, env: envs.Environment, recording: bool = True) -> None:
@@ -38,17 +39,12 @@ class Recorder(gym.Wrapper[FloatArray, Any, FloatArray, Any]):
         self._return = 0.0
         self._returns: list[float] = []
 
-    @property
-    def at_start(self) -> bool:
-        """Whether the episode has no steps yet."""
-        return not self._running["rewards"]
-
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[FloatArray, dict[str, Any]]:
         self._finish()
-        if seed is None:
-            self.before_reset = self.env.unwrapped.np_random.bit_generator.state
+        generator = self.env.unwrapped.np_random if seed is None else seeding.np_random(seed)[0]
+        self.before_reset = generator.bit_generator.state
         observation, info = self.env.reset(seed=seed, options=options)
         self._running = {name: [] for name in _ARRAYS} | {"observations": [np.array(observation)]}
         self._return = 0.0
@@ -109,17 +105,19 @@ class Recorder(gym.Wrapper[FloatArray, Any, FloatArray, Any]):
         self._episodes = []
 
     def state(self) -> dict[str, Any]:
-        """What is needed to go on from the start of this episode: arrays and plain values."""
+        """What is needed to come back to this step: arrays and plain values. `actions` are those of this episode."""
         lengths = [len(episode["rewards"]) for episode in self._episodes]
         joined = {
             name: np.concatenate([episode[name] for episode in self._episodes]) for name in _ARRAYS if self._episodes
         }
-        facts = {"steps": self.steps, "recording": self._recording, "returns": self._returns}
-        return {**facts, "before_reset": self.before_reset, "lengths": lengths, "arrays": joined}
+        facts = {"steps": self.steps, "recording": self._recording, "returns": list(self._returns)}
+        episode = {"before_reset": self.before_reset, "actions": list(self._running["actions"])}
+        return {**facts, **episode, "lengths": lengths, "arrays": joined}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up a state from `state`; the next reset without a seed starts the episode of then."""
-        self.steps, self._recording, self._returns = state["steps"], state["recording"], list(state["returns"])
+        """Take up a state from `state`: a reset without a seed, and the episode's actions, then lead to its step."""
+        self.steps = state["steps"] - len(state["actions"])
+        self._recording, self._returns = state["recording"], list(state["returns"])
         lengths = np.array(state["lengths"], dtype=int)
         arrays = {
             # An episode has an observation more than it has steps.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from dac.datasets.sac.recorder import Recorder
 from dac.system import provenance
 from dac.system.errors import UserError
 from dac.system.progress import Bar
-from dac.system.signals import Interrupted, StopRequest
+from dac.system.signals import Stopped, StopRequest
 
 if TYPE_CHECKING:
     from stable_baselines3 import SAC
@@ -83,6 +84,11 @@ class Taker:
             )
         return bool(self.pending)
 
+    def looks_at(self, step: int) -> bool:
+        """Whether after that step a policy is evaluated or a level is taken."""
+        reached = any(level.at_step is not None and step >= level.at_step for level in self.pending)
+        return reached or self._evaluates_at(step)
+
     def check_all_taken(self) -> None:
         """Raise the UserError for thresholds that were not reached."""
         if not self.pending:
@@ -96,16 +102,28 @@ class Taker:
             "another recipe, for which SAC starts anew."
         )
 
-    def _evaluate(self, model: SAC, step: int) -> float | None:
-        """Mean return of the deterministic policy, if a level waits for one and an evaluation is due."""
+    def _evaluates_at(self, step: int) -> bool:
+        """Whether a level waits for a return, and an evaluation is due."""
         due = step % self._sac.eval_interval == 0 and step >= self._sac.learning_starts
-        if not due or all(level.at_return is None for level in self.pending):
+        return due and any(level.at_return is not None for level in self.pending)
+
+    def _evaluate(self, model: SAC, step: int) -> float | None:
+        """Mean return of the deterministic policy, where an evaluation is due.
+
+        Raises:
+            Stopped: a signal came.
+        """
+        if not self._evaluates_at(step):
             return None
-        with random_state(self._recipe["seed"], f"evaluation {step}") as seed:
-            vector = envs.episode_vector(self.env_id, self._sac.eval_episodes)
+
+        def act(observations: Any) -> Any:
+            self._end_if_asked()
+            return model.predict(observations, deterministic=True)[0]
+
+        vector = envs.episode_vector(self.env_id, self._sac.eval_episodes)
+        with random_state(self._recipe["seed"], f"evaluation {step}") as seed, contextlib.closing(vector):
             seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(self._sac.eval_episodes)]
-            returns = envs.rollout(vector, lambda obs: model.predict(obs, deterministic=True)[0], seeds).returns
-            vector.close()
+            returns = envs.rollout(vector, act, seeds).returns
         mean = float(returns.mean())
         self._best_return = max(self._best_return, mean)
         self._log(f"{self.env_id}: evaluation at step {step}: return {mean:.1f} ± {returns.std():.1f}")
@@ -144,15 +162,18 @@ class Taker:
         """`transitions` recorded steps of the stochastic policy; the last episode is cut off there.
 
         Raises:
-            Interrupted: a signal came. The training goes on from its last saved state.
+            Stopped: a signal came.
         """
         recorder = Recorder(envs.make(self.env_id))
         observation, _ = recorder.reset(seed=seed)
         while recorder.steps < transitions:
-            if self._stop.signal is not None:
-                raise Interrupted(f"{self.env_id}: stopped by a signal in a roll-out", self._stop.signal)
+            self._end_if_asked()
             action, _ = model.predict(observation, deterministic=False)
             observation, _, terminated, truncated, _ = recorder.step(action)
             if terminated or truncated:
                 observation, _ = recorder.reset()
         return recorder
+
+    def _end_if_asked(self) -> None:
+        if self._stop:
+            raise Stopped

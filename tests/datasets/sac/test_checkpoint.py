@@ -39,7 +39,7 @@ def run(directory: Path, recipe: dict[str, Any] = RECIPE, checkpoint_seconds: fl
 
 
 def crash(directory: Path, after: int, recipe: dict[str, Any] = RECIPE) -> None:
-    """Collect, with a state saved at the start of every episode, until the first after some steps is."""
+    """Collect, with a state saved between all pieces of the training, until the first after some steps is."""
     save = Checkpoint.save
 
     def save_and_crash(self: Checkpoint, model: Any, *more: Any) -> None:
@@ -171,7 +171,7 @@ def test_two_states_are_kept_also_where_a_level_is_taken_between_them(tmp_path: 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoint, "_write", count_and_write)
-        crash(tmp_path, 150)
+        crash(tmp_path, 149)
         first = [path.parent.name for path in states(tmp_path)]
         crash(tmp_path, 220)
     assert first == ["medium-replay", "medium-medium-replay"]
@@ -184,7 +184,7 @@ def test_two_states_are_kept_also_where_a_level_is_taken_between_them(tmp_path: 
 def test_the_state_before_serves_a_level_that_the_newest_has_passed(
     tmp_path: Path, undisturbed: dict[str, str]
 ) -> None:
-    crash(tmp_path, 150)
+    crash(tmp_path, 149)
     shutil.rmtree(tmp_path / "medium")
     before = states(tmp_path)[1]
     assert any(line.startswith(f"resumed at SAC step {before.name.split('-')[1]},") for line in run(tmp_path))

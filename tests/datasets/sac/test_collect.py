@@ -7,14 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import minari as library
 import numpy as np
 import pytest
+import reliability
 import torch
-from interrupting import terminate_at
+from interrupting import terminate_before
 
 from dac import envs
 from dac.datasets import folder
@@ -22,6 +24,7 @@ from dac.datasets.sac import collect
 from dac.datasets.sac.checkpoint import Checkpoint
 from dac.datasets.sac.recipe import new_sac, sac_recipe
 from dac.datasets.sac.recorder import Recorder
+from dac.datasets.sac.taker import Taker
 from dac.rows.raw import content_hash, episode_returns, statistics
 from dac.system.errors import UserError
 from dac.system.signals import Interrupted
@@ -238,7 +241,7 @@ def test_a_collection_that_was_ended_goes_on_and_gives_the_same_data(
         output, _ = process.communicate(timeout=60)
         if number == signal.SIGTERM:
             assert process.returncode == 1
-            assert "state saved" not in output, "an exception here; the command line turns it into a message"
+            assert "is saved" not in output, "an exception here; the command line turns it into a message"
         else:
             assert process.returncode == -signal.SIGKILL
         assert list((tmp_path / "work").glob("*/steps-*"))
@@ -291,13 +294,41 @@ def test_a_training_for_other_levels_leaves_a_saved_state_alone(uninterrupted: d
     assert content_hash(folder.load(tmp_path / "medium-replay")) == uninterrupted["medium-replay"]
 
 
-def test_a_signal_ends_a_roll_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A roll-out of a million steps at its 500th; the training before it has no more than 300."""
-    recipe = {**LONG, "levels": {"medium": {"at_step": 300, "transitions": 1_000_000}}}
-    terminate_at(500, monkeypatch)
-    with pytest.raises(Interrupted, match="Hopper-v5: stopped by a signal in a roll-out"):
-        collect.collect("Hopper-v5", recipe, {"medium": tmp_path / "medium"}, tmp_path / "work", print)
-    assert not (tmp_path / "medium").exists()
+# When a signal comes to a collection of LONG: before which call, and the step that is saved. After a step at which a
+# policy is evaluated or rolled out, that step is taken back.
+MOMENTS: dict[str, tuple[type, str, Callable[..., bool], int]] = {
+    "before the first episode's end": (Recorder, "step", lambda recorder, _: recorder.steps == 7, 10),
+    "in the middle of an episode": (Recorder, "step", lambda recorder, _: recorder.steps == 555, 560),
+    "in an evaluation": (Taker, "_evaluate", lambda taker, model, step: step == 200, 199),
+    "in a roll-out": (Taker, "_roll_out", lambda taker, model, transitions, seed: transitions == 300, 999),
+}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_signal_is_not_waited_with(
+    moment: str, uninterrupted: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is saved is saved at once, wherever the episode is, and the data are those of an undisturbed training."""
+    owner, name, when, step = MOMENTS[moment]
+    said = rf"^Hopper-v5: interrupted at SAC step {step}, which is saved; run again to go on$"
+
+    def collect_all() -> None:
+        levels = {level: tmp_path / level for level in LONG["levels"] if not (tmp_path / level).exists()}
+        collect.collect("Hopper-v5", LONG, levels, tmp_path / "work", lambda _: None)
+
+    with monkeypatch.context() as patch:
+        terminate_before(owner, name, when, patch)
+        with pytest.raises(Interrupted, match=said):
+            collect_all()
+    collect_all()
+    assert {level: content_hash(folder.load(tmp_path / level)) for level in LONG["levels"]} == uninterrupted
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(LONG["levels"])
+    reliability.record(
+        "fault",
+        "SIGTERM while SAC collects data",
+        "the state is saved at once; the data are those of an undisturbed one",
+    )
 
 
 @pytest.mark.parametrize(
@@ -309,7 +340,7 @@ def test_a_state_that_the_disk_does_not_take_leaves_the_one_before(name: str, li
     model = new_sac(recorder, sac_recipe(LONG["sac"]), 0)
     model.learn(total_timesteps=40)
     checkpoint = Checkpoint(tmp_path / "work", {"medium": {}}, recorder, {})
-    checkpoint.save(model, {"medium": {}}, {"seconds": 1.0})
+    checkpoint.save(model, checkpoint.moment(model), {"medium": {}}, {"seconds": 1.0})
     (before,) = (tmp_path / "work/medium").iterdir()
     model.learn(total_timesteps=40, reset_num_timesteps=False)
     allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -318,7 +349,8 @@ def test_a_state_that_the_disk_does_not_take_leaves_the_one_before(name: str, li
         with pytest.raises(
             UserError, match=r"work/medium: the training's state was not saved: .*from the state before"
         ):
-            checkpoint.save(model, {"medium": {}}, {"seconds": 2.0, "a large note": "x" * 300_000})
+            notes = {"seconds": 2.0, "a large note": "x" * 300_000}
+            checkpoint.save(model, checkpoint.moment(model), {"medium": {}}, notes)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
     assert list((tmp_path / "work/medium").iterdir()) == [before]
