@@ -2,16 +2,20 @@
 
 With s = 1 / (1 + exp(-x)) and u = s (2 - s): tanh(softplus(x)) = u / (2 - u). Nothing overflows, nothing cancels, and
 PyTorch's logistic function is vectorised, while its own mish takes a logarithm and a hyperbolic tangent besides, which
-on a CPU costs more than the matrix products around it. On a GPU, PyTorch's own is one kernel instead of five.
+on a CPU costs more than the matrix products around it. On a GPU, PyTorch's own is one kernel instead of five. Where
+this machine can compile it, a CPU does in one pass what is written here in several (`onepass`), to the same bits.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from dac.agent import onepass
 
 
 def mish(x: Tensor) -> Tensor:
@@ -21,13 +25,27 @@ def mish(x: Tensor) -> Tensor:
     if x.requires_grad:
         result: Tensor = _Mish.apply(x)  # type: ignore[no-untyped-call]
         return result
+    if onepass.takes(x) and (functions := _one_pass()):
+        return functions.mish(x, torch.sigmoid(x))
+    return mish_in_passes(x)
+
+
+def mish_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mish of `x` and its derivative t + 4 x s (1 - u) / (2 - u)^2, t = tanh(softplus(x)), elementwise."""
+    if onepass.takes(x) and (functions := _one_pass()):
+        return functions.mish_and_slope(x, torch.sigmoid(x))
+    return mish_and_slope_in_passes(x)
+
+
+def mish_in_passes(x: Tensor) -> Tensor:
+    """`mish` of what needs no gradient, by PyTorch's kernels: the reference of the one in a pass."""
     s = torch.sigmoid(x)
     u = (2.0 - s).mul_(s)
     return x.mul_(u).div_(torch.sub(2.0, u, out=s))
 
 
-def mish_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mish of `x` and its derivative t + 4 x s (1 - u) / (2 - u)^2, t = tanh(softplus(x)), elementwise."""
+def mish_and_slope_in_passes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """`mish_and_slope` by PyTorch's kernels."""
     s = torch.sigmoid(x)
     u = (2.0 - s).mul_(s)
     rest = 2.0 - u
@@ -35,6 +53,22 @@ def mish_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
     minus_quarter = s.mul_(u.sub_(1.0)).div_(rest).div_(rest)
     slope = torch.addcmul(tanh, x, minus_quarter, value=-4.0)
     return tanh.mul_(x), slope
+
+
+@cache
+def _one_pass() -> onepass.Functions | None:
+    """The compiled functions, where they give every bit of the references' results."""
+    functions = onepass.functions()
+    return functions if functions is not None and same_bits(functions) else None
+
+
+def same_bits(functions: onepass.Functions) -> bool:
+    """Whether compiled functions agree with PyTorch's kernels, on numbers of every size."""
+    x = torch.cat([torch.linspace(-limit, limit, 2001) for limit in (1e-6, 1.0, 10.0, 200.0)])
+    value, slope = mish_and_slope_in_passes(x)
+    compiled = functions.mish_and_slope(x, torch.sigmoid(x))
+    alone = functions.mish(x.clone(), torch.sigmoid(x)), mish_in_passes(x.clone())
+    return torch.equal(compiled[0], value) and torch.equal(compiled[1], slope) and torch.equal(*alone)
 
 
 class _Mish(torch.autograd.Function):
