@@ -19,6 +19,7 @@ def register(commands: Commands) -> None:
     command.add_argument("study")
     command.add_argument("--partial", action="store_true", help="of what is there, into work/partial/, at any time")
     command.add_argument("--plan", help="refuse if the study's plan has another fingerprint than this")
+    command.set_defaults(renders=True)
     command = commands.add("trace", _trace, "say what is behind a cell of a table: runs, settings, data, machines")
     command.add_argument("table", type=files.expanded, help="a CSV of a page, results/<study>/tables/….csv")
     command.add_argument("--cell", required=True, help="a task, or <task>/<variant>")

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from dac.envs import minari_spec
+from dac.envs import drawing, minari_spec
 from dac.envs.registry import register_others, suggestions
 from dac.envs.spaces import Environment, FlatObservation, rescale_actions
 from dac.study import datasets_lock
@@ -34,7 +34,7 @@ def make(env_id: str, render_mode: str | None = None) -> Environment:
         UserError: unknown id, a missing package, or spaces that are not vectors with finite action bounds.
     """
     if dataset := recovered_from(env_id):
-        return FlatObservation(rescale_actions(_followed(_recovered(dataset, render_mode))))
+        return FlatObservation(rescale_actions(drawing.prepared(_recovered(dataset, render_mode))))
     if env_id not in gym.registry:
         register_others()
     try:
@@ -43,21 +43,7 @@ def make(env_id: str, render_mode: str | None = None) -> Environment:
         raise UserError(f"Environment {env_id!r} is unknown. {suggestions(env_id)}") from error
     except (gym.error.Error, ImportError, ValueError) as error:
         raise UserError(f"Environment {env_id!r} cannot be made: {error}. {suggestions(env_id)}") from error
-    return FlatObservation(rescale_actions(_followed(env)))
-
-
-def _followed(env: Environment) -> Environment:
-    """Have pictures of MuJoCo follow what moves: by its model's camera `track`, where the view would stand still.
-
-    The cheetah's does, and it is out of the picture within seconds.
-    """
-    renderer: Any = getattr(env.unwrapped, "mujoco_renderer", None)
-    if env.render_mode is not None and renderer and "trackbodyid" not in (renderer.default_cam_config or {}):
-        import mujoco
-
-        # -1 where the model has no such camera: the same view as without.
-        renderer.camera_id = mujoco.mj_name2id(renderer.model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
-    return env
+    return FlatObservation(rescale_actions(drawing.prepared(env)))
 
 
 def _make(what: str | EnvSpec, render_mode: str | None) -> Environment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
@@ -10,16 +11,18 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
+from PIL import Image
 
 from dac.report.cell_runs import HEADER, cell_runs
 from dac.report.curve_lines import curve_lines
+from dac.report.figures import FILM_FORMAT
 from dac.report.page import Page, Shown
 from dac.report.statistics import Summary
 from dac.report.templating import environment
 from dac.report.views import views
 from dac.report.writers.html import html
 
-_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
+_TYPES = {"png": "image/png", "svg": "image/svg+xml", "gif": "image/gif"}
 _CHARTS = "curves"  # the item whose figure charts take the place of
 
 
@@ -53,6 +56,7 @@ def browser_page(page: Page, summaries: Sequence[Summary], figures: Path) -> byt
             table=partial(html, cells=numbers),
             markdown=_markdown,
             picture=partial(_picture, figures),
+            still=partial(_still, figures),
             resource=_resource,
         )
     )
@@ -65,11 +69,24 @@ def _markdown(text: str) -> Markup:
 
 
 def _picture(folder: Path, figure: Shown) -> str | None:
-    """A figure as a data address; None where it has no format that a browser shows."""
+    """A figure or film as a data address; None where it has no format that a browser shows."""
     if figure.image is None:
         return None
-    content = base64.b64encode((folder / figure.image).read_bytes()).decode()
-    return f"data:{_TYPES[figure.image.rpartition('.')[2]]};base64,{content}"
+    return _address((folder / figure.image).read_bytes(), figure.image.rpartition(".")[2])
+
+
+def _still(folder: Path, figure: Shown) -> str | None:
+    """The first picture of a film as a data address, for readers whose system asks for less motion."""
+    if figure.formats != (FILM_FORMAT,):
+        return None
+    written = io.BytesIO()
+    with Image.open(folder / f"{figure.name}.{FILM_FORMAT}") as film:
+        film.convert("RGB").save(written, "PNG")
+    return _address(written.getvalue(), "png")
+
+
+def _address(content: bytes, suffix: str) -> str:
+    return f"data:{_TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
 
 
 def _resource(name: str) -> Markup:

@@ -19,6 +19,7 @@ from dac.report import published, times
 from dac.report.bandit import level_grid
 from dac.report.comparable import differences, run_differences
 from dac.report.data import COLUMNS, BanditTask, Candidate, Experiment, PageSettings, Planned, ReportData
+from dac.report.films import films_of
 from dac.report.recorded import data_of, read_curve, read_evaluation
 from dac.report.render import render
 from dac.report.statistics import mean_over_episodes
@@ -107,6 +108,7 @@ def report_data(plan: StudyPlan, there: Collection[Run] | None = None) -> Report
         actions=_frame("actions", _actions(pairs, _bandit_cells(plan), read)),
         times=pd.DataFrame(times.rows_of(plan), columns=COLUMNS["times"]),
         bandits=_bandits(plan, contents),
+        films=films_of(plan, contents),
         differences={(cell.experiment, cell.task, cell.variant): differences(plan, cell) for cell in plan.cells},
         candidates=tuple(_candidates(plan)),
         made_with=_made_with(plan),

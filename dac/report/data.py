@@ -108,6 +108,29 @@ class BanditTask:
 
 
 @dataclass(frozen=True)
+class Film:
+    """A film of a trained policy.
+
+    Attributes:
+        task, variant, seed, step: of which run the policy is, and for how many gradient steps it was trained.
+        action_samples: N_a. gif: the file's contents.
+        episode_seed, steps, returned, score: of the episode, of which the film shows the first `shown` steps.
+    """
+
+    task: str
+    variant: str
+    seed: int
+    step: int
+    action_samples: int
+    gif: bytes = field(repr=False)
+    episode_seed: int
+    steps: int
+    shown: int
+    returned: float
+    score: float
+
+
+@dataclass(frozen=True)
 class Planned:
     """What a study is to have, of which its partial page shows what is there.
 
@@ -132,6 +155,7 @@ class ReportData:
     `differences`: by experiment, task and variant, in what a cell differs from what published scores are of; these may
     stand beside a cell only where the entry is empty.
     `candidates`: for each task on a dataset of the paper, what may be compared with its score, if anything.
+    `films`: by experiment, the film of it or, in a sentence, why there is none.
     `made_with`: by experiment, task and variant, the settings of its runs.
     `synthetic`: whether any run is an invented one. `planned`: of a partial page, what is to be there; else None, and
     every cell has all of its runs.
@@ -149,6 +173,7 @@ class ReportData:
     actions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS["actions"])))
     times: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS["times"])))
     bandits: Mapping[tuple[str, str], BanditTask] = field(default_factory=dict)
+    films: Mapping[str, Film | str] = field(default_factory=dict)
     differences: Mapping[tuple[str, str, str], tuple[str, ...]] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
     made_with: Mapping[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)

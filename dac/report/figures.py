@@ -1,4 +1,4 @@
-"""Draws and saves the figures of an experiment."""
+"""Draws and saves the figures of an experiment, and saves its films."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 
 from dac.report import partial
 from dac.report.data import Experiment, PageSettings, ReportData
-from dac.report.items import pictures_of
+from dac.report.items import clips_of, pictures_of
 from dac.report.panels import COLUMN_WIDTH, TEXT_WIDTH, style
 from dac.report.statistics import Summary
 from dac.report.table import slug
 
+FILM_FORMAT = "gif"
 _METADATA: Mapping[str, Mapping[str, str | None]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
@@ -42,6 +43,16 @@ def write_figures(data: ReportData, summary: Summary, directory: Path) -> list[P
             if "pdf" in data.settings.figure_formats:
                 narrow = data.settings.model_copy(update={"figure_formats": ("pdf",)})
                 paths += _save(picture.draw(data, drawn, COLUMN_WIDTH), directory, f"{name}-column", narrow)
+    return paths
+
+
+def write_films(data: ReportData, experiment: Experiment, directory: Path) -> list[Path]:
+    """Save the films of one experiment, as far as there are some; returns their paths."""
+    paths = []
+    for item, clip in clips_of(experiment).items():
+        if (content := clip.content(data, experiment)) is not None:
+            paths.append(directory / f"{figure_name(experiment, item)}.{FILM_FORMAT}")
+            paths[-1].write_bytes(content)
     return paths
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from dac.report.data import ReportData
+from dac.report.data import Experiment, ReportData
 from dac.report.statistics import Summary
 from dac.report.table import Table
 
@@ -28,6 +28,19 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """A film of an experiment, an animated GIF.
+
+    Attributes:
+        content: the file's, if there is a film.
+        caption: what it shows, or why there is none, in sentences; the experiment's title stands in front.
+    """
+
+    content: Callable[[ReportData, Experiment], bytes | None]
+    caption: Callable[[ReportData, Experiment], str]
+
+
+@dataclass(frozen=True)
 class Item:
     """What stands on the page of an experiment that shows it.
 
@@ -36,8 +49,10 @@ class Item:
         tables: the functions that make its tables, or None where there is nothing to show. One that several items of
             an experiment name makes one table.
         picture: its figure, if it has one.
+        clip: its film, if it has one.
     """
 
     place: int
     tables: tuple[MakeTable, ...] = ()
     picture: Picture | None = None
+    clip: Clip | None = None

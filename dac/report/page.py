@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from dac.report import claims, made_with, partial, reproduction
 from dac.report.data import Experiment, ReportData
-from dac.report.figures import figure_name
-from dac.report.items import pictures_of, tables_of
+from dac.report.figures import FILM_FORMAT, figure_name
+from dac.report.items import clips_of, pictures_of, tables_of
 from dac.report.protocol import protocol
 from dac.report.provenance import Provenance, provenance
 from dac.report.statistics import Summary
 from dac.report.table import Table, slug
 from dac.report.templating import environment
 
-_IMAGE_FORMATS = ("png", "svg")
+_IMAGE_FORMATS = ("png", "svg", FILM_FORMAT)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,10 @@ class Opening:
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure as a page shows it: of which item, the name of its files without suffix, what it shows, its formats."""
+    """A figure or film as a page shows it: of which item, its files without suffix, what it shows, its formats.
+
+    One without formats is a film that could not be drawn: its caption alone stands there, which says so.
+    """
 
     item: str
     name: str
@@ -119,9 +122,17 @@ def _opening(data: ReportData, summaries: Sequence[Summary]) -> Opening:
 def _section(data: ReportData, summary: Summary) -> Section:
     experiment, formats = summary.experiment, data.settings.figure_formats
     drawn = partial.comparable(data, summary)
+
+    def shown(item: str, caption: str, formats: tuple[str, ...]) -> Shown:
+        return Shown(item, figure_name(experiment, item), f"{experiment.title}. {caption}", formats)
+
+    films = [
+        shown(item, clip.caption(data, experiment), () if clip.content(data, experiment) is None else (FILM_FORMAT,))
+        for item, clip in clips_of(experiment).items()
+    ]
     figures = [
-        Shown(item, figure_name(experiment, item), f"{experiment.title}. {picture.caption(data, drawn)}", formats)
+        shown(item, picture.caption(data, drawn), formats)
         for item, picture in pictures_of(experiment).items()
         if drawn is not None
     ]
-    return Section(experiment, tables_of(data, summary), figures)
+    return Section(experiment, tables_of(data, summary), [*films, *figures])

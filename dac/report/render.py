@@ -37,6 +37,7 @@ def render(data: ReportData, directory: Path) -> list[Path]:
     for table in whole.tables():
         paths += writers.write(table, directory / "tables")
     for summary in summaries:
+        paths += figures.write_films(data, summary.experiment, directory / "figures")
         paths += figures.write_figures(data, summary, directory / "figures")
     texts = {
         **data_files(data, list(scored.values())),

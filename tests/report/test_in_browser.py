@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import browser
 import pytest
+from invented_film import invented_film
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -68,13 +70,14 @@ def file(
     experiment: Callable[..., Experiment],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> str:
-    """The address of the page of two experiments."""
+    """The address of the page of two experiments, one of them with a film."""
     sweep = experiment(
-        name="ensemble", title="Ensemble size", variants=("2", "10"), varied="ensemble_size", show=("sweep",)
+        name="ensemble", title="Ensemble size", variants=("2", "10"), varied="ensemble_size", show=("sweep", "film")
     )
     settings = PageSettings(window=2, bootstrap_samples=100, dpi=40)
     folder = tmp_path_factory.mktemp("page")
-    render(build([experiment(), sweep], settings=settings, steps=(0, 10_000, 20_000, 30_000)), folder)
+    data = build([experiment(), sweep], settings=settings, steps=(0, 10_000, 20_000, 30_000))
+    render(replace(data, films={"ensemble": invented_film()}), folder)
     return (folder / "report.html").as_uri()
 
 
@@ -114,6 +117,18 @@ def test_nothing_goes_wrong_and_nothing_is_asked_for(page: Chrome, file: str) ->
     first_chart(page)
     assert browser.console(page) == []
     assert browser.requests(page) == [file]
+
+
+def test_a_film_runs_or_stands_still_as_the_reader_has_it(page: Chrome) -> None:
+    """In the system's settings; the choice among formats is the browser's."""
+    film = section(page, "ensemble").find_element(By.CSS_SELECTOR, "picture img")
+    shown = "return [arguments[0].currentSrc.slice(0, 15), arguments[0].complete, arguments[0].naturalWidth]"
+    for wanted, address in (("no-preference", "data:image/gif;"), ("reduce", "data:image/png;")):
+        features = [{"name": "prefers-reduced-motion", "value": wanted}]
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        expected = [address, True, 24]
+        WebDriverWait(page, 60).until(lambda _, expected=expected: page.execute_script(shown, film) == expected)
+    assert film.accessible_name.startswith("Ensemble size. A trained policy acts: ")
 
 
 def test_a_table_is_sorted_by_a_column_and_its_averages_stay_below(page: Chrome) -> None:

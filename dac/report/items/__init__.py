@@ -11,7 +11,7 @@ from importlib import import_module
 
 from dac.report import partial
 from dac.report.data import Experiment, ReportData
-from dac.report.item import Item, Picture
+from dac.report.item import Clip, Item, Picture
 from dac.report.scores import scores_table
 from dac.report.statistics import Summary
 from dac.report.table import Table
@@ -43,3 +43,8 @@ def tables_of(data: ReportData, summary: Summary) -> list[Table]:
 def pictures_of(experiment: Experiment) -> dict[str, Picture]:
     """The figures of an experiment by the name of their item, in the order of the page."""
     return {name: item.picture for name, item in shown_by(experiment).items() if item.picture is not None}
+
+
+def clips_of(experiment: Experiment) -> dict[str, Clip]:
+    """The films of an experiment by the name of their item, in the order of the page."""
+    return {name: item.clip for name, item in shown_by(experiment).items() if item.clip is not None}
