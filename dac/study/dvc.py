@@ -195,7 +195,8 @@ def _record_stages(stages: dict[str, Stage]) -> list[str]:
     try:
         with Repo() as repo:
             with make_lock(str(RWLOCK.with_name("rwlock.lock")), tmp_dir=str(RWLOCK.parent)):
-                _remove_torn_rwlock()
+                if rwlock_is_torn():
+                    RWLOCK.unlink()
             for name in FOLDERS:
                 if stages[name].lacking or stages[name].damaged:
                     _record_files(repo, name, stages[name].damaged)
@@ -222,10 +223,9 @@ def _record_stages(stages: dict[str, Stage]) -> list[str]:
     return done
 
 
-def _remove_torn_rwlock() -> None:
-    """A DVC that is killed while it notes who reads and writes leaves half a note, with which no other starts."""
-    if RWLOCK.exists() and read_json(RWLOCK) is None:
-        RWLOCK.unlink()
+def rwlock_is_torn() -> bool:
+    """Whether a DVC that was killed while it noted who reads and writes left half a note: no other starts with it."""
+    return RWLOCK.exists() and read_json(RWLOCK) is None
 
 
 def _record_files(repo: Repo, name: str, damaged: Collection[Path]) -> None:

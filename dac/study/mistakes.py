@@ -72,6 +72,7 @@ _NAMES = {
     "presets": _WORD,
     "tasks": "allowed are letters, digits and _ . -, a letter or digit first, at most 80",
     "variants": f"allowed is {_LINE.format(60)}",
+    "collect": "allowed is an environment's id for Gymnasium: letters, digits and _ . : -, with at most one /",
 }
 # What is allowed, by place, where the schema could only show a regular expression.
 _ALLOWED = {

@@ -14,6 +14,10 @@ from dac.agent.config import AgentSettings, Precision
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 ExperimentName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
 StudyName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
+# An environment's id becomes a folder of markers and an argument of a command: a module's, a namespace's, a name's.
+EnvironmentId = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*(/[A-Za-z0-9_][A-Za-z0-9_.:-]*)?$", max_length=120)
+]
 # What a page shows as it stands: one line, without spaces at its ends.
 LINE_PATTERN = r"^[^\p{C}\s](?:[^\p{C}\p{Zl}\p{Zp}]*[^\p{C}\s])?$"
 VariantName = Annotated[str, Field(pattern=LINE_PATTERN, max_length=60)]
@@ -288,7 +292,7 @@ class Params(Section):
     evaluation: EvaluationSettings
     report: ReportSettings
     compute: ComputeSettings = ComputeSettings()
-    collect: dict[str, CollectRecipe]
+    collect: dict[EnvironmentId, CollectRecipe]
     presets: dict[ExperimentName, Preset]
     tasks: dict[TaskName, Task]
     experiments: dict[ExperimentName, ExperimentSettings]

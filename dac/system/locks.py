@@ -5,16 +5,24 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
+import re
 import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
 from dac.system.errors import UserError
+
+LOG = logging.getLogger(__name__)
+MOUNTS = Path("/proc/mounts")
+# Options of mounted file systems, by kind, with which flock holds for the processes of one machine alone.
+ALONE = {"lustre": {"localflock"}, "nfs": {"local_lock=flock", "local_lock=all", "nolock"}}
 
 POLL_SECONDS = 0.3  # between two looks at a lock that another process holds
 REMIND_SECONDS = 600.0  # between two sentences of a process that waits
@@ -34,6 +42,7 @@ def lock(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
     Raises:
         UserError: the file system has no such locks.
     """
+    warn_if_alone(path.parent)
     started, reminded = time.monotonic(), -REMIND_SECONDS
     while (stream := attempt(path)) is None:
         waited = time.monotonic() - started
@@ -117,6 +126,36 @@ def _refused(path: Path, error: OSError) -> OSError | UserError:
         "on this project, have work/ on a disk of that machine: `ln -s /disk/folder work`. docs/cluster.md has how to "
         "try it."
     )
+
+
+@cache
+def warn_if_alone(folder: Path) -> None:
+    """Say, once in a process, that locks in a folder do not hold for other machines, where its mount says so."""
+    try:
+        mounted = _mounted_at(folder.resolve(), MOUNTS.read_text(errors="replace"))
+    except OSError:  # no such list, as on macOS
+        return
+    if mounted is None:
+        return
+    place, kind, options = mounted
+    if found := sorted(ALONE.get(kind.rstrip("34"), set()) & set(options.split(","))):
+        LOG.warning(
+            "%s: %s is mounted with %s, so locks hold on this machine alone: do not work on this project on another at "
+            "the same time, or mount it with locks (docs/cluster.md)",
+            folder, place, found[0],
+        )  # fmt: skip
+
+
+def _mounted_at(path: Path, mounts: str) -> tuple[str, str, str] | None:
+    """Place, kind and options of the file system that a path is on, of a list as /proc/mounts is."""
+    found = None
+    for line in mounts.splitlines():
+        fields = [re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), field) for field in line.split(" ")]
+        if len(fields) < 4 or not path.is_relative_to(fields[1]):
+            continue
+        if found is None or len(fields[1]) >= len(found[0]):  # a later one is mounted over an earlier one
+            found = fields[1], fields[2], fields[3]
+    return found
 
 
 def shared(path: Path) -> TextIO:

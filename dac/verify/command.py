@@ -117,6 +117,7 @@ def _looked(params: Params, scope: Scope) -> Iterator[Looked]:
     yield from states.of_runs(scope.states)
     if scope.study is None or any(dataset.kind.made == "collected" for dataset in scope.datasets):
         yield from states.of_sac()
+    yield from states.of_dvc()
 
 
 def _leftovers(found: Sequence[Finding]) -> list[str]:

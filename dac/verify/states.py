@@ -1,4 +1,4 @@
-"""What is recorded of resumable states under work/: those of trainings, and of SAC that collects data."""
+"""What processes leave for the next: states of trainings and of SAC that collects data under work/, and DVC's note."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from dac.study import dvc
 from dac.study.states import STATE_NAME
 from dac.system import paths
 from dac.system.files import read_json
@@ -70,3 +71,10 @@ def of_sac() -> Iterator[Looked]:
                     yield recorded(path / name, entry, _SAC_CURE)
         elif path.suffix == ".damaged":
             yield Finding(path, "left over", _ASIDE)
+
+
+def of_dvc() -> Iterator[Finding]:
+    """DVC's note of who reads and writes, if it is half a note: no `dvc` starts then, and none of its stages."""
+    if dvc.rwlock_is_torn():
+        said = "half a note of who reads and writes, of a DVC that was killed; no other DVC starts with it"
+        yield Finding(dvc.RWLOCK, "damaged", said, Cure("dac record"))

@@ -5,8 +5,10 @@ A filter changes what is printed, never what is run. It sees the records before 
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +74,7 @@ class LastWord(logging.Filter):
         super().__init__()
         self.ended_badly = False
         self._studies = studies
+        self._failed = False
         self._logs: dict[Path, None] = {}  # of failed jobs, as the keys
         self._interrupted = False
         self._unknown: str | None = None
@@ -80,6 +83,7 @@ class LastWord(logging.Filter):
         said = str(record.msg)
         if getattr(record, "event", None) == LogEvent.JOB_ERROR:
             self._logs |= dict.fromkeys(map(Path, getattr(record, "log", [])))
+        self._failed |= record.levelno >= logging.ERROR
         self._interrupted |= said.startswith(INTERRUPTED)
         if record.levelno == logging.ERROR and (match := NO_RULE.search(said)):
             self._unknown = match[1]
@@ -94,9 +98,11 @@ class LastWord(logging.Filter):
         """
         if self._unknown is not None:
             return f"dac: params.yaml: no study {self._unknown!r}; {closest(self._unknown, self._studies)}"
+        again = f"the same command, `snakemake {asked} …`, goes on from there"
+        if (self._failed or self.ended_badly) and (full := _no_room()):
+            return f"dac: {Path.cwd()}: {full}. What is done is kept, no file of before is lost. Make room; {again}."
         if not self.ended_badly:
             return None
-        again = f"the same command, `snakemake {asked} …`, goes on from there"
         errors = {log: error for log in self._logs if (error := job_logs.failure(log))}
         if errors:
             log, error = next(iter(errors.items()))
@@ -105,3 +111,13 @@ class LastWord(logging.Filter):
         if self._interrupted:
             return f"dac: Interrupted. What is done is kept, what was in training is saved; {again}."
         return f"dac: Not all jobs ended well; Snakemake says above which. What is done is kept; {again}."
+
+
+def _no_room() -> str | None:
+    """What the system says where the project's disk takes no more, None where it does."""
+    try:
+        with tempfile.TemporaryFile(dir=Path.cwd()) as stream:
+            stream.write(bytes(2**16))
+    except OSError as error:
+        return error.strerror if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+    return None

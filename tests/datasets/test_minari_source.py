@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import h5py
 import minari as library
 import numpy as np
 import pytest
+import reliability
+from damage import empty, truncate
 from recorded_data import fetched, record, task
 from tiny import COMPUTE, Project, publish, publish_study
 
@@ -141,6 +144,36 @@ def test_a_copy_that_cannot_be_opened_is_named_and_kept(project: Project, root: 
     with pytest.raises(UserError, match=rf"{root}/{HOPPER}/data/main_data.hdf5: no such file.*Restore it"):
         load.fetch(dataset, ())
     assert (root / HOPPER / "data/metadata.json").is_file()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["main_data.hdf5", "metadata.json"])
+@pytest.mark.parametrize("damage", [truncate, empty, Path.unlink])
+def test_a_damaged_copy_of_minaris_is_named_and_kept(
+    damage: Callable[[Path], None], name: str, project: Project, root: Path, offline: None
+) -> None:
+    """Before it is first read, and after: nothing is trained on it, and nobody downloads over it."""
+    record(gym.make("Hopper-v5"), HOPPER)
+    whole = Path(shutil.copytree(root / HOPPER, "whole"))
+    dataset = task_data.dataset_of(task(project, HOPPER).load(), "pendulum")
+    path = root / HOPPER / "data" / name
+
+    damage(path)
+    with pytest.raises(UserError, match=rf"^{root}/{HOPPER}"):
+        load.fetch(dataset, ())
+    assert not dataset.path.exists()
+    shutil.copytree(whole, root / HOPPER, dirs_exist_ok=True)
+    rows, _ = load.load(fetched(project))
+    damage(path)
+    before = {found: found.read_bytes() for found in (root / HOPPER).rglob("*") if found.is_file()}
+    with pytest.raises(UserError, match=rf"{HOPPER}|{dataset.path}"):
+        load.load(dataset)
+    assert {found: found.read_bytes() for found in (root / HOPPER).rglob("*") if found.is_file()} == before
+    shutil.copytree(whole, root / HOPPER, dirs_exist_ok=True)
+    assert (load.load(dataset)[0].observations == rows.observations).all()
+    reliability.record(
+        "fault", f"Minari's own copy damaged: {name}", "refused by its name and kept; mended, it is used"
+    )
 
 
 def test_a_specification_that_an_older_gymnasium_wrote(project: Project, root: Path) -> None:

@@ -361,6 +361,41 @@ def test_a_task_name_that_is_no_folder_name(name: str, project: Project) -> None
     assert with_name(project, "tasks", name) == f"tasks.{name}: {said}"
 
 
+HOSTILE = [
+    "-x",
+    "--help",
+    "a b",
+    "a'b",
+    'a"b',
+    "$(touch x)",
+    "`touch x`",
+    "a;touch x",
+    "a|x",
+    "a&x",
+    "a>x",
+    "{x}",
+    "a\nb",
+    "..",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("section", ["studies", "experiments", "presets", "tasks", "collect"])
+def test_a_name_that_a_shell_or_a_folder_might_take_for_something_else(
+    section: str, name: str, project: Project
+) -> None:
+    project.set("presets.small", {})
+    shown = name if name.isprintable() else repr(name)
+    assert with_name(project, section, name).startswith(f"{section}.{shown}: this name is not allowed; allowed ")
+
+
+@pytest.mark.parametrize("env_id", ["Hopper-v5", "phys2d/CartPole-v1", "package.module:Name-v0", "D4RL/a.b_c-v1"])
+def test_ids_of_environments_are_names(env_id: str, project: Project) -> None:
+    project.set("collect", {env_id: project.settings["collect"]["InvertedPendulum-v5"]}).set("tasks.replay", None)
+    del project.settings["tasks"]["replay"]
+    assert env_id in project.load().collect
+
+
 UNSEEN = ["", " ", "a\n", "a\nb", " a", "a\t", "a\u2028b"]
 
 

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tried, started = commit(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         asked = {FOLDER: folder, MINUTES: str(options.minutes), EXAMPLES: str(options.examples)}
-        command = [sys.executable, "-m", "pytest", "-n", "2", "-m", "soak", "--durations=0"]
+        command = [sys.executable, "-m", "pytest", "-n", "2", "-x", "-m", "soak", "--durations=0"]
         status = subprocess.run(command, cwd=ROOT, env={**os.environ, **asked}, check=False).returncode
         records = read(Path(folder))
     if status == 0:

@@ -134,3 +134,44 @@ def test_whatever_a_lock_file_says_is_one_short_line(project: Project) -> None:
     assert re.fullmatch(r"\S+ pro cess 7 \[31mx+", locks.holder(path))
     assert len(locks.holder(path)) <= 500
     assert locks.holder(Path("none")) == "another process"
+
+
+MOUNTS = """\
+/dev/sda1 / ext4 rw,relatime 0 0
+box:/home /home nfs4 rw,vers=4.2,local_lock=none 0 0
+box:/old /home/old nfs rw,vers=3,local_lock=flock 0 0
+mgs:/fs /home/my\\040fast lustre rw,localflock,lazystatfs 0 0
+mgs:/fs /home/fast lustre rw,flock,lazystatfs 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("/home/old/project/work", "/home/old is mounted with local_lock=flock"),
+        ("/home/my fast/work", "/home/my fast is mounted with localflock"),
+        ("/home/my fast/../fast/work", None),
+        ("/home/older", None),
+        ("/work", None),
+    ],
+)
+def test_locks_that_hold_on_this_machine_alone_are_told_of_once(
+    folder: str, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(MOUNTS)
+    monkeypatch.setattr(locks, "MOUNTS", mounts)
+    locks.warn_if_alone.cache_clear()
+    for _ in range(2):
+        locks.warn_if_alone(Path(folder))
+    locks.warn_if_alone.cache_clear()
+    told = [record.getMessage() for record in caplog.records]
+    assert [message.partition(", so")[0] for message in told] == ([f"{folder}: {said}"] if said else [])
+
+
+def test_a_machine_without_a_list_of_mounts_is_not_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "MOUNTS", tmp_path / "none")
+    locks.warn_if_alone.cache_clear()
+    with locks.lock(tmp_path / "lock", print):
+        assert (tmp_path / "lock").exists()
+    locks.warn_if_alone.cache_clear()

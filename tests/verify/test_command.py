@@ -204,6 +204,19 @@ def test_states_of_sac_are_compared(study: StudyPlan) -> None:
     assert found(study, "tiny") == {}  # which collects nothing
 
 
+def test_a_note_of_dvcs_that_a_kill_tore_is_named(study: StudyPlan, capsys: pytest.CaptureFixture[str]) -> None:
+    note = Path(".dvc/tmp/rwlock")
+    note.parent.mkdir(parents=True)
+    note.write_text("{}")
+    assert found(study) == {}
+    note.write_text('{"results/runs": {"wri')
+    assert found(study) == {str(note): "damaged"}
+    assert main(["verify"]) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{note}: damaged: half a note of who reads and writes, of a DVC that was killed")
+    assert said.err.splitlines()[-1] == "  dac record"
+
+
 def test_the_end_says_how_it_is_made_again(study: StudyPlan, capsys: pytest.CaptureFixture[str]) -> None:
     path = run_file(study, "policy-40.safetensors")
     damage.flip(path)

@@ -353,13 +353,17 @@ def test_a_signal_ends_a_command_in_its_own_way(name: str) -> None:
 
 
 @pytest.mark.workflow
-def test_a_study_in_a_path_with_spaces(tmp_path: Path) -> None:
-    """The whole of `quick` on the miniature study; .venv borrows the packages of the tests' environment."""
-    project = new_project(tmp_path / "a b" / "c d")
+def test_a_study_in_a_path_with_all_that_a_shell_heeds(tmp_path: Path) -> None:
+    """The whole of `quick` on the miniature study; .venv borrows the packages of the tests' environment.
+
+    Neither the folder's name nor a title or a variant's name is ever a command.
+    """
+    project = new_project(tmp_path / "a b" / '-it\'s $(touch pwned) `touch pwned`; touch pwned & "c" {d} *')
     content = yaml.safe_load((Path(__file__).parent / "params.yaml").read_text())
     content["experiments"]["single"]["claims"] = [
         {"says": "DAC is above the data", "higher": {"variant": "dac"}, "lower": "data"}
     ]
+    content["experiments"]["single"]["title"] = "$(touch pwned); `touch pwned` 'x"
     content["studies"] = {"quick": content["studies"]["other"]}
     content["dvc_study"] = "quick"
     (project.path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
@@ -383,3 +387,4 @@ def test_a_study_in_a_path_with_spaces(tmp_path: Path) -> None:
     assert "DAC is above the data (replay): " in done.stdout
     assert done.stdout.splitlines()[-1] == "Read results/quick/README.md"
     assert (project.path / "results/quick/README.md").exists()
+    assert not list(tmp_path.rglob("pwned"))

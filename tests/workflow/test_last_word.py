@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import re
+import shutil
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from project import TIMEOUT, Project, new_project
+from project import TIMEOUT, Project, copy_of, new_project
 from tiny import PARAMS, write_rows
 
 pytestmark = pytest.mark.workflow
@@ -72,6 +76,36 @@ def test_ctrl_c(project: Project) -> None:
     assert output.splitlines()[-1] == (
         "dac: Interrupted. What is done is kept, what was in training is saved; the same command, `snakemake tiny …`, "
         "goes on from there."
+    )
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 24 MB, in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", folder], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip(f"no disk can be mounted here: {made.stderr.decode()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk(project: Project, disk: Path) -> None:
+    """Snakemake cannot write its own log either; below what it says of that stands what to do."""
+    full = copy_of(project, disk / "project")
+    shutil.rmtree(full.path / "work", ignore_errors=True)
+    (full.path / "datasets.lock").unlink(missing_ok=True)
+    with contextlib.suppress(OSError), (disk / "filling").open("wb") as stream:
+        while True:
+            stream.write(bytes(2**12))
+            stream.flush()
+    status, output = full.run("snakemake", "tiny", "--cores", "1")
+    assert status == 1
+    assert "Logging error" not in output
+    assert output.splitlines()[-1] == (
+        f"dac: {full.path}: No space left on device. What is done is kept, no file of before is lost. Make room; the "
+        "same command, `snakemake tiny …`, goes on from there."
     )
 
 

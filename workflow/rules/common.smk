@@ -1,6 +1,7 @@
 """Shared by the rules: the parameters, the plan, and the functions that ask for missing work."""
 
 import atexit
+import logging
 import os
 import shlex
 import subprocess
@@ -90,6 +91,8 @@ def say_last():
 if workflow.is_main_process:
     logger.addFilter(LAST_WORD)
     atexit.register(say_last)
+    # Where a full disk takes no line of Snakemake's own log, that is said last, and not by a traceback for every line.
+    logging.raiseExceptions = False
 
 
 @cache

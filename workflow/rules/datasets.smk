@@ -10,8 +10,8 @@ rule collect:
         mem_mb=memory(demand_of_collection),
         runtime=minutes(demand_of_collection),
     params:
-        keep_log=KEEP_LOG,
-        dac=DAC,
+        keep_log=lambda wildcards: KEEP_LOG,
+        dac=lambda wildcards: DAC,
     message:
         "Collect data in {wildcards.env}"
     shell:
@@ -33,8 +33,8 @@ rule fetch:
         mem_mb=8000,
         runtime=240,
     params:
-        keep_log=KEEP_LOG,
-        dac=DAC,
+        keep_log=lambda wildcards: KEEP_LOG,
+        dac=lambda wildcards: DAC,
     message:
         "Download the data of {wildcards.task}, check and convert them"
     shell:

@@ -17,8 +17,8 @@ rule evaluate:
         runtime=minutes(of_evaluation(demand_of)),
         gpu=gpus_of(of_evaluation(share_of)),
     params:
-        keep_log=KEEP_LOG,
-        dac=DAC,
+        keep_log=lambda wildcards: KEEP_LOG,
+        dac=lambda wildcards: DAC,
         on=device_of_job,
     message:
         "Evaluate {wildcards.task} {wildcards.group}, seeds {wildcards.seeds}"

@@ -13,8 +13,8 @@ rule report:
         mem_mb=4000,
         runtime=60,
     params:
-        keep_log=KEEP_LOG,
-        dac=DAC,
+        keep_log=lambda wildcards: KEEP_LOG,
+        dac=lambda wildcards: DAC,
     message:
         "Write the tables, figures and page of the study {wildcards.study}"
     shell:

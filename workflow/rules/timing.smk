@@ -15,8 +15,8 @@ rule time:
         gpu=gpus_of(of_timing(share_of)),
         slurm_extra="--exclusive",
     params:
-        keep_log=KEEP_LOG,
-        dac=DAC,
+        keep_log=lambda wildcards: KEEP_LOG,
+        dac=lambda wildcards: DAC,
         on=device_of_job,
         torch_threads=PARAMS.compute.cpu_threads,
     message:

@@ -13,8 +13,8 @@ rule train:
         runtime=minutes(of_training(demand_of)),
         gpu=gpus_of(of_training(share_of)),
     params:
-        keep_log=KEEP_LOG,
-        dac=DAC,
+        keep_log=lambda wildcards: KEEP_LOG,
+        dac=lambda wildcards: DAC,
         on=device_of_job,
     message:
         "Train {wildcards.task} {wildcards.group}, seeds {wildcards.seeds}"
