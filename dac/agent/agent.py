@@ -99,6 +99,7 @@ class Agent:
         eta: (R,), weight of the behaviour-cloning loss.
         active: (R,) bool; False from the first non-finite loss or gradient of a run on. Its parameters, moments and eta
             then stay what they were, to the bit.
+        count: (), float64, the gradient steps that the device has counted; the rates of a step are computed from it.
         actor, critic: the networks.
         schedule: of the configured diffusion.
         policy: the acting part, on the current parameters.
@@ -146,7 +147,7 @@ class Agent:
         runs = len(states)
         layouts = _layouts(config, *state_dims(states[0]))
         self.config = config
-        self._count = torch.zeros((), device=device, dtype=torch.float64)
+        self.count = torch.zeros((), device=device, dtype=torch.float64)
         self.step = step
         self.schedule = make_schedule(config.beta_schedule, config.diffusion_steps, device, dtype)
         self.actor = Trained("actor", layouts["actor"], runs, device, dtype)
@@ -160,17 +161,17 @@ class Agent:
 
     @property
     def step(self) -> int:
-        """Gradient steps made. The device keeps its own count, which the rates of a step are computed from."""
+        """Gradient steps made. The device keeps its own `count`."""
         return self._step
 
     @step.setter
     def step(self, step: int) -> None:
         self._step = step
-        self._count.fill_(step)
+        self.count.fill_(step)
 
     def device_step(self) -> int:
         """Gradient steps that the device has counted: `step`, if it made all that it was told to. Waits for it."""
-        return int(self._count.item())
+        return int(self.count.item())
 
     @torch.no_grad()
     def next_action_values(self, next_observations: Tensor, prior: Tensor, z: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -231,7 +232,7 @@ class Agent:
         with matrix_products(self.config.precision):
             metrics = self._update_critic(batch, draws)
             metrics |= self.update_actor(batch, draws)
-        self._count.add_(1)
+        self.count.add_(1)
         return metrics
 
     def count_step(self) -> None:
@@ -240,15 +241,15 @@ class Agent:
 
     def _update_critic(self, batch: Batch, draws: Draws) -> Metrics:
         config = self.config
-        targets = self._targets(batch, draws)
+        targets = self.targets(batch, draws)
         loss, metrics = critic_objective.critic_loss(self.critic.online.named, batch, targets)
-        lr = cosine_decay(config.critic_lr, self._count, config.lr_decay_steps)
-        self.active.copy_(self.critic.descend(loss, self.active, self._count, lr, config.gradient_clip))
+        lr = cosine_decay(config.critic_lr, self.count, config.lr_decay_steps)
+        self.active.copy_(self.critic.descend(loss, self.active, self.count, lr, config.gradient_clip))
         self.critic.follow(config.target_rate, self.active)
         return metrics
 
     @torch.no_grad()
-    def _targets(self, batch: Batch, draws: Draws) -> Tensor:
+    def targets(self, batch: Batch, draws: Draws) -> Tensor:
         """The critics' targets (R, B); the rewards where the draws say that every transition terminates."""
         if draws.critic_prior is None:
             return batch.rewards
@@ -268,11 +269,11 @@ class Agent:
             eta=self.eta,
         )
         metrics["eta"] = self.eta.clone()
-        lr = cosine_decay(config.actor_lr, self._count, config.lr_decay_steps)
-        self.active.copy_(self.actor.descend(loss, self.active, self._count, lr, config.gradient_clip))
+        lr = cosine_decay(config.actor_lr, self.count, config.lr_decay_steps)
+        self.active.copy_(self.actor.descend(loss, self.active, self.count, lr, config.gradient_clip))
         if config.eta_lr > 0 and GUIDANCES[config.guidance].moves_eta:
             self.eta.copy_(torch.where(self.active, updated_eta(config, self.eta, metrics["bc_loss"]), self.eta))
-        due = (self._count % config.actor_ema_interval == 0) & (self._count > config.actor_ema_start)
+        due = (self.count % config.actor_ema_interval == 0) & (self.count > config.actor_ema_start)
         self.actor.follow(config.target_rate * due, self.active)
         return metrics
 

@@ -174,6 +174,14 @@ def ddim_times(total: int, steps: int) -> list[int]:
     return [-(-total * (steps - i) // steps) for i in range(steps + 1)]
 
 
+def ddim_step(schedule: Schedule, t: int, s: int) -> ReverseStep:
+    """The coefficients of `ddim_sample` from time t to s < t; nothing is spread."""
+    alpha_bar, previous = schedule.alpha_bar[t], schedule.alpha_bar[s]
+    noise, signal = math.sqrt(1 - alpha_bar), math.sqrt(alpha_bar)
+    kept = math.sqrt((1 - previous) / (1 - alpha_bar))
+    return ReverseStep(noise, signal, math.sqrt(previous) - kept * signal, kept, 0.0)
+
+
 def ddim_sample(
     predictor: NoisePredictor, schedule: Schedule, prior: Tensor, *, steps: int | None = None, clip_denoised: bool
 ) -> Tensor:
@@ -197,8 +205,7 @@ def ddim_sample(
     times = ddim_times(schedule.steps, steps)
     x = prior
     for t, s in pairwise(times):
-        alpha_bar, previous = schedule.alpha_bar[t], schedule.alpha_bar[s]
+        step = ddim_step(schedule, t, s)
         clean = predicted_clean(schedule, x, predictor(x, t), t, clip_denoised)
-        ratio = math.sqrt((1 - previous) / (1 - alpha_bar))
-        x = torch.add(clean * (math.sqrt(previous) - ratio * math.sqrt(alpha_bar)), x, alpha=ratio)
+        x = torch.add(clean * step.clean, x, alpha=step.kept)
     return x

@@ -6,18 +6,14 @@ A step is some two hundred small kernels. Launched one by one, they leave a fast
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from dac.agent.agent import Agent
-from dac.agent.batch import Batch, Draws
 from dac.agent.critic import Metrics
+from dac.agent.inputs import Inputs
 
-Inputs = TypeVar("Inputs", Batch, Draws)
 Replay = Callable[[], None]
 Capture = Callable[[Callable[[], Metrics]], tuple[Replay, Metrics]]
 
@@ -44,27 +40,26 @@ def capture_cuda_graph(step: Callable[[], Metrics]) -> tuple[Replay, Metrics]:
 
 
 class CapturedUpdate:
-    """`Agent.update` for an agent on a GPU: the first steps as they are, the others as replays of a captured one.
+    """Gradient steps of an agent on a GPU: the first ones as they are, the others as replays of a captured one.
+
+    A replay is one launch: the captured step finds its batch, its draws and its rates by the count that the device
+    keeps. Beside it, a block of draws is made every `streams.BLOCK_STEPS` steps and a permutation every epoch.
 
     Args:
-        agent: it keeps its tensors as long as this is used.
+        agent: it keeps its tensors as long as this is used. inputs: of its steps.
         capture: makes a function's replay, see `capture_cuda_graph`.
     """
 
-    def __init__(self, agent: Agent, capture: Capture = capture_cuda_graph) -> None:
+    def __init__(self, agent: Agent, inputs: Inputs, capture: Capture = capture_cuda_graph) -> None:
         self._agent = agent
+        self._inputs = inputs
         self._capture = capture
         self._left = WARM_UP
         self._replay: Replay | None = None
-        self._batch: Batch
-        self._draws: Draws
         self._metrics: Metrics
 
-    def __call__(self, batch: Batch, draws: Draws) -> Metrics:
-        """Make one gradient step.
-
-        Args:
-            batch, draws: of the same shapes at every call; they are copied.
+    def __call__(self) -> Metrics:
+        """Make the agent's next gradient step.
 
         Returns:
             As `Agent.update`; the next call overwrites the tensors.
@@ -72,29 +67,24 @@ class CapturedUpdate:
         Raises:
             ReplayError: the first replay, and only that waits for the device, did not make one step.
         """
+        agent, inputs = self._agent, self._inputs
         if self._left:
             self._left -= 1
-            return self._agent.update(batch, draws)
+            return agent.update(*inputs.at(agent.step))
+        inputs.prepare(agent.step)
         if self._replay is None:
-            self._replay, self._metrics = self._captured(batch, draws)
-            self._fill(batch, draws)
+            self._replay, self._metrics = self._captured()
             self._replay_first(self._replay)
         else:
-            self._fill(batch, draws)
             self._replay()
-        self._agent.count_step()
+        agent.count_step()
         return self._metrics
 
-    def _captured(self, batch: Batch, draws: Draws) -> tuple[Replay, Metrics]:
-        self._batch, self._draws = _copy_of(batch), _copy_of(draws)
-        device = self._agent.eta.device
+    def _captured(self) -> tuple[Replay, Metrics]:
+        agent, inputs, device = self._agent, self._inputs, self._agent.eta.device
         # On another device than the agent's, nothing of its step would be captured.
         with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
-            return self._capture(lambda: self._agent.update_on_device(self._batch, self._draws))
-
-    def _fill(self, batch: Batch, draws: Draws) -> None:
-        _fill(self._batch, batch)
-        _fill(self._draws, draws)
+            return self._capture(lambda: agent.update_on_device(*inputs.at_count(agent.count)))
 
     def _replay_first(self, replay: Replay) -> None:
         """Replay, and see that this made one step, and capturing it before none."""
@@ -108,21 +98,8 @@ class CapturedUpdate:
             )
 
 
-def updater(agent: Agent, *, captured: bool) -> Callable[[Batch, Draws], Metrics]:
-    """The agent's `update`, as a CUDA graph where it is on a GPU and that is asked for."""
-    return CapturedUpdate(agent) if captured and agent.eta.is_cuda else agent.update
-
-
-def _copy_of(inputs: Inputs) -> Inputs:
-    copies = {name: value.clone() for name, value in _tensors(inputs) if value is not None}
-    return dataclasses.replace(inputs, **copies)
-
-
-def _fill(target: Inputs, source: Inputs) -> None:
-    for (_, into), (_, value) in zip(_tensors(target), _tensors(source), strict=True):
-        if into is not None and value is not None:
-            into.copy_(value)
-
-
-def _tensors(inputs: Batch | Draws) -> list[tuple[str, Tensor | None]]:
-    return [(field.name, getattr(inputs, field.name)) for field in dataclasses.fields(inputs)]
+def updater(agent: Agent, inputs: Inputs, *, captured: bool) -> Callable[[], Metrics]:
+    """What makes the agent's next gradient step: a CUDA graph where it is on a GPU and that is asked for."""
+    if captured and agent.eta.is_cuda:
+        return CapturedUpdate(agent, inputs)
+    return lambda: agent.update(*inputs.at(agent.step))

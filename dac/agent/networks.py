@@ -159,15 +159,26 @@ def q_values(params: Params, observations: Tensor, actions: Tensor) -> Tensor:
     Returns:
         Q_h(s, a), (R, H, b * m).
     """
-    kernel, bias = params["0/kernel"], params["0/bias"]
-    runs, ensemble = kernel.shape[:2]
-    observation_kernel, action_kernel = torch.split(
-        kernel.flatten(0, 1), [observations.shape[-1], actions.shape[-1]], dim=-2
-    )
-    shared = torch.baddbmm(bias.flatten(0, 1).unsqueeze(1), _per_member(observations, ensemble), observation_kernel)
+    runs, ensemble = params["0/kernel"].shape[:2]
+    shared, action_kernel = q_layer_parts(params, observations, actions.shape[-1])
     hidden = _add_to_rows(shared, _per_member(actions, ensemble), action_kernel)
     samples = actions.shape[1] // observations.shape[1]
     return _apply(layers_behind_first(params, ""), hidden, samples).view(runs, ensemble, -1)
+
+
+def q_layer_parts(params: Params, observations: Tensor, action_dim: int) -> tuple[Tensor, Tensor]:
+    """What the critics' first layer adds up, W wide.
+
+    Args:
+        params: the critics'. observations: (R, b, O).
+
+    Returns:
+        The observations' part with the bias (R * H, b, W), and the kernel (R * H, A, W) for the action.
+    """
+    kernel, bias = params["0/kernel"], params["0/bias"]
+    observation_kernel, action_kernel = torch.split(kernel.flatten(0, 1), [observations.shape[-1], action_dim], dim=-2)
+    members = _per_member(observations, kernel.shape[1])
+    return torch.baddbmm(bias.flatten(0, 1).unsqueeze(1), members, observation_kernel), action_kernel
 
 
 def _noise_input_kernels(params: Params, observations: Tensor, action_dim: int) -> tuple[Tensor, ...]:

@@ -28,6 +28,15 @@ def stream_generator(seed: int, purpose: str, index: int, device: torch.device |
     return generator
 
 
+def _renewed(before: dict[str, Tensor], after: dict[str, Tensor], in_place: bool) -> dict[str, Tensor]:
+    """The later tensors; in the place of the earlier ones, where that is asked for."""
+    if not in_place:
+        return after
+    for name, value in after.items():
+        before[name].copy_(value)
+    return before
+
+
 class _Blocks:
     """Random tensors of consecutive steps, drawn BLOCK_STEPS steps at a time for every run and stacked over runs."""
 
@@ -85,14 +94,31 @@ class UpdateNoise:
         self._action_dim = action_dim
         self._block = -1
         self._values: dict[str, Tensor] = {}
+        self._in_place = False
 
     def draws(self, step: int) -> Draws:
         """Draws of one gradient step, counted from 0; steps may be asked for in any order."""
-        block, row = divmod(step, BLOCK_STEPS)
+        self.prepare(step)
+        return self._made({name: value[:, step % BLOCK_STEPS] for name, value in self._values.items()})
+
+    def prepare(self, step: int) -> None:
+        """Draw the block of steps that a step is in, unless that is the last one drawn."""
+        block = step // BLOCK_STEPS
         if block != self._block:
-            self._values = self._draw(block)
+            self._values = _renewed(self._values, self._draw(block), self._in_place)
             self._block = block
-        values = {name: value[:, row] for name, value in self._values.items()}
+
+    def draws_at_count(self, count: Tensor) -> Draws:
+        """The draws of the step `count` (), which `prepare` was called with, found by operations on the device alone.
+
+        From now on every block is drawn to where the first one is: a captured step reads it there.
+        """
+        self._in_place = True
+        row = (count % BLOCK_STEPS).long().view(1)
+        return self._made({name: value.index_select(1, row).squeeze(1) for name, value in self._values.items()})
+
+    @staticmethod
+    def _made(values: dict[str, Tensor]) -> Draws:
         return Draws(
             critic_prior=values.get("critic_prior"),
             critic_z=values.get("critic_z"),
@@ -208,15 +234,32 @@ class ShuffledScan:
         self._batch_size = batch_size
         self._device = device
         self._epoch = -1
-        self._permutations = torch.empty(0, dtype=torch.int64, device=device)
+        self._values: dict[str, Tensor] = {}
+        self._rows = torch.arange(batch_size, device=device)
+        self._in_place = False
 
     def batch_indices(self, step: int) -> Tensor:
         """Row numbers of one gradient step's transitions, (R, B); steps count from 0, in any order."""
-        epoch, batch = divmod(step, self.batches_per_epoch)
+        self.prepare(step)
+        batch = step % self.batches_per_epoch
+        return self._values["permutations"][:, batch * self._batch_size : (batch + 1) * self._batch_size]
+
+    def prepare(self, step: int) -> None:
+        """Shuffle for the epoch that a step is in, unless that is the last one shuffled for."""
+        epoch = step // self.batches_per_epoch
         if epoch != self._epoch:
-            self._permutations = torch.stack([self._permutation(seed, epoch) for seed in self.seeds])
+            permutations = torch.stack([self._permutation(seed, epoch) for seed in self.seeds])
+            self._values = _renewed(self._values, {"permutations": permutations}, self._in_place)
             self._epoch = epoch
-        return self._permutations[:, batch * self._batch_size : (batch + 1) * self._batch_size]
+
+    def indices_at_count(self, count: Tensor) -> Tensor:
+        """As `batch_indices`, of the step `count` (), which `prepare` was called with, by operations on the device.
+
+        From now on every epoch is shuffled to where the first one is: a captured step reads it there.
+        """
+        self._in_place = True
+        batch = (count % self.batches_per_epoch).long()
+        return self._values["permutations"].index_select(1, batch * self._batch_size + self._rows)
 
     def _permutation(self, seed: int, epoch: int) -> Tensor:
         generator = stream_generator(seed, "epoch", epoch, self._device)

@@ -114,7 +114,7 @@ def _plain_seconds(sizes: tuple[int, int], device: torch.device, seconds: float)
     """Seconds of a gradient step of one run, written plainly; always in float32."""
     work = Workload(AgentConfig(), 1, sizes, device)
     agent = PlainAgent(work.config, *sizes, device)
-    return median_seconds(lambda: agent.update(work.batch(), work.noise.draws(agent.step)), seconds, device)
+    return median_seconds(lambda: agent.update(*work.inputs.at(agent.step)), seconds, device)
 
 
 def _sweep(

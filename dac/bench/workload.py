@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ import torch
 from dac.agent import ActingNoise, Agent, AgentConfig, Batch, ShuffledScan, UpdateNoise
 from dac.agent.critic import critic_loss, td_targets
 from dac.agent.graph import updater
+from dac.agent.inputs import Inputs
 from dac.agent.networks import noise_predictor, q_values
 from dac.agent.policy import sample_actions
 from dac.agent.precision import without_gradient
@@ -49,7 +49,6 @@ class Workload:
         self.episodes, self.action_samples = episodes, action_samples
         seeds = list(range(runs))
         self.agent = Agent(config, seeds, *sizes, device)
-        self.update = updater(self.agent, captured=captured)
         self.noise = UpdateNoise(seeds, config, self.batch_size, sizes[1], device, next_actions=not terminal)
         self.scan = ShuffledScan(seeds, TRANSITIONS, self.batch_size, device)
         self.acting = ActingNoise(seeds, "bench", 0, config, episodes, action_samples, sizes[1], device=device)
@@ -66,18 +65,16 @@ class Workload:
             dones=torch.full((TRANSITIONS,), float(terminal), device=device),
             next_observations=normal(sizes[0]),
         )
-
-    def batch(self) -> Batch:
-        indices = self.scan.batch_indices(self.agent.step)
-        return Batch(*(getattr(self.data, field.name)[indices] for field in dataclasses.fields(Batch)))
+        self.inputs = Inputs(self.data, self.scan, self.noise)
+        self._update = updater(self.agent, self.inputs, captured=captured)
 
     def step(self) -> None:
-        self.update(self.batch(), self.noise.draws(self.agent.step))
+        self._update()
 
     def parts(self) -> dict[str, Callable[[], object]]:
         """The parts of a step, each to be called alone; `draws` makes a block of BLOCK_STEPS steps' numbers."""
         agent, config = self.agent, self.config
-        batch, draws = self.batch(), self.noise.draws(agent.step)
+        batch, draws = self.inputs.at(agent.step)
         assert draws.critic_prior is not None
         prior, states = draws.critic_prior, batch.next_observations
         with torch.no_grad():
@@ -109,7 +106,7 @@ class Workload:
 
         return {
             "draws": lambda: self.noise.draws(next(blocks) * BLOCK_STEPS),
-            "batch": self.batch,
+            "batch": lambda: self.inputs.batch(agent.step),
             "target_sampling": sample,
             "target_q": evaluate,
             "critic": critic,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import torch
-from torch import Tensor
 
-from dac.agent import Agent, Batch, ShuffledScan, UpdateNoise
+from dac.agent import Agent, ShuffledScan, UpdateNoise
 from dac.agent.critic import Metrics
 from dac.agent.graph import updater
+from dac.agent.inputs import Inputs
 from dac.training.data import TrainingData
 
 
@@ -33,18 +31,12 @@ class GradientSteps:
         captured: bool,
     ) -> None:
         transitions = data.transitions
-        self._update = updater(agent, captured=captured)
-        self._noise = UpdateNoise(
+        noise = UpdateNoise(
             seeds, agent.config, batch_size, data.action_dim, device, next_actions=not transitions.dones.all()
         )
-        self._scan = ShuffledScan(seeds, len(transitions), batch_size, device)
-        self._data = data.on(device)
+        scan = ShuffledScan(seeds, len(transitions), batch_size, device)
+        self._update = updater(agent, Inputs(data.on(device), scan, noise), captured=captured)
 
-    def make(self, step: int) -> Metrics:
-        """The gradient step after `step` of them; returns its metrics, (R,) each."""
-        return self._update(_batch(self._data, self._scan.batch_indices(step)), self._noise.draws(step))
-
-
-def _batch(data: Batch, indices: Tensor) -> Batch:
-    """The transitions at `indices` (R, B), from tensors with one row per transition."""
-    return Batch(*(getattr(data, field.name)[indices] for field in fields(Batch)))
+    def make(self) -> Metrics:
+        """Make the agent's next gradient step; returns its metrics, (R,) each."""
+        return self._update()

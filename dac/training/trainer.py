@@ -287,7 +287,7 @@ class _Trainer:
                 agent.step = min([until, *(later for later in self.evaluated if later > step)])
                 pack.progress.update(agent.step - step)
                 continue
-            metrics = gradient_steps.make(step)
+            metrics = gradient_steps.make()
             pack.progress.update()
             if (step + 1) % log_interval == 0:
                 pack.log(step + 1, steps, metrics, (step + 1 - first) / (time.monotonic() - started))

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 import torch
-from small import ACTION_DIM, OBSERVATION_DIM, draws_of, pack_batch, small_config
+from small import ACTION_DIM, OBSERVATION_DIM, draws_of, inputs_of, pack_batch, small_config
 
 from dac.agent import Agent, Batch, Draws
 from dac.agent.components import GUIDANCES
@@ -51,16 +51,14 @@ def test_a_graph_computes_what_launched_kernels_do(guidance: str, precision: str
     config = small_config(guidance=guidance, precision=precision)
     eager = Agent(config, SEEDS, OBSERVATION_DIM, ACTION_DIM, "cuda")
     recorded = Agent(config, SEEDS, OBSERVATION_DIM, ACTION_DIM, "cuda")
-    update = updater(recorded, captured=True)
+    inputs = inputs_of(config, SEEDS, "cuda", epoch=20)
+    update = updater(recorded, inputs_of(config, SEEDS, "cuda", epoch=20), captured=True)
     assert isinstance(update, CapturedUpdate)
     for step in range(20):
-        batch, draws = to_gpu(pack_batch(SEEDS, step)), to_gpu(draws_of(config, SEEDS, step))
-        assert isinstance(batch, Batch)
-        assert isinstance(draws, Draws)
-        expected = eager.update(batch, draws)
+        expected = eager.update(*inputs.at(step))
         torch.cuda.set_sync_debug_mode("error" if step > 5 else "default")
         try:
-            metrics = update(batch, draws)
+            metrics = update()
         finally:
             torch.cuda.set_sync_debug_mode("default")
     for name, value in metrics.items():

@@ -13,7 +13,16 @@ from typing import Any
 
 import pytest
 import torch
-from small import ACTION_DIM, BATCH_SIZE, OBSERVATION_DIM, assert_states_equal, draws_of, make_agent, pack_batch
+from small import (
+    ACTION_DIM,
+    BATCH_SIZE,
+    OBSERVATION_DIM,
+    assert_states_equal,
+    draws_of,
+    inputs_of,
+    make_agent,
+    pack_batch,
+)
 from small import small_config as config
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -21,6 +30,7 @@ from dac.agent import Agent, Batch, Draws, UpdateNoise
 from dac.agent.components import GUIDANCES
 from dac.agent.critic import Metrics
 from dac.agent.graph import WARM_UP, CapturedUpdate, ReplayError, capture_cuda_graph, updater
+from dac.agent.streams import BLOCK_STEPS
 
 SEEDS = [0, 1]
 
@@ -45,36 +55,87 @@ class Recorder:
 
 @pytest.mark.parametrize("guidance", GUIDANCES)
 def test_a_recorded_step_computes_what_a_launched_one_does(guidance: str) -> None:
-    """To the bit, over the start of the target actor's average and the learning rate's decay; recorded once."""
+    """To the bit, over epochs, blocks of draws, the start of the target actor's average and the learning rate's decay;
+    recorded once.
+    """
     settings = config(guidance=guidance, lr_decay_steps=12)
     eager, recorded, recorder = make_agent(settings, SEEDS), make_agent(settings, SEEDS), Recorder()
-    update = CapturedUpdate(recorded, recorder)
-    for step in range(10):
-        batch, draws = pack_batch(SEEDS, step), draws_of(settings, SEEDS, step)
-        expected, found = eager.update(batch, draws), update(batch, draws)
+    inputs, update = inputs_of(settings, SEEDS), CapturedUpdate(recorded, inputs_of(settings, SEEDS), recorder)
+    steps = BLOCK_STEPS + 3
+    for step in range(steps):
+        expected, found = eager.update(*inputs.at(step)), update()
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], value) for name, value in expected.items())
         assert recorded.step == eager.step == step + 1
-    assert (recorder.records, recorder.replays) == (1, 10 - WARM_UP)
+    assert (recorder.records, recorder.replays) == (1, steps - WARM_UP)
     for run in range(len(SEEDS)):
         assert_states_equal(recorded.run_state(run), eager.run_state(run))
 
 
-def test_the_inputs_are_copied() -> None:
-    """A replay reads its own tensors, so those of the caller may change or go."""
-    agent, other = make_agent(config(), SEEDS), make_agent(config(), SEEDS)
-    update = CapturedUpdate(agent, Recorder())
-    for step in range(6):
-        batch, draws = pack_batch(SEEDS, step), draws_of(config(), SEEDS, step)
-        update(batch, draws)
-        other.update(batch, draws)
-        batch.rewards.fill_(float("nan"))
-    assert_states_equal(agent.run_state(0), other.run_state(0))
+def test_steps_that_are_left_out_are_no_hindrance() -> None:
+    """As where training goes on at another step: what a replay reads is fetched for the step that it makes."""
+    eager, recorded = make_agent(config(), SEEDS), make_agent(config(), SEEDS)
+    inputs, update = inputs_of(config(), SEEDS), CapturedUpdate(recorded, inputs_of(config(), SEEDS), Recorder())
+    for step in (0, 1, 2, 3, 4, 70, 71, 5):
+        eager.step = recorded.step = step
+        eager.update(*inputs.at(step))
+        update()
+    assert_states_equal(recorded.run_state(0), eager.run_state(0))
+
+
+class Launches(TorchDispatchMode):
+    """Counts the operations on tensors that are issued one by one, beside a recorder's replays."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beside: list[str] = []
+        self.replaying = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not self.replaying and not func.is_view:
+            self.beside.append(func.name().removeprefix("aten::").partition(".")[0])
+        return result
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+@pytest.mark.parametrize("guidance", GUIDANCES)
+def test_nothing_but_the_replay_is_launched_in_most_steps(guidance: str, sampler: str) -> None:
+    """A block of draws is made once for its steps, and a permutation once an epoch."""
+    settings = config(guidance=guidance, sampler=sampler)
+    agent, launches = make_agent(settings, SEEDS), Launches()
+
+    def record(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
+        replay, metrics = Recorder()(step)
+
+        def aside() -> None:
+            launches.replaying = True
+            replay()
+            launches.replaying = False
+
+        return aside, metrics
+
+    epoch = 10
+    update = CapturedUpdate(agent, inputs_of(settings, SEEDS, epoch=epoch), record)
+    beside = {}
+    with launches:
+        for step in range(2 * BLOCK_STEPS + 4):
+            launches.beside.clear()
+            update()
+            beside[step] = list(launches.beside)
+    quiet = {step for step in beside if step > WARM_UP and step % BLOCK_STEPS and step % epoch}
+    assert len(quiet) == 56
+    assert all(not beside[step] for step in quiet), beside
+    drawn = {"empty", "normal_", "random_", "copy_"}
+    assert set(beside[BLOCK_STEPS]) == set(beside[2 * BLOCK_STEPS]) == drawn
+    assert beside[BLOCK_STEPS].count("normal_") % len(SEEDS) == 0
+    assert {"randperm", "copy_"} <= set(beside[epoch])
+    assert beside[epoch].count("randperm") == len(SEEDS)
 
 
 def test_on_a_cpu_steps_are_launched_as_they_are() -> None:
-    agent = make_agent(config(), SEEDS)
-    assert updater(agent, captured=True) == agent.update
+    agent, inputs = make_agent(config(), SEEDS), inputs_of(config(), SEEDS)
+    assert not isinstance(updater(agent, inputs, captured=True), CapturedUpdate)
 
 
 def record_nothing(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
@@ -84,11 +145,11 @@ def record_nothing(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Met
 
 def test_a_replay_that_does_nothing_is_an_error() -> None:
     agent = make_agent(config(), SEEDS)
-    update = CapturedUpdate(agent, record_nothing)
-    for step in range(WARM_UP):
-        update(pack_batch(SEEDS, step), draws_of(config(), SEEDS, step))
+    update = CapturedUpdate(agent, inputs_of(config(), SEEDS), record_nothing)
+    for _ in range(WARM_UP):
+        update()
     with pytest.raises(ReplayError, match=r"^at step 3, .* left the device at step 3, .* left it at step 3, not 4$"):
-        update(pack_batch(SEEDS, WARM_UP), draws_of(config(), SEEDS, WARM_UP))
+        update()
 
 
 def test_a_replay_that_makes_two_steps_is_an_error() -> None:
@@ -103,10 +164,10 @@ def test_a_replay_that_makes_two_steps_is_an_error() -> None:
 
         return replay_twice, metrics
 
-    update = CapturedUpdate(agent, record_twice)
+    update = CapturedUpdate(agent, inputs_of(config(), SEEDS), record_twice)
     with pytest.raises(ReplayError, match="which left it at step 5, not 4"):
-        for step in range(WARM_UP + 1):
-            update(pack_batch(SEEDS, step), draws_of(config(), SEEDS, step))
+        for _ in range(WARM_UP + 1):
+            update()
 
 
 class FakeCuda:
@@ -187,12 +248,12 @@ def test_a_recording_that_fails_leaves_the_stream_as_it_was(cuda: FakeCuda) -> N
 def test_a_step_is_recorded_on_the_agents_device(cuda: FakeCuda) -> None:
     """And on a stream of that device, whichever is current; afterwards the current device is what it was."""
     agent = Elsewhere(make_agent(config(), SEEDS))
-    update = updater(agent, captured=True)  # type: ignore[arg-type]
+    update = updater(agent, inputs_of(config(), SEEDS), captured=True)  # type: ignore[arg-type]
     assert isinstance(update, CapturedUpdate)
     # Nothing here records: the step is made at once, as where CUDA records another device, and the replay is empty.
     with pytest.raises(ReplayError, match="left the device at step 4, and replayed, which left it at step 4, not 4"):
-        for step in range(WARM_UP + 1):
-            update(pack_batch(SEEDS, step), draws_of(config(), SEEDS, step))
+        for _ in range(WARM_UP + 1):
+            update()
     assert cuda.recorded_on == [(1, 1)]
     assert cuda.current == 0
     assert capture_cuda_graph(dict)[1] == {}
@@ -245,7 +306,7 @@ def test_a_step_stays_on_its_device(guidance: str, precision: str) -> None:
 
     batch, draws = Batch(**there(pack_batch(SEEDS, 0))), Draws(**there(draws_of(settings, SEEDS, 0)))
     metrics = agent.update(batch, draws)
-    changed = [agent.eta, agent.active, agent._count, *agent.critic.online.named.values()]
+    changed = [agent.eta, agent.active, agent.count, *agent.critic.online.named.values()]
     assert {value.device.type for value in [*metrics.values(), *changed]} == {"meta"}
     with pytest.raises((RuntimeError, NotImplementedError), match=r"(?i)device|meta"):
         agent.update(pack_batch(SEEDS, 0), draws)

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dac.agent import Agent, AgentConfig, Batch, Draws, UpdateNoise
+from dac.agent import Agent, AgentConfig, Batch, Draws, ShuffledScan, UpdateNoise
+from dac.agent.inputs import Inputs
 
 OBSERVATION_DIM, ACTION_DIM, BATCH_SIZE = 5, 2, 16
 
@@ -48,6 +49,15 @@ def pack_batch(seeds: list[int], step: int, dtype: torch.dtype = torch.float32) 
 
 def draws_of(config: AgentConfig, seeds: list[int], step: int, dtype: torch.dtype = torch.float32) -> Draws:
     return UpdateNoise(seeds, config, BATCH_SIZE, ACTION_DIM, dtype=dtype).draws(step)
+
+
+def inputs_of(config: AgentConfig, seeds: list[int], device: str = "cpu", epoch: int = 6) -> Inputs:
+    """Of steps on random transitions, as many as `epoch` batches take."""
+    batches = [batch_of(100, number) for number in range(epoch)]
+    fields = Batch.__dataclass_fields__
+    data = Batch(**{name: torch.cat([getattr(batch, name)[0] for batch in batches]).to(device) for name in fields})
+    scan = ShuffledScan(seeds, len(data.rewards), BATCH_SIZE, device)
+    return Inputs(data, scan, UpdateNoise(seeds, config, BATCH_SIZE, ACTION_DIM, device))
 
 
 def make_agent(config: AgentConfig, seeds: list[int], dtype: torch.dtype = torch.float32) -> Agent:

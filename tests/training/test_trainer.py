@@ -30,6 +30,7 @@ from dac.agent import Agent, AgentConfig, Batch, Draws, Policy
 from dac.agent.config import AgentSettings
 from dac.agent.critic import Metrics
 from dac.agent.graph import Capture, CapturedUpdate
+from dac.agent.inputs import Inputs
 from dac.study import store
 from dac.study.identity import Group, Run
 from dac.study.params import ComputeSettings
@@ -475,7 +476,7 @@ def test_a_damaged_policy_is_not_loaded(project: Project) -> None:
 
 def captured_by(capture: Capture) -> Callable[..., CapturedUpdate]:
     """What stands in for `updater` on a GPU: every step from the fourth on is a replay of what was captured."""
-    return lambda agent, captured: CapturedUpdate(agent, capture)
+    return lambda agent, inputs, captured: CapturedUpdate(agent, inputs, capture)
 
 
 def capture_nothing(step: Callable[[], Metrics]) -> tuple[Callable[[], None], Metrics]:
@@ -531,7 +532,7 @@ def test_a_run_that_no_step_changed_is_never_published(project: Project) -> None
     """Whatever the device counted. The other runs of the pack are published."""
     runs = [Run(project.group(), seed) for seed in (0, 1)]
 
-    def count_only(agent: Agent, captured: bool) -> Callable[..., Metrics]:
+    def count_only(agent: Agent, inputs: Inputs, captured: bool) -> Callable[..., Metrics]:
         def update(*_: object) -> Metrics:
             agent.step += 1
             return capture_nothing(dict)[1]
