@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from gpu_box import Box, make_box
 from shared import shared_data
 from tiny import Project, write_rows
@@ -13,6 +14,9 @@ from dac.rows.raw import RawDataset
 
 LONGEST_FIRST = ("slurm", "workflow", "soak", "browser")  # markers; what begins last keeps no worker alone for long
 MOST_WORKERS = 8
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # heeded by Triton when it is imported, which PyTorch's compiler may do first
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -35,7 +35,7 @@ LEAST = 16  # rows, columns and terms of the smallest product of tiles
 # Triton's default loads ahead, which would hold each tile of a layer's weights three times: more than a GPU's shared
 # memory.
 STAGES = 1
-WIDEST = 512  # a wider tile of activations would not stay on the chip
+WIDEST = 256  # the paper's; a wider tile of activations would not stay on the chip
 
 
 @dataclass(frozen=True)
@@ -206,8 +206,8 @@ def _packed(params: Params, prefix: str, width: int) -> tuple[Tensor, Tensor, Te
 
 def _wide(x: Tensor, columns: int, rows: int | None = None) -> Tensor:
     """`x` with zeros behind its last axis, and behind the one before, up to a size; its rows follow each other."""
-    below = () if rows is None else (0, rows - x.shape[-2])
-    return pad(x, (0, columns - x.shape[-1], *below)).contiguous()
+    missing = [0, columns - x.shape[-1]] + ([] if rows is None else [0, rows - x.shape[-2]])
+    return pad(x, missing).contiguous() if any(missing) else x.contiguous()
 
 
 def _rows_together(x: Tensor) -> Tensor:

@@ -64,11 +64,14 @@ def _rows(subject: Subject, device: torch.device) -> Iterator[dict[str, Any]]:
             yield {"subject": subject.name, "samples": samples, "precision": IMITATED, **found}
 
 
-def target_errors(subject: Subject, samples: int, precision: str, device: torch.device) -> dict[str, Any]:
+def target_errors(
+    subject: Subject, samples: int, precision: str, device: torch.device, kind: type[Agent] = Agent
+) -> dict[str, Any]:
     """Differences of the next states' values, the targets but for their rewards, from those in float64.
 
     Args:
         samples: N, next actions of a state.
+        kind: of the agent, by which code it computes.
 
     Returns:
         `rms` and `mean` of the difference; `spread`, the mean standard deviation over the ensemble of what is averaged
@@ -77,7 +80,7 @@ def target_errors(subject: Subject, samples: int, precision: str, device: torch.
     """
     config = dataclasses.replace(subject.config, next_action_samples=samples, precision=precision)
     rounded, exact = (
-        _agent(subject, config, device, torch.float32),
+        _agent(subject, config, device, torch.float32, kind),
         _agent(subject, config, torch.device("cpu"), torch.float64),
     )
     size = min(BATCH, len(subject.observations))
@@ -165,10 +168,12 @@ def _up_to(params: Params, prefix: str, layer: int) -> Params:
     }
 
 
-def _agent(subject: Subject, config: AgentConfig, device: torch.device, dtype: torch.dtype) -> Agent:
+def _agent(
+    subject: Subject, config: AgentConfig, device: torch.device, dtype: torch.dtype, kind: type[Agent] = Agent
+) -> Agent:
     if dtype == torch.float64:
         config = dataclasses.replace(config, precision="fp32")
-    return Agent.from_run_states(config, [subject.state], 0, device, dtype)
+    return kind.from_run_states(config, [subject.state], 0, device, dtype)
 
 
 def _next_action_values(agent: Agent, observations: Tensor, prior: Tensor, z: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 from dac import envs
-from dac.agent import AgentConfig
+from dac.agent import Agent, AgentConfig
 from dac.agent.plain import PlainAgent
 from dac.agent.precision import matrix_products
 from dac.agent.streams import BLOCK_STEPS
 from dac.bench.clock import median_seconds, wall_seconds
 from dac.bench.here import here
+from dac.bench.kernel import agent_kind
 from dac.bench.processes import step_seconds
 from dac.bench.workload import Workload
 from dac.cost.estimate import step_flops
@@ -38,6 +39,7 @@ def measure(
     sweep: Sequence[int] = (),
     precision: str = "fp32",
     processes: int = 0,
+    kernel: str = "torch",
 ) -> dict[str, Any]:
     """Time gradient steps with the paper's settings on random data of Hopper's sizes, and environment steps.
 
@@ -49,6 +51,7 @@ def measure(
         sweep: diffusion steps T, for soft and denoised guidance, one run each.
         precision: of a step's products, as `training.precision`.
         processes: how many runs to time in a process each, all at once; 0 = not at all.
+        kernel: by which the packs' targets are computed, see `dac.bench.kernel`.
 
     Returns:
         `packs`, `sweep`, `separate` (`processes` and the `step_ms` of each; None where not asked for),
@@ -62,12 +65,14 @@ def measure(
     sizes = env.observation_space.shape[0], env.action_space.shape[0]
     with devices.claimed(device) as chosen:
         before = _peak_bytes(chosen)
-        packs = [_pack(count, sizes, chosen, seconds, precision, before) for count in sorted(runs)]
+        kind = agent_kind(kernel, chosen)
+        packs = [_pack(kind, count, sizes, chosen, seconds, precision, before) for count in sorted(runs)]
         config = AgentConfig(precision=precision)
         separate = step_seconds(processes, sizes, chosen, threads, seconds, config) if processes else None
         return {
             "what": "soft guidance at the paper's settings on random data, without evaluations",
             "precision": precision,
+            "kernel": kernel,
             "step_ms": packs[0]["step_ms"],
             "flops": packs[0]["flops"],
             "packs": packs,
@@ -82,11 +87,17 @@ def measure(
 
 
 def _pack(
-    runs: int, sizes: tuple[int, int], device: torch.device, seconds: float, precision: str, before: int
+    kind: type[Agent],
+    runs: int,
+    sizes: tuple[int, int],
+    device: torch.device,
+    seconds: float,
+    precision: str,
+    before: int,
 ) -> dict[str, Any]:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    work = Workload(AgentConfig(precision=precision), runs, sizes, device)
+    work = Workload(AgentConfig(precision=precision), runs, sizes, device, kind=kind)
     step = median_seconds(work.step, seconds, device)
     peak = _peak_bytes(device) - before
     with matrix_products(precision):

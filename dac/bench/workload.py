@@ -29,6 +29,7 @@ class Workload:
         terminal: whether every transition ends its episode, as a bandit's do.
         episodes, action_samples: states per run that `act` acts in at once, and candidates in each.
         captured: whether a step is a recorded graph, on a GPU.
+        kind: of the agent, by which code it computes.
     """
 
     def __init__(
@@ -43,12 +44,13 @@ class Workload:
         episodes: int = 10,
         action_samples: int = 10,
         captured: bool = True,
+        kind: type[Agent] = Agent,
     ) -> None:
         self.config, self.device = config, device
         self.batch_size = batch_size or TrainingSettings().batch_size
         self.episodes, self.action_samples = episodes, action_samples
         seeds = list(range(runs))
-        self.agent = Agent(config, seeds, *sizes, device)
+        self.agent = kind(config, seeds, *sizes, device)
         self.noise = UpdateNoise(seeds, config, self.batch_size, sizes[1], device, next_actions=not terminal)
         self.scan = ShuffledScan(seeds, TRANSITIONS, self.batch_size, device)
         self.acting = ActingNoise(seeds, "bench", 0, config, episodes, action_samples, sizes[1], device=device)
@@ -72,7 +74,10 @@ class Workload:
         self._update()
 
     def parts(self) -> dict[str, Callable[[], object]]:
-        """The parts of a step, each to be called alone; `draws` makes a block of BLOCK_STEPS steps' numbers."""
+        """The parts of a step, each to be called alone; `draws` makes a block of BLOCK_STEPS steps' numbers.
+
+        `target_sampling` and `target_q` are PyTorch's, whatever the agent's kind.
+        """
         agent, config = self.agent, self.config
         batch, draws = self.inputs.at(agent.step)
         assert draws.critic_prior is not None

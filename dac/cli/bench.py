@@ -40,6 +40,12 @@ def _add_bench(command: argparse.ArgumentParser) -> None:
         "--diffusion-steps", type=int, nargs="*", default=[], help="compare soft and denoised guidance at these T"
     )
     command.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    command.add_argument(
+        "--kernel",
+        choices=("torch", "triton"),
+        default="torch",
+        help="of the targets; triton's are for a GPU",
+    )
     command.add_argument("--processes", type=int, default=0, help="also time this many runs at once, a process each")
     command.add_argument(
         "--accuracy",
@@ -133,4 +139,5 @@ def _speed(options: argparse.Namespace) -> dict[str, Any]:
         options.diffusion_steps,
         options.precision,
         options.processes,
+        options.kernel,
     )

@@ -13,8 +13,8 @@ import pytest
 import torch
 from processes import all_gone
 
-from dac.agent import AgentConfig
-from dac.bench import measure, page, processes, workload
+from dac.agent import Agent, AgentConfig
+from dac.bench import kernel, measure, page, processes, workload
 from dac.system.children import Child
 from dac.system.errors import UserError
 
@@ -65,6 +65,28 @@ def test_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 <= peaks[0] <= peaks[1]
     assert found["environment_steps"] > 0
     assert json.loads(json.dumps(found)) == found
+
+
+def test_the_kernels_are_timed_in_the_place_of_pytorchs_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they are interpreted because somebody asks for that; else they need a GPU, and Triton."""
+    monkeypatch.setattr(measure, "AgentConfig", lambda **changes: AgentConfig(**{**vars(SMALL), **changes}))
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(UserError, match="--kernel triton: " + ("it is for a GPU" if kernel.installed() else "Triton")):
+        measure.measure("cpu", 1, 0.01, kernel="triton")
+    pytest.importorskip("triton", reason="Triton is not installed")
+    from dac.agent.fused import FusedAgent
+
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    kind = kernel.agent_kind("triton", torch.device("cpu"))
+    assert kind is FusedAgent
+    work = workload.Workload(SMALL, 1, (4, 2), torch.device("cpu"), batch_size=8, kind=kind)
+    work.step()
+    assert isinstance(work.agent, FusedAgent)
+    assert work.agent.device_step() == 1
+    monkeypatch.setattr(kernel, "installed", lambda: False)
+    with pytest.raises(UserError, match=r"^--kernel triton: Triton is not installed; .* -c constraints.txt triton\.$"):
+        kernel.agent_kind("triton", torch.device("cuda"))
+    assert kernel.agent_kind("torch", torch.device("cpu")) is Agent
 
 
 def test_processes_of_one_run_each_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:

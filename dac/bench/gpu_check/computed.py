@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import torch
 
+from dac.agent import Agent
 from dac.agent.config import PRECISIONS
 from dac.agent.precision import multiplies_bf16
 from dac.bench import parity
@@ -16,7 +17,7 @@ from dac.bench.clock import median_seconds
 from dac.bench.gpu_check.setup import PAPERS_SIZES, Failed, Setup, Skipped
 from dac.bench.processes import step_seconds
 from dac.bench.workload import Workload
-from dac.system import devices, gpus, provenance
+from dac.system import devices, gpus, mps, provenance
 
 CHECKOUT = provenance.PACKAGE.parent
 RECORDINGS = CHECKOUT / "tests/data/parity"
@@ -93,13 +94,24 @@ def packs(setup: Setup) -> list[dict[str, Any]]:
     return rows
 
 
-def timed(setup: Setup, chosen: torch.device, runs: int, *, captured: bool) -> dict[str, Any]:
+def timed(
+    setup: Setup,
+    chosen: torch.device,
+    runs: int,
+    *,
+    captured: bool,
+    precision: str = "tf32",
+    kind: type[Agent] = Agent,
+) -> dict[str, Any]:
     """Milliseconds of a step of a pack, and the tensors' bytes on a GPU; or what refused it memory."""
     row: dict[str, Any] = {"runs": runs, "graph": captured}
     if chosen.type == "cuda":
         torch.cuda.reset_peak_memory_stats(chosen)
     try:
-        work = _workload(setup, chosen, runs, captured=captured)
+        work = Workload(
+            setup.sizes.config(precision), runs, PAPERS_SIZES, chosen, batch_size=setup.sizes.batch_size,
+            captured=captured, kind=kind,
+        )  # fmt: skip
         seconds = median_seconds(work.step, setup.sizes.seconds, chosen)
     except (RuntimeError, MemoryError) as error:
         refused = devices.out_of_memory(error)
@@ -110,25 +122,28 @@ def timed(setup: Setup, chosen: torch.device, runs: int, *, captured: bool) -> d
     return row | {"step_ms": round(1000 * seconds, 3), "bytes": bytes_used}
 
 
-def _workload(setup: Setup, chosen: torch.device, runs: int, *, captured: bool = True) -> Workload:
-    return Workload(
-        setup.sizes.config(), runs, PAPERS_SIZES, chosen, batch_size=setup.sizes.batch_size, captured=captured
-    )
-
-
 def two_packs(setup: Setup) -> dict[str, Any]:
-    """Two processes with a pack each on one GPU, against one: whether `compute.packs_per_gpu: 2` is worth it."""
-    sizes = setup.sizes
+    """Two processes with a pack each on one GPU, against one: whether `compute.packs_per_gpu: 2` is worth it.
+
+    Also by NVIDIA's MPS, where its daemon runs; without, the driver gives the GPU to one process after the other.
+    """
     with devices.claimed(setup.kind) as chosen:
-        alone, together = (
-            step_seconds(
-                count, PAPERS_SIZES, chosen, count, sizes.seconds, sizes.config(), runs=sizes.pack,
-                batch_size=sizes.batch_size,
-            )
-            for count in (1, 2)
-        )  # fmt: skip
+        with mps.avoided():
+            found = {"runs": setup.sizes.pack, **_side_by_side(setup, chosen)}
+        return found | {"mps": _side_by_side(setup, chosen) if mps.control() else None}
+
+
+def _side_by_side(setup: Setup, chosen: torch.device) -> dict[str, float]:
+    """Milliseconds of a step of one pack alone and of each of two at once, and the steps that two make over one's."""
+    sizes = setup.sizes
+    alone, together = (
+        step_seconds(
+            count, PAPERS_SIZES, chosen, count, sizes.seconds, sizes.config(), runs=sizes.pack,
+            batch_size=sizes.batch_size,
+        )
+        for count in (1, 2)
+    )  # fmt: skip
     return {
-        "runs": sizes.pack,
         "alone_ms": round(1000 * alone, 3),
         "together_ms": round(1000 * together, 3),
         "gain": round(2 * alone / together, 3),

@@ -49,6 +49,27 @@ def _fastest(rows: list[Record]) -> list[Record]:
     return list(best.values())
 
 
+def _kernels_found(result: Record) -> str:
+    errors = ", ".join(f"{_share(error)} ({precision})" for precision, error in result["errors"].items())
+    return f"off by {errors}; a step in {_kernel_times(result)} of PyTorch's time"
+
+
+def _kernel_times(result: Record) -> str:
+    """The kernels' time of a step as a share of PyTorch's, by precision."""
+    step = {(row["precision"], row["kernel"]): row.get("step_ms") for row in result["times"]}
+    shares = {
+        precision: f"{triton / step[precision, 'torch']:.2f}" if triton and step[precision, "torch"] else "-"
+        for (precision, kernel), triton in step.items()
+        if kernel == "triton"
+    }
+    return ", ".join(f"{share} ({precision})" for precision, share in shares.items())
+
+
+def _two_packs_found(result: Record) -> str:
+    by_mps = f", {result['mps']['gain']:.2f} by MPS" if result["mps"] else "; MPS does not run here"
+    return f"{result['gain']:.2f} times the steps of one pack after the other{by_mps}"
+
+
 def _share(error: Mapping[str, float]) -> str:
     """Error of the targets in percent of the ensemble's spread."""
     return f"{100 * error['rms'] / error['spread']:.2g}%"
@@ -62,7 +83,8 @@ _FOUND: Mapping[str, Callable[[Any], str]] = {
     "training": _training_found,
     "targets": lambda result: "off by " + ", ".join(f"{_share(error)} ({key})" for key, error in result.items()),
     "out-of-memory": lambda result: str(result["said"][0]),
-    "two-packs": lambda result: f"{result['gain']:.2f} times the steps of one pack after the other",
+    "kernels": _kernels_found,
+    "two-packs": _two_packs_found,
     "second-gpu": lambda result: f"on {result['device']}",
 }
 
@@ -75,8 +97,7 @@ def advice(record: Record) -> Iterator[str]:
     results = {name: outcome["result"] for name, outcome in record["parts"].items() if outcome["state"] == "passed"}
     if record["kind"] == "cpu":
         return
-    if results.get("two-packs", {}).get("gain", 0.0) >= GAIN:
-        yield f"compute.packs_per_gpu: 2 (two packs make {results['two-packs']['gain']:.2f} times the steps of one)"
+    yield from _sharing(results.get("two-packs", {}))
     training = results.get("training", {})
     if training.get("waited", 0.0) >= WAITING:
         yield (
@@ -86,6 +107,14 @@ def advice(record: Record) -> Iterator[str]:
     fitted = [row["runs"] for row in results.get("packs") or [] if "step_ms" in row]
     if fitted and max(fitted) < 8:
         yield f"compute.pack_size: {max(fitted)} (larger packs do not fit the memory)"
+
+
+def _sharing(two_packs: Record) -> Iterator[str]:
+    """Whether two packs should share a GPU, by MPS if that is what makes it worth it."""
+    plain, by_mps = two_packs.get("gain", 0.0), (two_packs.get("mps") or {}).get("gain", 0.0)
+    if max(plain, by_mps) >= GAIN:
+        how = "" if plain >= by_mps else ", by MPS as it runs here (docs/gpus.md)"
+        yield f"compute.packs_per_gpu: 2 (two packs make {max(plain, by_mps):.2f} times the steps of one{how})"
 
 
 def write(folder: Path) -> Path:

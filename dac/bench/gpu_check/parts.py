@@ -62,6 +62,13 @@ PARTS = (
         "training.precision: fp32",
     ),
     Part(
+        "kernels",
+        "the target half as Triton kernels, exactness and speed",
+        trained.kernels,
+        60,
+        "nothing: no setting uses them",
+    ),
+    Part(
         "out-of-memory",
         "a pack that does not fit is trained in parts",
         trained.out_of_memory,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import math
@@ -16,7 +17,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from dac.agent import Agent
 from dac.agent.config import PRECISIONS
+from dac.bench import kernel
 from dac.bench.accuracy import target_errors
 from dac.bench.gpu_check.computed import timed
 from dac.bench.gpu_check.setup import Failed, Setup, Skipped
@@ -67,15 +70,41 @@ def training(setup: Setup) -> dict[str, Any]:
 
 def targets(setup: Setup) -> dict[str, dict[str, float]]:
     """The error of the targets that trained networks give, in every precision, against the same in float64."""
+    return _errors(setup, PRECISIONS, Agent)
+
+
+def kernels(setup: Setup) -> dict[str, Any]:
+    """The target half as Triton kernels against PyTorch's operations: its error on trained networks, and its time."""
+    if not kernel.installed():
+        raise Skipped(kernel.MISSING)
+    if setup.kind == "cpu":
+        os.environ["TRITON_INTERPRET"] = "1"
+    from dac.agent.fused import PRODUCTS, FusedAgent, Tiles
+
+    errors = _errors(setup, tuple(PRODUCTS), FusedAgent)
+    with devices.claimed(setup.kind) as chosen:
+        times = [
+            timed(setup, chosen, setup.sizes.pack, captured=chosen.type == "cuda", precision=precision, kind=kind)
+            | {"precision": precision, "kernel": name}
+            for precision in PRODUCTS
+            for name, kind in (("torch", Agent), ("triton", FusedAgent))
+        ]
+    return {"errors": errors, "times": times, "tiles": dataclasses.asdict(Tiles())}
+
+
+def _errors(setup: Setup, precisions: tuple[str, ...], kind: type[Agent]) -> dict[str, dict[str, float]]:
+    """Errors of what the part `training` trained, by precision, as a kind of agent computes it.
+
+    Raises:
+        Skipped: it trained nothing. Failed: in float32 they are too large.
+    """
     trained = setup.result_of("training")
     if trained is None:
         raise Skipped("it needs what the part `training` trains")
     with _project(setup, trained["settings"]) as (_, group), devices.claimed(setup.kind) as chosen:
         subject = of_run(str(Run(group, 0)))
-        found = {
-            precision: target_errors(subject, group.settings.next_action_samples, precision, chosen)
-            for precision in PRECISIONS
-        }
+        samples = group.settings.next_action_samples
+        found = {precision: target_errors(subject, samples, precision, chosen, kind) for precision in precisions}
     errors = {
         precision: {name: error[name] for name in ("rms", "mean", "spread")} for precision, error in found.items()
     }

@@ -26,6 +26,9 @@ def record() -> dict[str, Any]:
         "settings": {}, "task": "Hopper-v4", "runs": 8, "steps": 100_000, "cores": 2, "seconds": 200.0,
         "steps_per_second": 500.0, "waited": 0.02, "curve": curve,
     }  # fmt: skip
+    steps = {("fp32", "torch"): 4.0, ("fp32", "triton"): 3.0, ("tf32", "torch"): 2.0}  # the fourth did not fit
+    times = [{"precision": precision, "kernel": kernel, "step_ms": ms} for (precision, kernel), ms in steps.items()]
+    times.append({"precision": "tf32", "kernel": "triton", "refused": "CUDA out of memory"})
     results: dict[str, Any] = {
         "device": {"name": "NVIDIA H", "cuda": "13.0", "bf16": True, "gpus": []},
         "tests": {"tests": 10, "failures": 0, "errors": 0, "skipped": 0},
@@ -33,8 +36,9 @@ def record() -> dict[str, Any]:
         "packs": packs,
         "training": training,
         "targets": {"fp32": error, "tf32": error, "bf16": error},
+        "kernels": {"errors": {"fp32": error, "tf32": error}, "times": times, "tiles": {}},
         "out-of-memory": {"runs": 8, "said": ["8 runs do not fit the device's memory; 4 at a time"]},
-        "two-packs": {"runs": 8, "alone_ms": 10.0, "together_ms": 19.0, "gain": 1.05},
+        "two-packs": {"runs": 8, "alone_ms": 10.0, "together_ms": 19.0, "gain": 1.05, "mps": None},
         "second-gpu": {"device": "NVIDIA H", "uuid": "GPU-b"},
     }
     return {
@@ -52,11 +56,15 @@ def written(record: dict[str, Any], folder: Path) -> list[list[str]]:
 
 def test_the_page_says_what_was_found(record: dict[str, Any], tmp_path: Path) -> None:
     rows = written(record, tmp_path)
-    assert [row[0] for row in rows[2:11]] == [part.name for part in PARTS]
+    assert [row[0] for row in rows[2:12]] == [part.name for part in PARTS]
     assert ["packs", "a gradient step of packs of 1 to 32, as a graph and without", "passed",
             "3.0 ms (1), 10.0 ms (8), 34.0 ms (32)"] in rows  # fmt: skip
     assert ["8", "graph", "10.00", "1.25", "800"] in rows
     assert ["bf16", "1.0e-03", "1.0e-04", "5.0e-01", "0.2%"] in rows
+    assert ["kernels", "the target half as Triton kernels, exactness and speed", "passed",
+            "off by 0.2% (fp32), 0.2% (tf32); a step in 0.75 (fp32), - (tf32) of PyTorch's time"] in rows  # fmt: skip
+    assert ["two-packs", "two packs at once on one GPU", "passed",
+            "1.05 times the steps of one pack after the other; MPS does not run here"] in rows  # fmt: skip
     text = (tmp_path / "README.md").read_text()
     assert text.startswith("# Check of a GPU\n\nWritten by `dac gpu-check`. box, 64 cores, torch 2.13.0, 2026-11-29")
     assert "8 runs, 100,000 steps, 500 steps/s, waited 2% of the time for evaluations, 2 cores; Hopper-v4" in text
@@ -74,6 +82,11 @@ def test_what_would_be_faster_is_advised(record: dict[str, Any]) -> None:
         "compute.threads_per_job: 4 (with 2, a training waits 40% of its time for evaluations)",
         "compute.pack_size: 1 (larger packs do not fit the memory)",
     ]
+    record["parts"]["two-packs"]["result"] = {"gain": 1.1, "mps": {"gain": 1.3}}
+    assert next(page.advice(record)) == (
+        "compute.packs_per_gpu: 2 (two packs make 1.30 times the steps of one, by MPS as it runs here (docs/gpus.md))"
+    )
+    assert page.line("two-packs", record["parts"]["two-packs"]).endswith("one pack after the other, 1.30 by MPS")
     record["kind"] = "cpu"
     assert list(page.advice(record)) == [], "a CPU's speed says nothing of a GPU's settings"
 
@@ -106,5 +119,5 @@ def test_checks_of_gpus_have_a_line_each_among_the_benchmarks(record: dict[str, 
     assert title == "## Checks of GPUs (`make gpu-check`)\n"
     (row,) = (line for line in table.splitlines() if "box" in line)
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells == ["[box](gpu-check/box/README.md)", "NVIDIA H", "2026-11-29", "9 of 9", "-", "500"]
+    assert cells == ["[box](gpu-check/box/README.md)", "NVIDIA H", "2026-11-29", "10 of 10", "-", "500"]
     assert "laptop" not in table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from tiny import write_rows
 from dac.bench import parity
 from dac.bench.gpu_check import computed, trained
 from dac.bench.gpu_check.setup import SMALL, Failed, Setup, Sizes, Skipped
+from dac.system import mps
 
 
 @pytest.fixture
@@ -101,6 +103,46 @@ def test_targets_that_are_not_float32_fail(setup: Setup, monkeypatch: pytest.Mon
     monkeypatch.setattr(trained, "LARGEST_ERROR", 1e-12)
     with pytest.raises(Failed, match=r"in float32 the targets are off by 0\.0% of the ensemble's spread"):
         trained.targets(setup)
+
+
+def test_the_kernels_are_compared_with_pytorchs_operations(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On networks that were trained, and by the time of a step; in Triton's interpreter here."""
+    pytest.importorskip("triton", reason="Triton is not installed")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")  # which it sets in a process of its own
+    with pytest.raises(Skipped, match="`training`"):
+        trained.kernels(setup)
+    found_before(setup, "training", trained.training(setup))
+    found = trained.kernels(setup)
+    assert set(found["errors"]) == {"fp32", "tf32"}
+    assert 0 < found["errors"]["fp32"]["rms"] < 1e-3 * found["errors"]["fp32"]["spread"]
+    assert [(row["precision"], row["kernel"]) for row in found["times"]] == [
+        ("fp32", "torch"), ("fp32", "triton"), ("tf32", "torch"), ("tf32", "triton")
+    ]  # fmt: skip
+    assert all(row["step_ms"] > 0 for row in found["times"])
+    monkeypatch.setattr("dac.bench.kernel.installed", lambda: False)
+    with pytest.raises(Skipped, match="Triton is not installed"):
+        trained.kernels(setup)
+
+
+def test_two_packs_are_timed_with_mps_and_without(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With it only where its daemon's pipe is; without, the processes are kept from finding one."""
+    seen = []
+
+    def seconds(count: int, *arguments: Any, **named: Any) -> float:
+        seen.append((count, os.environ.get(mps.PIPES)))
+        return 1.0 if os.environ.get(mps.PIPES) == str(tmp_path) else 2.0 * count
+
+    monkeypatch.setattr(computed, "step_seconds", seconds)
+    monkeypatch.setenv(mps.PIPES, str(tmp_path))
+    assert computed.two_packs(setup) == {
+        "runs": SMALL.pack, "alone_ms": 2000.0, "together_ms": 4000.0, "gain": 1.0, "mps": None
+    }  # fmt: skip
+    os.mkfifo(tmp_path / "control")
+    assert computed.two_packs(setup)["mps"] == {"alone_ms": 1000.0, "together_ms": 1000.0, "gain": 2.0}
+    without, by_mps = [(1, "/dev/null"), (2, "/dev/null")], [(1, str(tmp_path)), (2, str(tmp_path))]
+    assert seen == [*without, *without, *by_mps]
 
 
 def test_a_second_gpu_needs_two(setup: Setup) -> None:
