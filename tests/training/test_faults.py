@@ -85,7 +85,7 @@ def test_a_renderer_that_is_not_there(project: Project, undisturbed: dict[str, b
     run = Run(project.group(), 0)
     command = [sys.executable, "-m", "dac", "train", run.group.task, run.group.name, "--seeds", "0"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MUJOCO_GL": "nonsense"}
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=900)
     assert published(run) == undisturbed
     reliability.record("fault", "MUJOCO_GL names no renderer", "nothing: no training renders")
 

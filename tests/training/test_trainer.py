@@ -292,7 +292,7 @@ def end_process_at(
         if f"step {step}: return" in line:
             send(process.pid, number)
             break
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=900)
     return process.returncode, errors
 
 

@@ -178,6 +178,8 @@ def test_progress_is_logged(tmp_path: Path) -> None:
 
 # Interruptions
 
+TIMEOUT = 900  # seconds, of a process that ends in a few where nothing else runs
+
 COLLECT = """
 import json, sys
 from pathlib import Path
@@ -214,7 +216,7 @@ def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
 
 def finish(directory: Path) -> list[str]:
     process = start(directory)
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, output
     return output.splitlines()
 
@@ -238,7 +240,7 @@ def test_a_collection_that_was_ended_goes_on_and_gives_the_same_data(
         seen = lines_until(process, wanted)
         resumed += [line for line in seen if line.startswith("resumed at SAC step ")]
         process.send_signal(number)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=TIMEOUT)
         if number == signal.SIGTERM:
             assert process.returncode == 1
             assert "is saved" not in output, "an exception here; the command line turns it into a message"
@@ -258,7 +260,7 @@ def test_a_killed_collection_whose_newest_state_is_damaged(
     process = start(tmp_path)
     lines_until(process, "SAC step 840/")
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=TIMEOUT)
     newest = max((tmp_path / "work").glob("*/steps-*"), key=lambda path: int(path.name.split("-")[1]))
     (newest / name).write_bytes((newest / name).read_bytes()[:-10])
     finish(tmp_path)
@@ -270,7 +272,7 @@ def test_a_state_that_has_passed_a_wanted_level_is_not_used(tmp_path: Path) -> N
     process = start(tmp_path)
     lines_until(process, "medium taken at step 1000")
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=TIMEOUT)
     shutil.rmtree(tmp_path / "medium")
     for before in (tmp_path / "work").glob("*medium-medium-replay"):
         shutil.rmtree(before)  # the state before the newest one has `medium` ahead
@@ -282,7 +284,7 @@ def test_a_training_for_other_levels_leaves_a_saved_state_alone(uninterrupted: d
     process = start(tmp_path)
     lines_until(process, "medium taken at step 1000")
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=TIMEOUT)
     saved = max((tmp_path / "work").glob("*/steps-*"), key=lambda path: int(path.name.split("-")[1]))
     assert saved.parent.name == "medium-replay"
     recipe = {**LONG, "levels": {"medium": LONG["levels"]["medium"]}}
