@@ -2,6 +2,9 @@
 
 import sys
 
-from dac.cli import main
+from dac.system import imports
+
+with imports.of_what_stays():
+    from dac.cli import main
 
 sys.exit(main())

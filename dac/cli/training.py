@@ -9,7 +9,7 @@ from dac.cli.commands import Commands
 from dac.study import check, labels, plan, seed_names, task_data, timings
 from dac.study.identity import Group
 from dac.study.params import Params
-from dac.system import progress
+from dac.system import imports, progress
 
 
 def register(commands: Commands) -> None:
@@ -42,7 +42,8 @@ def _train(options: argparse.Namespace) -> None:
     params = check.load()
     group = plan.find_group(params, options.task, options.group)
     with _announced(options, params, group):
-        from dac.training import trainer  # torch: only once the plan is known to be right
+        with imports.of_what_stays():
+            from dac.training import trainer  # torch: only once the plan is known to be right
 
         varied = labels.told_apart(params, [group.task])[group]
         trainer.train(group, seed_names.parse(options.seeds), params.compute.on(options.on), options.threads, varied)
@@ -53,7 +54,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     group = plan.find_group(params, options.task, options.group)
     evaluations = plan.find_evaluations(params, group, options.evaluations.split("-"))
     with _announced(options, params, group):
-        from dac.training import evaluate
+        with imports.of_what_stays():
+            from dac.training import evaluate
 
         compute = params.compute.on(options.on)
         evaluate.evaluate(group, seed_names.parse(options.seeds), evaluations, compute, options.threads)
