@@ -12,7 +12,7 @@ def of_what_stays() -> Iterator[None]:
     """Nothing that is imported in the block is searched for garbage, there or later.
 
     Modules, classes and functions stay as long as the process; to look through all of them again and again while there
-    come more is a sixth of the time that the import of PyTorch and pandas takes.
+    come more is a part of the time that the import of PyTorch and pandas takes.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -34,7 +34,7 @@ def test_the_parts_leave_the_pack_as_it_was_but_for_the_actors_step() -> None:
 
 
 def test_only_public_parts_of_the_agent_are_used() -> None:
-    private = re.compile(r"(?<!\bself)\._[a-z]\w*|import _\w+")
+    private = re.compile(r"(?<!\bself)(?<!\bos)\._[a-z]\w*|import _\w+")
     sources = list(Path(workload.__file__).parent.glob("*.py"))
     assert len(sources) > 5
     assert {path.name: found for path in sources if (found := private.findall(path.read_text()))} == {}
