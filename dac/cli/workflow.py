@@ -18,6 +18,7 @@ def register(commands: Commands) -> None:
 def _add_watched(command: argparse.ArgumentParser) -> None:
     what = "snakemake or dvc with its arguments; what it prints goes to a log under logs/watch/"
     command.add_argument("what", nargs=argparse.REMAINDER, metavar="COMMAND", help=what)
+    command.set_defaults(renders=True)  # a study's page does, and its command starts below this one
 
 
 def _watch(options: argparse.Namespace) -> None:

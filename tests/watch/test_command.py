@@ -138,6 +138,15 @@ def test_without_a_terminal_the_command_prints_its_lines(
     assert not (tmp_path / "logs").exists()
 
 
+def test_what_it_starts_may_draw(tmp_path: Path, environment: Mapping[str, str]) -> None:
+    """No renderer is taken from the command's jobs, of which the page's draws a film, nor is the user's choice."""
+    for chosen in ({}, {"MUJOCO_GL": "osmesa"}):
+        asked = {name: value for name, value in environment.items() if name != "MUJOCO_GL"} | chosen
+        command = [*WATCH, "sh", "-c", "echo ${MUJOCO_GL-unset}"]
+        ended = subprocess.run(command, cwd=tmp_path, env=asked, capture_output=True, text=True, check=True)
+        assert ended.stdout == f"{chosen.get('MUJOCO_GL', 'unset')}\n"
+
+
 def test_a_command_that_does_not_exist(tmp_path: Path, environment: Mapping[str, str]) -> None:
     ended = subprocess.run(
         [*WATCH, "snakemke"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
