@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
@@ -26,12 +27,8 @@ _TYPES = {"png": "image/png", "svg": "image/svg+xml", "gif": "image/gif"}
 _CHARTS = "curves"  # the item whose figure charts take the place of
 
 
-def browser_page(page: Page, summaries: Sequence[Summary], figures: Path) -> bytes:
-    """The whole page, with style, program, numbers and pictures in it.
-
-    Args:
-        figures: the folder of the page's pictures.
-    """
+def contents(page: Page, summaries: Sequence[Summary]) -> dict[str, Any]:
+    """What `browser_page` puts on the page besides pictures: they may still be drawn meanwhile."""
     cells = cell_runs(page.data, summaries)
     numbers = {key: index for index, key in enumerate(cells)}
     charts = curve_lines(page.data, summaries)
@@ -45,22 +42,24 @@ def browser_page(page: Page, summaries: Sequence[Summary], figures: Path) -> byt
         }
         for section, summary in zip(page.sections, summaries, strict=True)
     ]
-    text = (
-        environment()
-        .get_template("page.html.jinja")
-        .render(
-            page=page,
-            data=page.data,
-            sections=sections,
-            numbers={"charts": charts, "cells": list(cells.values()), "columns": HEADER},
-            table=partial(html, cells=numbers),
-            markdown=_markdown,
-            picture=partial(_picture, figures),
-            still=partial(_still, figures),
-            resource=_resource,
-        )
-    )
-    return text.encode()
+    return {
+        "page": page,
+        "data": page.data,
+        "sections": sections,
+        "numbers": {"charts": charts, "cells": list(cells.values()), "columns": HEADER},
+        "table": partial(html, cells=numbers),
+    }
+
+
+def browser_page(shown: Mapping[str, Any], figures: Path) -> bytes:
+    """The whole page, with style, program, numbers and pictures in it.
+
+    Args:
+        shown: see `contents`. figures: the folder of the page's pictures.
+    """
+    template = environment().get_template("page.html.jinja")
+    pictures = {"picture": partial(_picture, figures), "still": partial(_still, figures)}
+    return template.render(**shown, **pictures, markdown=_markdown, resource=_resource).encode()
 
 
 def _markdown(text: str) -> Markup:

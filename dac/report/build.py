@@ -19,12 +19,13 @@ from dac.report import published, times
 from dac.report.bandit import level_grid
 from dac.report.comparable import differences, run_differences
 from dac.report.data import COLUMNS, BanditTask, Candidate, Experiment, PageSettings, Planned, ReportData
+from dac.report.figures import two_processes_pay
 from dac.report.films import films_of
+from dac.report.learned_q import learned
 from dac.report.recorded import data_of, read_curve, read_evaluation
 from dac.report.render import render
-from dac.report.statistics import mean_over_episodes
 from dac.study import pages, states, store, timings
-from dac.study.identity import Evaluation, Run
+from dac.study.identity import Evaluation, Group, Run
 from dac.study.plan import Cell, StudyPlan
 from dac.study.records import provenance_record
 from dac.study.task_data import references
@@ -41,6 +42,7 @@ UNKNOWN_DATA: dict[str, Any] = {
     "steps": pd.NA,
     "return": {"mean": np.nan, "std": np.nan, "max": np.nan},
 }
+COMPLETE = ("done", "diverged")  # kinds of states of runs that a page can show
 SIMULATORS = ("gymnasium", "gymnasium-robotics", "mujoco")
 
 
@@ -52,8 +54,24 @@ def build(plan: StudyPlan) -> None:
     """
     key = pages.key_of(plan)  # before anything is read: what another process changes meanwhile is not in the page
     with tempfile.TemporaryDirectory() as folder:
-        render(report_data(plan), Path(folder))
+        try:
+            data = report_data(plan)
+        except UserError as error:
+            raise _with_hint(plan, error) from error
+        render(data, Path(folder))
         pages.publish(plan, Path(folder), key)
+
+
+def _with_hint(plan: StudyPlan, error: UserError) -> UserError:
+    """Of a study that is not complete the error says what shows the rest of it."""
+    found = states.of_study(plan).values()
+    there = sum(state.kind in COMPLETE for state in found)
+    if there in (0, len(found)):
+        return error
+    return UserError(
+        f"{error}\n{there:,} of the {len(found):,} runs of {plan.name} are complete: "
+        f"`dac report {plan.name} --partial` writes a page of these."
+    )
 
 
 def build_partial(plan: StudyPlan) -> Path:
@@ -64,7 +82,7 @@ def build_partial(plan: StudyPlan) -> Path:
     Raises:
         UserError: nothing is there yet; as `build`.
     """
-    there = [run for run, state in states.of_study(plan).items() if state.kind in ("done", "diverged")]
+    there = [run for run, state in states.of_study(plan).items() if state.kind in COMPLETE]
     if not there:
         raise UserError(
             f"studies.{plan.name}: no run is trained and evaluated yet, so there is nothing to show; "
@@ -91,30 +109,32 @@ def report_data(plan: StudyPlan, there: Collection[Run] | None = None) -> Report
         there: of a partial page, the runs that are in the store; None: all of the study's.
     """
     study = plan.params.studies[plan.name]
-    contents = {run: store.read_run(run) for run in (plan.runs() if there is None else there)}
     shown = {cell.experiment for cell in plan.cells} | {cell.experiment for cell in plan.timed}
+    experiments = tuple(_experiment(plan, name) for name in study.experiments if name in shown)
+    contents = {run: store.read_run(run) for run in (plan.runs() if there is None else there)}
     pairs = [(cell, run) for cell, run in _cells(plan) if run in contents]
-    curves = {run: read_curve(run) for run in contents}
-    read = cache(read_evaluation)  # experiments share runs
-    return ReportData(
-        study=plan.name,
-        description=study.description,
-        experiments=tuple(_experiment(plan, name) for name in study.experiments if name in shown),
-        settings=PageSettings(**plan.params.report.model_dump()),
-        curves=_means("curves", _curves(pairs, curves)),
-        evaluations=_means("evaluations", _evaluations(pairs, read)),
-        runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in pairs], columns=COLUMNS["runs"]),
-        tasks=pd.DataFrame(_tasks(plan, contents), columns=COLUMNS["tasks"]),
-        actions=_frame("actions", _actions(pairs, _bandit_cells(plan), read)),
-        times=pd.DataFrame(times.rows_of(plan), columns=COLUMNS["times"]),
-        bandits=_bandits(plan, contents),
-        films=films_of(plan, contents),
-        differences={(cell.experiment, cell.task, cell.variant): differences(plan, cell) for cell in plan.cells},
-        candidates=tuple(_candidates(plan)),
-        made_with=_made_with(plan),
-        synthetic=any(content.get("synthetic") for content in contents.values()),
-        planned=None if there is None else Planned(plan.seeds, len(plan.runs()), len(contents)),
-    )
+    drawn = _bandit_runs(plan, contents)
+    with learned(drawn, level_grid(), apart=two_processes_pay(experiments)) as learned_q:
+        read = cache(read_evaluation)  # experiments share runs
+        return ReportData(
+            study=plan.name,
+            description=study.description,
+            experiments=experiments,
+            settings=PageSettings(**plan.params.report.model_dump()),
+            curves=_means("curves", _curves(pairs)),
+            evaluations=_means("evaluations", _evaluations(pairs, read)),
+            runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in pairs], columns=COLUMNS["runs"]),
+            tasks=pd.DataFrame(_tasks(plan, contents), columns=COLUMNS["tasks"]),
+            actions=_frame("actions", _actions(pairs, _bandit_cells(plan), read)),
+            times=pd.DataFrame(times.rows_of(plan), columns=COLUMNS["times"]),
+            films=films_of(plan, contents),
+            differences={(cell.experiment, cell.task, cell.variant): differences(plan, cell) for cell in plan.cells},
+            candidates=tuple(_candidates(plan)),
+            made_with=_made_with(plan),
+            synthetic=any(content.get("synthetic") for content in contents.values()),
+            planned=None if there is None else Planned(plan.seeds, len(plan.runs()), len(contents)),
+            bandits=_bandits(plan, contents, dict(zip(drawn, learned_q(), strict=True))),
+        )
 
 
 def _made_with(plan: StudyPlan) -> dict[tuple[str, str, str], dict[str, Any]]:
@@ -149,20 +169,19 @@ def _cells(plan: StudyPlan) -> Iterator[tuple[Cell, Run]]:
 
 
 def _means(name: str, parts: Iterator[tuple[dict[str, Any], pd.DataFrame]]) -> pd.DataFrame:
-    """Episodes of many runs as one table of their evaluations' means.
+    """The means of many runs' evaluations as one table.
 
     Args:
-        parts: whose a run's episodes are, by column, and their steps and scores.
+        parts: whose a run's evaluations are, by column, and what `_scored` makes of them.
     """
     listed = list(parts)
     if not listed:
         return pd.DataFrame(columns=list(COLUMNS[name]))  # of a study that has no runs
     keys, frames = zip(*listed, strict=True)
-    part = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])
-    means = mean_over_episodes(pd.concat(frames, ignore_index=True).assign(part=part), ["part", "step"])
     # One look-up for all rows: a table of every run with columns of its own would take longer than reading it.
-    whose = pd.DataFrame(list(keys)).take(means["part"].to_numpy()).reset_index(drop=True)
-    return pd.concat([whose, means], axis=1)[list(COLUMNS[name])]
+    part = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])
+    whose = pd.DataFrame(list(keys)).take(part).reset_index(drop=True)
+    return pd.concat([whose, pd.concat(frames, ignore_index=True)], axis=1)[list(COLUMNS[name])]
 
 
 def _frame(name: str, frames: Iterator[pd.DataFrame]) -> pd.DataFrame:
@@ -186,11 +205,12 @@ def _experiment(plan: StudyPlan, name: str) -> Experiment:
     )
 
 
-def _curves(
-    pairs: Iterable[tuple[Cell, Run]], curves: Mapping[Run, pd.DataFrame]
-) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+def _curves(pairs: Iterable[tuple[Cell, Run]]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    scored: dict[Run, pd.DataFrame] = {}  # no run's episodes stay in memory: they would be most of what a page takes
     for cell, run in pairs:
-        yield _whose(cell, run), _scored(curves[run], cell.evaluations[0].reference)
+        if run not in scored:
+            scored[run] = _scored(read_curve(run), run.group.settings.eval_episodes, cell.evaluations[0].reference)
+        yield _whose(cell, run), scored[run]
 
 
 def _evaluations(
@@ -200,17 +220,23 @@ def _evaluations(
     for cell, run in pairs:
         for evaluation in cell.evaluations:
             whose = {**_whose(cell, run), "action_samples": evaluation.action_samples}
-            yield whose, _scored(read(run, evaluation), evaluation.reference)
+            yield whose, _scored(read(run, evaluation), evaluation.episodes, evaluation.reference)
 
 
 def _whose(cell: Cell, run: Run) -> dict[str, Any]:
     return {"experiment": cell.experiment, "task": cell.task, "variant": cell.variant, "seed": run.seed}
 
 
-def _scored(episodes: pd.DataFrame, reference: tuple[float, float]) -> pd.DataFrame:
-    """Steps of episodes and the scores of their returns; a file may have others, by reference returns of before."""
-    scores = normalised_score(episodes["return"].to_numpy(), *reference)
-    return pd.DataFrame({"step": episodes["step"].to_numpy(), "score": scores})
+def _scored(rows: pd.DataFrame, episodes: int, reference: tuple[float, float]) -> pd.DataFrame:
+    """Step, episodes, and mean score of every evaluation; a file may have scores by reference returns of before.
+
+    Args:
+        rows: one for each episode, so many of each evaluation, in order.
+    """
+    scores = normalised_score(rows["return"].to_numpy(dtype=np.float64), *reference).reshape(-1, episodes)
+    # An episode that blew up is to be seen in the mean, whatever else is there.
+    means = np.where(np.isnan(scores), np.inf, scores).mean(axis=1)
+    return pd.DataFrame({"step": rows["step"].to_numpy()[::episodes], "episodes": episodes, "score": means})
 
 
 def _bandit_cells(plan: StudyPlan) -> list[Cell]:
@@ -227,42 +253,38 @@ def _actions(
             evaluation = next(evaluation for evaluation in cell.evaluations if evaluation.draws_one)
             frame = read(run, evaluation)
             frame = frame[frame["step"] == cell.group.settings.steps]
-            frame = frame.assign(experiment=cell.experiment, variant=cell.variant)
+            frame = frame.assign(experiment=cell.experiment, task=cell.task, variant=cell.variant)
             x, y = np.stack(frame["action"].to_list()).astype(np.float64).T
             yield frame.assign(x=x, y=y)
 
 
-def _bandits(plan: StudyPlan, there: Collection[Run]) -> dict[tuple[str, str], BanditTask]:
-    """The bandits' tasks by experiment and name, with the Q that every variant's run of one seed learned.
-
-    It is the first seed that all variants have, or else most of them.
-    """
-    cells: dict[tuple[str, str], list[Cell]] = {}
+def _bandit_seeds(plan: StudyPlan, there: Collection[Run]) -> dict[tuple[str, str], int]:
+    """By experiment and task of a bandit the seed that is drawn: the first that all variants have, or else most."""
+    runs: dict[tuple[str, str], list[Group]] = {}
     for cell in _bandit_cells(plan):
-        cells.setdefault((cell.experiment, cell.task), []).append(cell)
-    grid = level_grid()
+        runs.setdefault((cell.experiment, cell.task), []).append(cell.group)
+    return {
+        key: max(plan.seeds, key=lambda seed: sum(Run(group, seed) in there for group in groups))
+        for key, groups in runs.items()
+    }
+
+
+def _bandit_runs(plan: StudyPlan, there: Collection[Run]) -> list[Run]:
+    """The runs of bandits that are drawn, each once."""
+    seeds = _bandit_seeds(plan, there)
+    runs = dict.fromkeys(Run(cell.group, seeds[cell.experiment, cell.task]) for cell in _bandit_cells(plan))
+    return [run for run in runs if run in there]
+
+
+def _bandits(plan: StudyPlan, there: Collection[Run], q: Mapping[Run, np.ndarray]) -> dict[tuple[str, str], BanditTask]:
+    """The bandits' tasks by experiment and name, with the Q that every variant's run of one seed learned."""
     found = {}
-    for key, variants in cells.items():
-        name = variants[0].group.dataset.name
-        seed = max(plan.seeds, key=lambda seed: sum(Run(cell.group, seed) in there for cell in variants))
-        found_of = [cell for cell in variants if Run(cell.group, seed) in there]
-        learned = {cell.variant: _learned_q(cell, seed, grid) for cell in found_of}
-        found[key] = BanditTask(name, behaviour(name), seed, grid, learned)
+    for (experiment, task), seed in _bandit_seeds(plan, there).items():
+        cells = [cell for cell in _bandit_cells(plan) if (cell.experiment, cell.task) == (experiment, task)]
+        name = cells[0].group.dataset.name
+        of_variant = {cell.variant: q[run] for cell in cells if (run := Run(cell.group, seed)) in q}
+        found[experiment, task] = BanditTask(name, behaviour(name), seed, level_grid(), of_variant)
     return found
-
-
-def _learned_q(cell: Cell, seed: int, grid: np.ndarray) -> np.ndarray:
-    """Ensemble mean of the Q of a cell's run on the grid × grid actions, the first axis the second component."""
-    import torch
-
-    from dac.agent.networks import q_values
-    from dac.training.policies import load_policies
-
-    second, first = np.meshgrid(grid, grid, indexing="ij")
-    actions = torch.as_tensor(np.column_stack([first.ravel(), second.ravel()]), dtype=torch.float32)
-    policy = load_policies(cell.group, [Run(cell.group, seed)], cell.group.settings.steps, torch.device("cpu"))
-    q = q_values(policy.critic, torch.zeros(1, 1, 1), actions.unsqueeze(0)).mean(1)
-    return np.asarray(q.view(len(grid), len(grid)).numpy())
 
 
 def _run(cell: Cell, run: Run, content: dict[str, Any]) -> dict[str, Any]:

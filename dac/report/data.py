@@ -206,11 +206,6 @@ class ReportData:
             return None
         return identity if isinstance(identity, str) and identity else None
 
-    def diverged(self, experiment: str, task: str, variant: str) -> int:
-        """How many runs of a cell diverged."""
-        runs = select(self.runs, experiment, task, variant)
-        return int((runs["status"] == "diverged").sum())
-
 
 def select(frame: pd.DataFrame, experiment: str, task: str | None = None, variant: str | None = None) -> pd.DataFrame:
     """The rows of one experiment, and of one task or variant of it where given."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dac.report import bandit, published
 from dac.report.data import ReportData, in_order, select
-from dac.report.statistics import Summary, evaluation_means
+from dac.report.statistics import Summary
 from dac.report.suites import suites
 from dac.report.writers.csv import csv_bytes
 from dac.system.paths import RUNS
@@ -40,7 +40,7 @@ def scores_frame(data: ReportData, summaries: Sequence[Summary]) -> pd.DataFrame
     frames = []
     for summary in summaries:
         experiment = summary.experiment
-        means = evaluation_means(select(data.curves, experiment.name)).groupby(["task", "variant", "seed"])["score"]
+        means = summary.evaluations.groupby(["task", "variant", "seed"])["score"]
         scores = summary.run_scores.merge(
             means.agg(last="last", best="max").reset_index(), on=["task", "variant", "seed"], validate="one_to_one"
         )

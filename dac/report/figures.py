@@ -1,18 +1,26 @@
-"""Draws and saves the figures of an experiment, and saves its films."""
+"""Draws and saves the figures of a page, those of a large one in two processes; and saves its films."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import TracebackType
 
 from matplotlib.figure import Figure
 
 from dac.report import partial
-from dac.report.data import Experiment, PageSettings, ReportData
-from dac.report.items import clips_of, pictures_of
+from dac.report.data import Experiment, PageSettings, ReportData, select
+from dac.report.items import clips_of, items, pictures_of
 from dac.report.panels import COLUMN_WIDTH, TEXT_WIDTH, style
 from dac.report.statistics import Summary
 from dac.report.table import slug
+from dac.system.children import Child, end_with_parent, serve
 
 FILM_FORMAT = "gif"
 _METADATA: Mapping[str, Mapping[str, str | None]] = {
@@ -20,6 +28,8 @@ _METADATA: Mapping[str, Mapping[str, str | None]] = {
     "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
     "svg": {"Date": None, "Creator": None},
 }
+# As many panels take longer to draw than a second process to start, which takes some seconds of a core.
+MANY_PANELS = 60
 
 
 def figure_name(experiment: Experiment, item: str) -> str:
@@ -27,23 +37,56 @@ def figure_name(experiment: Experiment, item: str) -> str:
     return f"{slug(experiment.name)}-{item.replace('_', '-')}"
 
 
-def write_figures(data: ReportData, summary: Summary, directory: Path) -> list[Path]:
-    """Draw and save the figures of one experiment; returns their paths.
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that is to be drawn at one width, in some formats.
+
+    Attributes:
+        data: of evaluations and actions, those of the summary's experiment alone; no films.
+        name: of its files, without suffix.
+    """
+
+    data: ReportData
+    summary: Summary
+    item: str
+    width: float
+    name: str
+    formats: tuple[str, ...]
+
+    def save(self, directory: Path) -> None:
+        """Draw it, and write its files."""
+        picture = items()[self.item].picture
+        assert picture is not None  # `drawings` takes the items that have one
+        with style():
+            _save(picture.draw(self.data, self.summary, self.width), self.paths(directory), self.data.settings)
+
+    def paths(self, directory: Path) -> list[Path]:
+        return [directory / f"{self.name}.{suffix}" for suffix in self.formats]
+
+
+def drawings(data: ReportData, summaries: Sequence[Summary]) -> Iterator[Drawing]:
+    """The figures of a page, in its order.
 
     Each in every format of the settings at the width of a text, and once more as a PDF at the width of a column.
     """
-    paths: list[Path] = []
-    drawn = partial.comparable(data, summary)
-    if drawn is None:
-        return paths
-    for item, picture in pictures_of(summary.experiment).items():
-        name = figure_name(summary.experiment, item)
-        with style():
-            paths += _save(picture.draw(data, drawn, TEXT_WIDTH), directory, name, data.settings)
-            if "pdf" in data.settings.figure_formats:
-                narrow = data.settings.model_copy(update={"figure_formats": ("pdf",)})
-                paths += _save(picture.draw(data, drawn, COLUMN_WIDTH), directory, f"{name}-column", narrow)
-    return paths
+    formats = data.settings.figure_formats
+    for summary in summaries:
+        name = summary.experiment.name
+        own = replace(
+            data,
+            curves=select(data.curves, name),
+            evaluations=select(data.evaluations, name),
+            actions=select(data.actions, name),
+            films={},
+        )
+        for item, picture in pictures_of(summary.experiment).items():
+            shown = partial.drawable(data, summary, picture)
+            if shown is None:
+                continue
+            file = figure_name(summary.experiment, item)
+            yield Drawing(own, shown, item, TEXT_WIDTH, file, formats)
+            if "pdf" in formats:
+                yield Drawing(own, shown, item, COLUMN_WIDTH, f"{file}-column", ("pdf",))
 
 
 def write_films(data: ReportData, experiment: Experiment, directory: Path) -> list[Path]:
@@ -56,10 +99,110 @@ def write_films(data: ReportData, experiment: Experiment, directory: Path) -> li
     return paths
 
 
-def _save(figure: Figure, directory: Path, name: str, settings: PageSettings) -> list[Path]:
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # it stays as laid out: once, not once more for every format
-    paths = [directory / f"{name}.{suffix}" for suffix in settings.figure_formats]
+class Studio:
+    """Draws the figures of a page, in this process or in this and another one.
+
+    The other starts with this object, so that it is ready when the figures are known. Each takes the next figure when
+    it has drawn one; which one draws it makes no difference to the files.
+
+    Args:
+        directory: where figures are written.
+        apart: whether to draw in two processes.
+    """
+
+    def __init__(self, directory: Path, *, apart: bool) -> None:
+        self._directory = directory
+        self._waiting: deque[Drawing] = deque()
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._child = Child("figure drawing", _draw_elsewhere, directory) if apart else None
+
+    def __enter__(self) -> Studio:
+        _keep()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        gc.unfreeze()
+        self._waiting.clear()
+        if self._child is not None:
+            self._child.close()
+        if self._thread is not None:
+            self._thread.join()
+
+    def begin(self, wanted: Sequence[Drawing]) -> None:
+        """Have the other process, if there is one, draw these while this one does something else."""
+        # The largest first, so that both end at about the same time.
+        self._waiting.extend(sorted(wanted, key=lambda one: -len(one.summary.experiment.tasks) * len(one.formats)))
+        if self._child is not None:
+            self._thread = threading.Thread(target=self._hand_out, args=(self._child,), daemon=True)
+            self._thread.start()
+
+    def finish(self) -> None:
+        """Draw what is still waiting, until all are drawn.
+
+        Raises:
+            UserError: the other process died.
+            Exception: what drawing raised, in whichever process.
+        """
+        while self._failure is None and (drawing := self._next()) is not None:
+            drawing.save(self._directory)
+        if self._thread is not None:
+            self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _next(self) -> Drawing | None:
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
+
+    def _hand_out(self, child: Child) -> None:
+        try:
+            while (drawing := self._next()) is not None:
+                child.send(drawing)
+                child.receive()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, `finish` raises it
+            self._failure = error
+
+
+def two_processes_pay(experiments: Sequence[Experiment]) -> bool:
+    """Whether a second process would end a page of experiments sooner: it is large, and a second core free to use."""
+    panels = sum(len(experiment.tasks) * len(pictures_of(experiment)) for experiment in experiments)
+    return panels >= MANY_PANELS and _cores() > 1
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system says so."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _keep() -> None:
+    """Let searches for dead cycles, of which figures leave many, not look through all that is here already."""
+    gc.collect()
+    gc.freeze()
+
+
+def _draw_elsewhere(connection: Connection, directory: Path) -> None:
+    end_with_parent()
+    _keep()
+    serve(connection, lambda drawing: drawing.save(directory))
+
+
+def _save(figure: Figure, paths: Sequence[Path], settings: PageSettings) -> None:
+    _place(figure)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine(None)  # it stays as laid out; with a placeholder, each format would be drawn twice
     for path in paths:
         figure.savefig(path, dpi=settings.dpi, metadata=_METADATA.get(path.suffix[1:]))
-    return paths
+
+
+def _place(figure: Figure) -> None:
+    """Titles and empty labels where they are anyway: Matplotlib would measure all ticks to find that, at every draw."""
+    for axes in figure.axes:
+        axes.set_title(axes.get_title(), y=1.0)
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text():
+                axis.set_label_coords(0.0, 0.0)

@@ -19,12 +19,16 @@ class Picture:
     """A figure of an experiment.
 
     Attributes:
-        draw: the figure, so many inches wide; called inside `panels.style()`.
+        draw: the figure, so many inches wide; called inside `panels.style()`. Of evaluations and
+            actions, the data may have those of its experiment alone.
         caption: what it shows, in sentences; the experiment's title stands in front.
+        over_tasks: whether it sets variants beside each other over several tasks: on a partial page it has those tasks
+            alone of which every variant has a run. Any other has all that have some run, and draws what is there.
     """
 
     draw: Callable[[ReportData, Summary, float], Figure]
     caption: Callable[[ReportData, Summary], str]
+    over_tasks: bool = False
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,6 @@ def _opening(data: ReportData, summaries: Sequence[Summary]) -> Opening:
 
 def _section(data: ReportData, summary: Summary) -> Section:
     experiment, formats = summary.experiment, data.settings.figure_formats
-    drawn = partial.comparable(data, summary)
 
     def shown(item: str, caption: str, formats: tuple[str, ...]) -> Shown:
         return Shown(item, figure_name(experiment, item), f"{experiment.title}. {caption}", formats)
@@ -133,6 +132,6 @@ def _section(data: ReportData, summary: Summary) -> Section:
     figures = [
         shown(item, picture.caption(data, drawn), formats)
         for item, picture in pictures_of(experiment).items()
-        if drawn is not None
+        if (drawn := partial.drawable(data, summary, picture)) is not None
     ]
     return Section(experiment, tables_of(data, summary), [*films, *figures])

@@ -35,7 +35,11 @@ _STYLE = {
     "pdf.fonttype": 42, "svg.hashsalt": "dac", "path.simplify": True,
 }  # fmt: skip
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "*")
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)))
+# As many as colours, so that no two methods that a printer makes grey have the same line.
+_DASHES: tuple[Any, ...] = (
+    "-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)), (0, (9, 2)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)),
+    (0, (9, 2, 3, 2)), (0, (3, 3)),
+)  # fmt: skip
 # The eighth colour of the palette is the grey that stands for the data; yellow is last, being faint on white.
 _COLOUR_ORDER = (0, 1, 2, 3, 4, 9, 5, 6, 8)
 
@@ -248,6 +252,7 @@ def _note(axis: Axes, text: str, *, above: bool) -> None:
         va="top" if above else "bottom",
         color=DATA_GREY,
         fontsize=_NOTE_SIZE,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # no line of the panel crosses the words
     )
     bottom, top = axis.get_ylim()
     room = 0.12 * (top - bottom)

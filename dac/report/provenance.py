@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dac.report.data import Experiment, ReportData, select
+from dac.report.data import Experiment, ReportData, in_order, select
 from dac.report.data_files import provenance_frame, published_frame
 from dac.report.table import NONE, Table, Text, mean_std, number
 
@@ -112,15 +112,12 @@ def _mixed_simulators(runs: pd.DataFrame) -> list[str]:
 
 def _run_table(data: ReportData, experiment: Experiment) -> Table:
     rows = []
-    runs = select(data.runs, experiment.name)
-    for task in experiment.tasks:
-        for variant in experiment.variants:
-            cell = runs[(runs["task"] == task) & (runs["variant"] == variant)]
-            for name, group in cell.groupby("run", sort=True):
-                seeds = ", ".join(str(seed) for seed in sorted(group["seed"]))
-                steps = ", ".join(str(step) for step in sorted(group["steps"].unique()))
-                diverged = ", ".join(str(seed) for seed in sorted(group.loc[group["status"] == "diverged", "seed"]))
-                rows.append((task, variant, str(name), seeds, steps, diverged or NONE))
+    runs = in_order(select(data.runs, experiment.name), experiment)
+    for (task, variant, name), group in runs.groupby(["task", "variant", "run"], sort=True, observed=True):
+        seeds = ", ".join(str(seed) for seed in sorted(group["seed"]))
+        steps = ", ".join(str(step) for step in sorted(group["steps"].unique()))
+        diverged = ", ".join(str(seed) for seed in sorted(group.loc[group["status"] == "diverged", "seed"]))
+        rows.append((str(task), str(variant), str(name), seeds, steps, diverged or NONE))
     header = ("Task", "Variant", "Run", "Seeds", "Steps", "Diverged seeds")
     return _plain_table(experiment.title, header, rows)
 

@@ -67,6 +67,7 @@ def _scores() -> pd.DataFrame:
     return _table("published_scores.csv").merge(protocols, on=["method", "suite"], how="left", validate="many_to_one")
 
 
+@cache
 def score(dataset: str, method: str) -> PublishedScore | None:
     """The published score of a method on a dataset (e.g. "hopper-medium-v2"), or None."""
     table = _scores()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dac.report import figures, published, statistics, writers
-from dac.report.browser_page import browser_page
+from dac.report.browser_page import browser_page, contents
 from dac.report.data import ReportData, refuse_mixed_datasets
 from dac.report.data_files import data_files
 from dac.report.page import page
@@ -30,20 +30,22 @@ def render(data: ReportData, directory: Path) -> list[Path]:
         published.check_methods(experiment.published)
     for folder in (directory / "tables", directory / "figures"):
         folder.mkdir(parents=True, exist_ok=True)
-    scored = {experiment.name: statistics.summarise(data, experiment) for experiment in data.trained}
-    summaries = [scored.get(item.name) or statistics.without_runs(item) for item in data.experiments]
-    whole = page(data, summaries)
-    paths: list[Path] = []
-    for table in whole.tables():
-        paths += writers.write(table, directory / "tables")
-    for summary in summaries:
-        paths += figures.write_films(data, summary.experiment, directory / "figures")
-        paths += figures.write_figures(data, summary, directory / "figures")
-    texts = {
-        **data_files(data, list(scored.values())),
-        "README.md": whole.markdown().encode(),
-        "report.html": browser_page(whole, summaries, directory / "figures"),
-    }
+    with figures.Studio(directory / "figures", apart=figures.two_processes_pay(data.experiments)) as studio:
+        scored = {experiment.name: statistics.summarise(data, experiment) for experiment in data.trained}
+        summaries = [scored.get(item.name) or statistics.without_runs(item) for item in data.experiments]
+        drawings = list(figures.drawings(data, summaries))
+        studio.begin(drawings)
+        whole = page(data, summaries)
+        paths: list[Path] = []
+        for table in whole.tables():
+            paths += writers.write(table, directory / "tables")
+        for experiment in data.experiments:
+            paths += figures.write_films(data, experiment, directory / "figures")
+        texts = {**data_files(data, list(scored.values())), "README.md": whole.markdown().encode()}
+        shown = contents(whole, summaries)
+        studio.finish()
+    paths += [path for drawing in drawings for path in drawing.paths(directory / "figures")]
+    texts["report.html"] = browser_page(shown, directory / "figures")
     for name, content in texts.items():
         (directory / name).write_bytes(content)
         paths.append(directory / name)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dac.report import published
 from dac.report.cells import difference_text, diverged_notes, letter, score_text
-from dac.report.data import Candidate, PageSettings, ReportData, select
+from dac.report.data import Candidate, PageSettings, ReportData
 from dac.report.statistics import MeanScore, Summary, best_scores, satterthwaite
 from dac.report.table import NONE, Table, Text, mean_std, number
 
@@ -63,15 +63,16 @@ def rule(settings: PageSettings) -> str:
 
 def outcomes(data: ReportData, summaries: Sequence[Summary]) -> list[Outcome]:
     """The tasks of a study with a published score of DAC, in the plan's order."""
-    cells = {summary.experiment.name: summary.cells for summary in summaries}
+    by_name = {summary.experiment.name: summary for summary in summaries}
     found = []
     for candidate in data.candidates:
         theirs = published.score(candidate.dataset, METHOD)
         if theirs is None:
             continue
-        ours = cells[candidate.experiment][candidate.task, candidate.variant]
+        summary = by_name[candidate.experiment]
+        ours = summary.cells[candidate.task, candidate.variant]
         low, high = welch(ours, theirs, data.settings.confidence)
-        found.append(Outcome(candidate, ours, _best(data, candidate), theirs, ours.mean - theirs.mean, low, high))
+        found.append(Outcome(candidate, ours, _best(summary, candidate), theirs, ours.mean - theirs.mean, low, high))
     return found
 
 
@@ -164,10 +165,10 @@ def _frame(found: Sequence[Outcome], settings: PageSettings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _best(data: ReportData, candidate: Candidate) -> float:
+def _best(summary: Summary, candidate: Candidate) -> float:
     """Mean over seeds of each run's best evaluation."""
-    rows = select(data.curves, candidate.experiment, candidate.task, candidate.variant)
-    return float(best_scores(rows)["score"].mean())
+    best = best_scores(summary.evaluations)
+    return float(best.loc[(best["task"] == candidate.task) & (best["variant"] == candidate.variant), "score"].mean())
 
 
 def _has_antmaze(found: Sequence[Outcome]) -> bool:

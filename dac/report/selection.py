@@ -73,7 +73,7 @@ def selection_note(data: ReportData, experiment: Experiment, methods: Sequence[s
 
 def _ours(data: ReportData, summary: Summary, tasks: Sequence[str]) -> Iterator[dict[str, object]]:
     experiment = summary.experiment
-    best = as_planned(data, experiment, best_scores(select(data.curves, experiment.name)))
+    best = as_planned(data, experiment, best_scores(summary.evaluations))
     rules = ((f"mean of the last {data.settings.window} evaluations", summary.run_scores), (BEST, best))
     for variant in experiment.variants:
         if any(data.differences[experiment.name, task, variant] for task in tasks):

@@ -40,13 +40,14 @@ class MeanScore:
 class Summary:
     """Everything the tables and figures of one experiment show.
 
-    run_scores: task, variant, seed, score. cells: (task, variant) → MeanScore. robust: (task or one of
-    `suites.scopes`, variant) → Estimate. curves: task, variant, step, mean, std, low, high (the band).
-    action_samples: task, variant, action_samples, seeds, mean, std, low, high. window: how many evaluations a score is
-    the mean of, smallest and largest.
+    evaluations: as `evaluation_means` makes them. run_scores: task, variant, seed, score. cells: (task, variant) →
+    MeanScore. robust: (task or one of `suites.scopes`, variant) → Estimate. curves: task, variant, step, mean, std,
+    low, high (the band). action_samples: task, variant, action_samples, seeds, mean, std, low, high. window: how many
+    evaluations a score is the mean of, smallest and largest.
     """
 
     experiment: Experiment
+    evaluations: pd.DataFrame
     run_scores: pd.DataFrame
     cells: dict[tuple[str, str], MeanScore]
     robust: dict[tuple[str, str], Estimate]
@@ -62,25 +63,19 @@ def mean_score(values: Array, diverged: int = 0, planned: int | None = None) -> 
     return MeanScore(mean, deviation, len(values), diverged, planned)
 
 
-def mean_over_episodes(episodes: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    """Scores of episodes as evaluations: the columns of `key`, episodes (their number), score (their mean)."""
-    grouped = _visible(episodes).groupby(key, sort=True)["score"]
-    return grouped.agg(["size", "mean"]).reset_index().rename(columns={"size": "episodes", "mean": "score"})
-
-
 def evaluation_means(curves: pd.DataFrame) -> pd.DataFrame:
-    """Mean score of every evaluation: columns task, variant, seed, step, score."""
+    """Mean score of every evaluation: columns task, variant, seed, step, score; sorted by all but the last."""
     return _visible(curves).groupby([*RUN, "step"], sort=True, as_index=False).agg({"score": "mean"})
 
 
-def last_evaluations(curves: pd.DataFrame, window: int) -> pd.DataFrame:
-    """The evaluations at the last `window` distinct steps of every run (all where a run has fewer)."""
-    return evaluation_means(curves).groupby(RUN, sort=True).tail(window)
+def last_evaluations(means: pd.DataFrame, window: int) -> pd.DataFrame:
+    """Of `evaluation_means`, those at the last `window` distinct steps of every run (all where a run has fewer)."""
+    return means.groupby(RUN, sort=True).tail(window)
 
 
-def run_scores(curves: pd.DataFrame, window: int) -> pd.DataFrame:
-    """Mean over the last `window` evaluations of every run: columns task, variant, seed, score."""
-    return last_evaluations(curves, window).groupby(RUN, sort=True, as_index=False).agg({"score": "mean"})
+def run_scores(means: pd.DataFrame, window: int) -> pd.DataFrame:
+    """Mean over the last `window` of a run's `evaluation_means`: columns task, variant, seed, score."""
+    return last_evaluations(means, window).groupby(RUN, sort=True, as_index=False).agg({"score": "mean"})
 
 
 def action_sample_scores(evaluations: pd.DataFrame) -> pd.DataFrame:
@@ -90,9 +85,9 @@ def action_sample_scores(evaluations: pd.DataFrame) -> pd.DataFrame:
     return per_policy.groupby(policy, sort=True, as_index=False).agg({"score": "mean"})
 
 
-def best_scores(curves: pd.DataFrame) -> pd.DataFrame:
-    """The best single evaluation of every run: columns task, variant, seed, score."""
-    return evaluation_means(curves).groupby(RUN, sort=True, as_index=False).agg({"score": "max"})
+def best_scores(means: pd.DataFrame) -> pd.DataFrame:
+    """The best single one of every run's `evaluation_means`: columns task, variant, seed, score."""
+    return means.groupby(RUN, sort=True, as_index=False).agg({"score": "max"})
 
 
 def band(values: Array, settings: ReportSettings) -> tuple[Array, Array]:
@@ -214,17 +209,18 @@ def summarise(data: ReportData, experiment: Experiment) -> Summary:
         ValueError: a task or variant of the experiment has no rows, or a seed is missing from some of its
         tasks.
     """
-    curves = select(data.curves, experiment.name)
+    means = evaluation_means(select(data.curves, experiment.name))
     settings = data.settings
-    scores = as_planned(data, experiment, run_scores(curves, settings.window))
-    evaluations = last_evaluations(curves, settings.window).groupby(RUN).size()
+    scores = as_planned(data, experiment, run_scores(means, settings.window))
+    evaluations = last_evaluations(means, settings.window).groupby(RUN).size()
     kept = select(data.evaluations, experiment.name)
     return Summary(
         experiment=experiment,
+        evaluations=means,
         run_scores=scores,
         cells=_cells(data, experiment, scores),
         robust=_robust(data, experiment, scores),
-        curves=over_seeds(evaluation_means(curves), "step", settings),
+        curves=over_seeds(means, "step", settings),
         action_samples=over_seeds(action_sample_scores(kept), "action_samples", settings),
         window=(int(evaluations.min()), int(evaluations.max())) if len(evaluations) else (0, 0),
     )
@@ -233,7 +229,7 @@ def summarise(data: ReportData, experiment: Experiment) -> Summary:
 def without_runs(experiment: Experiment) -> Summary:
     """Of an experiment whose steps are timed: it has no scores."""
     nothing = pd.DataFrame()
-    return Summary(experiment, nothing, {}, {}, nothing, nothing, (0, 0))
+    return Summary(experiment, nothing, nothing, {}, {}, nothing, nothing, (0, 0))
 
 
 def as_planned(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> pd.DataFrame:
@@ -246,14 +242,16 @@ def as_planned(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -
 
 def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> dict[tuple[str, str], MeanScore]:
     groups = {key: group["score"] for key, group in scores.groupby(["task", "variant"])}
+    runs = select(data.runs, experiment.name)
+    diverged = runs[runs["status"] == "diverged"].groupby(["task", "variant"]).size()
     cells = {}
     for task in experiment.tasks:
         for variant in experiment.variants:
             if (task, variant) not in groups:
                 raise ValueError(f"experiment {experiment.name!r}: no evaluations of {task!r}, variant {variant!r}")
-            diverged = data.diverged(experiment.name, task, variant)
             planned = len(data.planned.seeds) if data.planned else None
-            cells[task, variant] = mean_score(groups[task, variant].dropna().to_numpy(), diverged, planned)
+            values = groups[task, variant].dropna().to_numpy()
+            cells[task, variant] = mean_score(values, int(diverged.get((task, variant), 0)), planned)
     return cells
 
 
@@ -284,9 +282,14 @@ def score_matrix(scores: pd.DataFrame, tasks: Sequence[str], variant: str) -> Ar
 
 def _matrix(frame: pd.DataFrame, point: str) -> pd.DataFrame:
     """`score` as seeds × `point`; a ragged table is an error: a mean over it would mix sets of seeds."""
-    matrix = frame.set_index(["seed", point])["score"].unstack(point)
-    if len(frame) != matrix.size:
-        raise ValueError(f"scores are missing for some seeds at some values of {point!r}:\n{matrix}")
+    row, seeds = pd.factorize(frame["seed"], sort=True)
+    column, points = pd.factorize(frame[point], sort=True)
+    values, times = np.full((len(seeds), len(points)), np.nan), np.zeros((len(seeds), len(points)), dtype=np.intp)
+    values[row, column] = frame["score"]
+    np.add.at(times, (row, column), 1)
+    matrix = pd.DataFrame(values, index=pd.Index(seeds, name="seed"), columns=pd.Index(points, name=point))
+    if (times != 1).any():
+        raise ValueError(f"scores are missing for some seeds, or there twice, at some values of {point!r}:\n{matrix}")
     return matrix
 
 

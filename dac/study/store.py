@@ -72,8 +72,12 @@ def journal(event: str, **facts: Any) -> None:
 
 def run_problem(run: Run) -> str | None:
     """Why a run is not complete in the store, by a look at sizes alone; None if it is complete."""
+    return _problem(run, run_record(run_directory(run)))
+
+
+def _problem(run: Run, content: Mapping[str, Any] | None) -> str | None:
+    """The same, of what its run.json holds."""
     directory = run_directory(run)
-    content = run_record(directory)
     if content is None:
         return "corrupt: run.json is not readable" if os.path.lexists(directory / "run.json") else "missing"
     if content["fingerprint"] != run.group.fingerprint or content["seed"] != run.seed:
@@ -142,11 +146,10 @@ def read_run(run: Run) -> dict[str, Any]:
     Raises:
         UserError: the run is not complete.
     """
-    problem = run_problem(run)
-    if problem:
-        raise UserError(f"{run_directory(run)}: {problem}. Start snakemake again: it re-makes this run.")
     content = run_record(run_directory(run))
-    assert content is not None  # run_problem has just read it
+    problem = _problem(run, content)
+    if content is None or problem:
+        raise UserError(f"{run_directory(run)}: {problem}. Start snakemake again: it re-makes this run.")
     return content
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from synthetic import Invented, new_synthetic_project
 
-from dac.report import build
+from dac.report import build, partial
+from dac.report.items import items
+from dac.report.panels import TEXT_WIDTH
+from dac.report.statistics import summarise
 from dac.study import check, pages, store
 from dac.study.identity import Run
 from dac.study.plan import StudyPlan, study_plan
@@ -81,13 +87,36 @@ def test_for_a_browser_too_it_has_what_is_there(project: Path) -> None:
     assert sum(len(cell["runs"]) for cell in json.loads(numbers)["cells"]) == 18
 
 
-def test_figures_have_the_tasks_that_have_all_variants(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_show_what_is_there(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
-    counts = there(study_plan(check.load(), "quick"), "quick_guidance")
-    whole = {task for task, _ in counts if all(count for (other, _), count in counts.items() if other == task)}
-    assert whole == set()
-    names = {path.stem.partition("-")[0] for path in (PAGE / "figures").iterdir()}
-    assert names == {"quick_bandit"}
+    plan = study_plan(check.load(), "quick")
+    counts = there(plan, "quick_guidance")
+    some = {task for task, _ in counts if any(count for (other, _), count in counts.items() if other == task)}
+    whole = {task for task in some if all(count for (other, _), count in counts.items() if other == task)}
+    assert some and not whole
+    names = {path.stem for path in (PAGE / "figures").iterdir()}
+    assert {"quick_bandit-bandit", "quick_guidance-comparison", "quick_guidance-curves"} <= names
+    data = build.report_data(plan, [run for run in plan.runs() if not store.run_problem(run)])
+    summary = next(summarise(data, experiment) for experiment in data.trained if experiment.name == "quick_guidance")
+    picture = items()["comparison"].picture
+    assert picture is not None
+    shown = partial.drawable(data, summary, picture)
+    assert shown is not None and set(shown.experiment.tasks) == some
+    assert partial.drawable(data, summary, replace(picture, over_tasks=True)) is None
+    for axes in picture.draw(data, shown, TEXT_WIDTH).axes:
+        seeds = [item.get_offsets() for item in axes.collections if isinstance(item, PathCollection)]
+        drawn = [int(np.ma.count(places[:, 1])) for places in np.ma.masked_invalid(seeds)]
+        # Every variant has its place, where there are no runs of it an empty one.
+        assert drawn == [counts[axes.get_title(), variant] for variant in shown.experiment.variants]
+
+
+def test_a_page_of_a_study_that_is_not_complete_is_refused_with_what_to_do(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    said = r"(?s)Start snakemake again.*18 of the 45 runs of quick are complete: `dac report quick --partial`"
+    with pytest.raises(UserError, match=said):
+        build.build(study_plan(check.load(), "quick"))
 
 
 def test_a_page_of_almost_nothing(tmp_path: Path) -> None:

@@ -27,14 +27,14 @@ def _curves(rows: list[tuple[int, int, float]]) -> pd.DataFrame:
 
 def test_a_score_is_the_mean_of_the_last_distinct_steps_whatever_the_row_order() -> None:
     curves = _curves([(0, 30, 9.0), (0, 10, 1.0), (0, 20, 4.0), (0, 30, 11.0), (0, 20, 8.0), (0, 0, -50.0)])
-    assert last_evaluations(curves, 2)["step"].tolist() == [20, 30]
-    assert run_scores(curves, 2)["score"].tolist() == [(6.0 + 10.0) / 2]
+    assert last_evaluations(evaluation_means(curves), 2)["step"].tolist() == [20, 30]
+    assert run_scores(evaluation_means(curves), 2)["score"].tolist() == [(6.0 + 10.0) / 2]
 
 
 def test_every_evaluation_weighs_the_same_however_many_episodes_it_has() -> None:
     curves = _curves([(0, 10, 2.0), (0, 20, 4.0), (0, 20, 6.0), (0, 20, 8.0)])
     assert evaluation_means(curves)["score"].tolist() == [2.0, 6.0]
-    assert run_scores(curves, 5)["score"].tolist() == [4.0]
+    assert run_scores(evaluation_means(curves), 5)["score"].tolist() == [4.0]
 
 
 def test_a_cell_is_mean_and_sample_deviation_over_seeds(data: ReportData) -> None:

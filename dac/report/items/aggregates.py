@@ -94,4 +94,4 @@ def profiles_caption(data: ReportData, summary: Summary) -> str:
     )
 
 
-ITEM = Item(place=5, tables=(aggregates_table,), picture=Picture(profiles_figure, profiles_caption))
+ITEM = Item(place=5, tables=(aggregates_table,), picture=Picture(profiles_figure, profiles_caption, over_tasks=True))

@@ -98,7 +98,10 @@ def bandit_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     for axis, (task, variant) in zip(axes.flat, places, strict=True):
         bandit = data.bandits[experiment.name, task]
         _behaviour(axis, bandit.behaviour, scale)
-        _level_curves(axis, bandit.grid, bandit.q[variant], labelled=panel > 1.6)
+        if variant in bandit.q:
+            _level_curves(axis, bandit.grid, bandit.q[variant], labelled=panel > 1.6)
+        else:
+            axis.set_xlabel("no run yet")  # of a partial page
         actions = select(data.actions, experiment.name, task, variant)
         drawn = actions[actions["seed"] == bandit.seed].head(SHOWN_ACTIONS)
         _drawn_actions(axis, drawn, look[experiment.name, variant], scale)
