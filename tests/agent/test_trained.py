@@ -66,4 +66,4 @@ def test_the_devices_count_is_the_hosts() -> None:
     assert (agent.device_step(), agent.step) == (3, 4)
     agent.step = 10
     assert agent.device_step() == 10
-    assert torch.is_tensor(agent._count), "the step itself never reads it"
+    assert torch.is_tensor(agent.count), "the step itself never reads it"
