@@ -30,6 +30,7 @@ class GradientSteps:
         *,
         captured: bool,
     ) -> None:
+        self.agent = agent
         transitions = data.transitions
         noise = UpdateNoise(
             seeds, agent.config, batch_size, data.action_dim, device, next_actions=not transitions.dones.all()

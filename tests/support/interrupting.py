@@ -31,10 +31,10 @@ def before_gradient_step(step: int, act: Callable[[], None]) -> Iterator[None]:
     """Something happens when a pack is told to make the gradient step after `step` of them."""
     make = GradientSteps.make
 
-    def act_and_make(self: GradientSteps, now: int) -> Metrics:
-        if now == step:
+    def act_and_make(self: GradientSteps) -> Metrics:
+        if self.agent.step == step:
             act()
-        return make(self, now)
+        return make(self)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(GradientSteps, "make", act_and_make)
