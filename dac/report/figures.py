@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from types import TracebackType
 
 from matplotlib.figure import Figure
 
+from dac.cost import speeds
 from dac.report import partial
 from dac.report.data import Experiment, PageSettings, ReportData, select
 from dac.report.items import clips_of, items, pictures_of
@@ -169,12 +169,7 @@ class Studio:
 def two_processes_pay(experiments: Sequence[Experiment]) -> bool:
     """Whether a second process would end a page of experiments sooner: it is large, and a second core free to use."""
     panels = sum(len(experiment.tasks) * len(pictures_of(experiment)) for experiment in experiments)
-    return panels >= MANY_PANELS and _cores() > 1
-
-
-def _cores() -> int:
-    """Those that this process may use, where the system says so."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return panels >= MANY_PANELS and speeds.cores() > 1
 
 
 def _keep() -> None:

@@ -69,10 +69,10 @@ def test_what_fails_in_the_other_process_is_raised_here(wanted: list[figures.Dra
 
 
 def test_only_a_large_page_is_drawn_by_two(data: ReportData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "_cores", lambda: 2)
+    monkeypatch.setattr(figures.speeds, "cores", lambda: 2)
     (small,) = data.experiments
     large = replace(small, tasks=tuple(f"task-{number}" for number in range(figures.MANY_PANELS)))
     assert not figures.two_processes_pay([small])
     assert figures.two_processes_pay([large])
-    monkeypatch.setattr(figures, "_cores", lambda: 1)
+    monkeypatch.setattr(figures.speeds, "cores", lambda: 1)
     assert not figures.two_processes_pay([large])
