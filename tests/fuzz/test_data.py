@@ -170,8 +170,10 @@ def test_bytes_of_minari(recorded: Path) -> None:
         read_minari(recorded)
 
     before = {name: (recorded / "data" / name).read_bytes() for name in ("metadata.json", "main_data.hdf5")}
+    whole = st.sampled_from(sorted(before.items()))
     pairs = st.sampled_from(sorted(before)).flatmap(lambda name: st.tuples(st.just(name), damaged(before[name])))
-    survive("Minari's files with damaged bytes", pairs, read, 60)
+    # Few bytes of either can be others without harm, so that at times all would be refused.
+    survive("Minari's files with damaged bytes", pairs | whole, read, 60)
 
 
 def test_what_is_hostile_is_hostile(project: Project) -> None:

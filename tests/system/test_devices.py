@@ -187,8 +187,7 @@ def faults():
 
 bare = faults()
 with devices.claimed("cpu"):
-    faults()
-    print(bare, faults())
+    print(bare, min(faults() for _ in range(5)))  # something small that is allocated between them may split a hole
 """
 
 
