@@ -100,7 +100,7 @@ def write(items: list[tuple[str, str, dict[str, Any]]]) -> None:
         for place, kind, settings in items:
             try:
                 put(file, place, kind, settings)
-            except (ValueError, TypeError, OSError, KeyError):
+            except (ValueError, TypeError, OSError, KeyError, RuntimeError):
                 continue  # h5py makes no such thing
     read_file()
 
