@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from dac.rows.raw import RawDataset
 LONGEST_FIRST = ("slurm", "workflow", "soak", "browser")  # markers; what begins last keeps no worker alone for long
 MOST_WORKERS = 8
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A script that starts the tests in the background has Ctrl-C ignored, also by all that they start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # heeded by Triton when it is imported, which PyTorch's compiler may do first
 
