@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -22,7 +24,8 @@ from dac.agent.networks import q_values
 from dac.agent.policy import state_dims
 from dac.study import store
 from dac.study.identity import Group, Run
-from dac.study.params import Settings
+from dac.study.mistakes import MOST_TOLD, explained_one
+from dac.study.params import SETTINGS, Settings
 from dac.study.records import run_record
 from dac.system import files
 from dac.system.errors import UserError
@@ -39,10 +42,17 @@ def agent_config(settings: Settings) -> AgentConfig:
 
 
 def _recorded(values: Mapping[str, Any]) -> Settings:
-    """Settings from those in a run.json, which lacks some that change no number: of these the defaults do as well."""
+    """Settings from those in a run.json, which lacks some that change no number: of these the defaults do as well.
+
+    Raises:
+        ValueError: one is not what params.yaml may hold; a number of diffusion steps that is none would never end.
+    """
     known = {field.name for field in fields(Settings)}
-    found: dict[str, Any] = {key: value for key, value in values.items() if key in known}
-    return Settings(**{**found, "hidden_sizes": tuple(found["hidden_sizes"])})
+    found = {key: value for key, value in values.items() if key in known}
+    try:
+        return SETTINGS.validate_json(json.dumps(found))
+    except ValidationError as error:
+        raise ValueError("; ".join(explained_one(item) for item in error.errors()[:MOST_TOLD])) from None
 
 
 def policy_name(step: int) -> str:

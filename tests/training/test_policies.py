@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -119,6 +120,24 @@ def test_what_is_not_a_policy_of_the_store(run: Run) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     with pytest.raises(UserError, match=r"not what run\.json records"):
         dac.load_policy(directory)
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"diffusion_steps": 10**12}, r"diffusion_steps: found 1000000000000; input should be less than"),
+        ({"hidden_sizes": "256"}, "hidden_sizes: found "),
+        ({"q_target": "mean", "steps": 0}, "q_target: found .*; steps: found 0"),
+    ],
+)
+def test_settings_that_no_run_can_have(run: Run, settings: dict, match: str) -> None:
+    """A number of diffusion steps that is none took memory and time without end."""
+    path = store.run_directory(run) / "run.json"
+    content = json.loads(path.read_text())
+    content["identity"]["settings"] |= settings
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=match):
+        dac.load_policy(store.run_directory(run))
 
 
 def test_the_example_of_the_documentation_runs(
