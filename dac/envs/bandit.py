@@ -14,7 +14,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from dac.study.catalog import BANDIT_ENV, BANDIT_SETS
 
@@ -130,6 +129,8 @@ class Quality:
 
 def quality(actions: Points, recorded: Behaviour) -> Quality:
     """Measure drawn actions (n, 2) against the recorded ones; the constants above define support and coverage."""
+    from scipy.spatial import KDTree
+
     distance, nearest = KDTree(recorded.actions).query(actions)
     inside = distance < SUPPORT_RADIUS
     counts = np.bincount(recorded.modes[nearest[inside]], minlength=recorded.mode_count)

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from rliable import metrics
-from scipy import stats
 
 from dac.study.params import ReportSettings
 
@@ -43,6 +41,8 @@ class Profile:
 
 def interquartile_mean(scores: Array) -> float:
     """Mean of the middle half of all entries, 25 % cut from each end; NaN where an entry is not finite."""
+    from rliable import metrics  # loads scipy.stats, see `iqm_interval`
+
     return float(metrics.aggregate_iqm(scores)) if np.isfinite(scores).all() else math.nan
 
 
@@ -52,6 +52,8 @@ def iqm_interval(scores: Array, settings: ReportSettings) -> Estimate:
     Args:
         scores: float[seeds, tasks].
     """
+    from scipy import stats  # takes half a second and 45 MB, which a process that only draws can do without
+
     seeds, tasks = scores.shape
     point = interquartile_mean(scores) if seeds else math.nan
     if seeds < 2 or not np.isfinite(point):
@@ -93,6 +95,8 @@ def probability_of_improvement(higher: Array, lower: Array, settings: ReportSett
     """
     if not (np.isfinite(higher).all() and np.isfinite(lower).all()):
         return Estimate(math.nan, math.nan, math.nan)
+    from rliable import metrics
+
     point = float(metrics.probability_of_improvement(higher, lower))
     (seeds, tasks), others = higher.shape, len(lower)
     if seeds < 2 or others < 2:

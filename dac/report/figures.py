@@ -59,6 +59,7 @@ class Drawing:
         assert picture is not None  # `drawings` takes the items that have one
         with style():
             _save(picture.draw(self.data, self.summary, self.width), self.paths(directory), self.data.settings)
+        gc.collect()
 
     def paths(self, directory: Path) -> list[Path]:
         return [directory / f"{self.name}.{suffix}" for suffix in self.formats]
@@ -122,6 +123,7 @@ class Studio:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        gc.enable()
         gc.unfreeze()
         self._waiting.clear()
         if self._child is not None:
@@ -173,9 +175,10 @@ def two_processes_pay(experiments: Sequence[Experiment]) -> bool:
 
 
 def _keep() -> None:
-    """Let searches for dead cycles, of which figures leave many, not look through all that is here already."""
+    """Search for dead cycles, of which each figure leaves many, after a figure alone, and not in what is here now."""
     gc.collect()
     gc.freeze()
+    gc.disable()
 
 
 def _draw_elsewhere(connection: Connection, directory: Path) -> None:

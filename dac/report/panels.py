@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
@@ -39,6 +40,13 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "*")
 _DASHES: tuple[Any, ...] = (
     "-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)), (0, (9, 2)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)),
     (0, (9, 2, 3, 2)), (0, (3, 3)),
+)  # fmt: skip
+# seaborn's "colorblind" palette; the library itself takes a second and 45 MB to load, in each process that draws.
+COLOURS = tuple(
+    to_rgb(colour)
+    for colour in (
+        "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9",
+    )
 )  # fmt: skip
 # The eighth colour of the palette is the grey that stands for the data; yellow is last, being faint on white.
 _COLOUR_ORDER = (0, 1, 2, 3, 4, 9, 5, 6, 8)
@@ -71,7 +79,7 @@ def looks(data: ReportData) -> dict[tuple[str, str], Look]:
     free: dict[int, int] = {}
     result = {}
     for experiment in data.experiments:
-        steps = seaborn.color_palette("viridis_r", n_colors=len(experiment.variants) + 1)[1:]
+        steps = sequential(len(experiment.variants))
         taken: set[int] = set()
         for i, variant in enumerate(experiment.variants):
             if is_numeric(experiment):
@@ -99,10 +107,15 @@ def numbers_of(variants: Sequence[str]) -> list[float] | None:
     return values if all(map(math.isfinite, values)) else None
 
 
+def sequential(count: int) -> list[tuple[float, float, float]]:
+    """Colours of a map, equally far from each other, without its faint end."""
+    places = np.linspace(0, 1, count + 3)[2:-1]
+    return [to_rgb(colour) for colour in matplotlib.colormaps["viridis_r"](places)]
+
+
 def _free_look(index: int) -> Look:
-    palette = seaborn.color_palette("colorblind")
     return Look(
-        palette[_COLOUR_ORDER[index % len(_COLOUR_ORDER)]],
+        COLOURS[_COLOUR_ORDER[index % len(_COLOUR_ORDER)]],
         _MARKERS[index % len(_MARKERS)],
         _DASHES[index % len(_DASHES)],
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from dac.report.aggregates import Array, Estimate, iqm_interval, percentiles
 from dac.report.data import Experiment, ReportData, select
@@ -138,7 +138,7 @@ def satterthwaite(
     if variance == 0:
         return mean, mean  # no value differs from another
     freedom = variance**2 / sum((term / parts**2) ** 2 / (count - 1) for term, count in squared_errors)
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(variance)
     return mean - half, mean + half
 
 

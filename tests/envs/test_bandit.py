@@ -9,7 +9,7 @@ from tiny import COMPUTE, Project
 
 from dac import envs, load_policy
 from dac.envs import bandit
-from dac.report.build import report_data
+from dac.report.study_data import report_data
 from dac.study import store
 from dac.study.catalog import BANDIT_ENV, BANDIT_REFERENCE, BANDIT_SETS
 from dac.study.identity import Run

@@ -17,7 +17,7 @@ import dac
 from dac.agent import Agent
 from dac.cost import table
 from dac.datasets import describe, load
-from dac.report.build import report_data
+from dac.report.study_data import report_data
 from dac.study import check, dvc, pages, store, why
 from dac.study.identity import Evaluation, Run
 from dac.study.pending import Pending

@@ -10,10 +10,11 @@ import pytest
 from published_rows import DATA, curve, episodes, publish_rows
 from tiny import Project, publish, publish_evaluation
 
-from dac.report.build import build, report_data
+from dac.report.build import build
 from dac.report.comparable import differences
 from dac.report.data import COLUMNS, ReportData
 from dac.report.render import render
+from dac.report.study_data import report_data
 from dac.study import pages, store
 from dac.study.params import Settings
 from dac.study.plan import StudyPlan

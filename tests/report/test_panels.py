@@ -6,18 +6,27 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 import pytest
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from report_figures import drawn
 
 from dac.report.data import Experiment, ReportData
 from dac.report.items import pictures_of
-from dac.report.panels import COLUMN_WIDTH, arranged, level, looks, style
+from dac.report.panels import COLOURS, COLUMN_WIDTH, arranged, level, looks, sequential, style
 
 Build = Callable[..., ReportData]
+
+
+def test_colours_are_those_of_seaborn() -> None:
+    assert [to_hex(colour) for colour in COLOURS] == seaborn.color_palette("colorblind").as_hex()
+    for count in range(1, 12):
+        assert np.allclose(sequential(count), seaborn.color_palette("viridis_r", n_colors=count + 1)[1:])
 
 
 def test_a_name_looks_the_same_in_every_experiment(build: Build, experiment: Callable[..., Experiment]) -> None:

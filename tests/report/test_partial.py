@@ -14,7 +14,7 @@ import pytest
 from matplotlib.collections import PathCollection
 from synthetic import Invented, new_synthetic_project
 
-from dac.report import build, partial
+from dac.report import build, partial, study_data
 from dac.report.items import items
 from dac.report.panels import TEXT_WIDTH
 from dac.report.statistics import summarise
@@ -96,7 +96,7 @@ def test_figures_show_what_is_there(project: Path, monkeypatch: pytest.MonkeyPat
     assert some and not whole
     names = {path.stem for path in (PAGE / "figures").iterdir()}
     assert {"quick_bandit-bandit", "quick_guidance-comparison", "quick_guidance-curves"} <= names
-    data = build.report_data(plan, [run for run in plan.runs() if not store.run_problem(run)])
+    data = study_data.report_data(plan, [run for run in plan.runs() if not store.run_problem(run)])
     summary = next(summarise(data, experiment) for experiment in data.trained if experiment.name == "quick_guidance")
     picture = items()["comparison"].picture
     assert picture is not None

@@ -15,7 +15,8 @@ from rliable_library import rliable_library
 from scipy import stats
 
 from dac import load_policy
-from dac.report.build import build, report_data
+from dac.report.build import build
+from dac.report.study_data import report_data
 from dac.study import check, store
 from dac.study.identity import Run
 from dac.study.plan import StudyPlan, study_plan

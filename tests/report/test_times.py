@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from tiny import Project, publish_timing
 
-from dac.report.build import report_data
 from dac.report.claims import claims_table, findings
 from dac.report.data import COLUMNS, Experiment, ReportData
 from dac.report.items.timing import actor_table, step_table, timing_figure
 from dac.report.panels import COLUMN_WIDTH, TEXT_WIDTH, style
 from dac.report.statistics import Summary, without_runs
+from dac.report.study_data import report_data
 from dac.report.times import machine_text, means, published_ratio
 from dac.study.params import Claim, ClaimSide
 from dac.system.errors import UserError

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.figure import Figure
 
 from dac.report.data import ReportData
 from dac.report.item import Item, Picture
-from dac.report.panels import Look, band_line, dot, fix_ticks, grid_of, handle, legend, numbers_of
+from dac.report.panels import COLOURS, Look, band_line, dot, fix_ticks, grid_of, handle, legend, numbers_of
 from dac.report.published_marks import paper_place
 from dac.report.robust import robust_table
 from dac.report.score_panels import DASHED, data_mean, score_label
@@ -26,7 +25,7 @@ def sweep_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     """Score against the varied setting: mean ± sample standard deviation, a dot per seed; the paper's value marked."""
     experiment, scores = summary.experiment, summary.run_scores
     places, scale = _sweep_axis(experiment.variants)
-    drawn = Look(seaborn.color_palette("colorblind")[0], "o", "-")
+    drawn = Look(COLOURS[0], "o", "-")
     setting = experiment.varied or "variant"
     grid = grid_of(experiment.tasks, width, named_on_axis(setting), score_label(data))
     for task, axis in grid.axes.items():
