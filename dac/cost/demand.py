@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dac.cost import estimate, speeds
 from dac.cost.shapes import dimensions
-from dac.cost.speeds import Calibration
+from dac.cost.speeds import NEVER, Calibration
 from dac.study.identity import Evaluation, Group
 from dac.study.jobs import Evaluate, Job, Time, Train
 from dac.study.params import ComputeSettings, Params
@@ -146,6 +146,15 @@ def elsewhere(job: Job, params: Params, known: Speeds) -> tuple[int, int]:
             return params.compute.cpu_threads, int(gpu)
         case _:
             return 1, 0
+
+
+def speed_elsewhere(params: Params, known: Speeds) -> Calibration:
+    """The speed that jobs there are estimated with: a GPU's, if they use one and some GPU was measured.
+
+    Where none was, a CPU's: a training that asks for too much time waits longer for its node, one that asks for too
+    little is ended in its middle.
+    """
+    return known.gpu if uses_gpu(params) and known.gpu.date != NEVER else known.cpu
 
 
 # What a job asks for

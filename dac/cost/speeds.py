@@ -20,6 +20,7 @@ from dac.system.paths import BENCHMARK_RESULTS, CALIBRATION
 
 # Where no GPU's speed is recorded: the order of magnitude of one in a data centre.
 ASSUMED_GPU_FLOPS = 3e13
+NEVER = "-"  # in the place of a date, of what was not measured
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Calibration:
     """Measured speed of a machine.
 
     Attributes:
-        machine: processor and number of cores. device: `cpu` or `cuda`. date: of the measurement; `-` for none.
+        machine: processor and number of cores. device: `cpu` or `cuda`. date: of the measurement; `NEVER` for none.
         flops: floating-point operations per second of a gradient step of the paper's size in one job, in float32.
         environment_steps: environment steps per second and core, the policy's arithmetic aside.
         threads: of PyTorch while `measured` was; `flops` is of one job with as many.
@@ -86,7 +87,7 @@ def calibration(compute: ComputeSettings, kind: str | None = None) -> Calibratio
     device, threads = kind or device_kind(compute.device), compute.cpu_threads
     base = benchmark(device, threads)
     if device == "cuda" != base.device:
-        base = replace(base, machine="no GPU", device=device, date="-", flops=ASSUMED_GPU_FLOPS, other_flops={})
+        base = replace(base, machine="no GPU", device=device, date=NEVER, flops=ASSUMED_GPU_FLOPS, other_flops={})
     record = recorded(device, threads)
     if record is None:
         return base
@@ -141,7 +142,7 @@ def benchmark(device: str, threads: int) -> Calibration:
     records = [record for record in found if record.get("precision", "fp32") == "fp32"]
     if not records:
         # Before the first `dac bench`: a laptop's order of magnitude.
-        return Calibration("not measured", "cpu", "-", 3e10, 5000.0, threads)
+        return Calibration("not measured", "cpu", NEVER, 3e10, 5000.0, threads)
     here = provenance.machine()
 
     def nearness(record: Mapping[str, Any]) -> tuple[bool, bool, bool, str]:

@@ -66,6 +66,8 @@ def _basis(plan: StudyPlan, speed: speeds.Calibration) -> str:
     """Where the time comes from, for people."""
     bound = "an upper bound where episodes end early"
     wanted = _shapes(plan)
+    if not wanted:
+        return "as long as its measurements are asked to take."
     known = sum(key in speed.measured for key in wanted)
     precisions = {run.group.settings.precision for run in plan.runs()}
     rates = " or ".join(f"{speed.step_flops(item) / 1e9:.0f} GFLOP/s ({item})" for item in sorted(precisions))
@@ -78,7 +80,7 @@ def _basis(plan: StudyPlan, speed: speeds.Calibration) -> str:
             f"measured here ({speed.date}) for {known} of {len(wanted)} shapes, else from {arithmetic}; {bound}. "
             f"{advice} what is left."
         )
-    if speed.date == "-":
+    if speed.date == speeds.NEVER:
         return f"from {arithmetic}, assumed; {bound}. {advice}."
     return f"from {arithmetic}, as measured on {speed.machine} ({speed.device}, {speed.date}); {bound}. {advice}."
 

@@ -27,7 +27,13 @@ def notices(params: Params, study: str) -> list[str]:
     text = PARAMS_FILE.read_text()
     found = _anchors(text)
     committed = _committed()
-    return found + ([] if committed is None else list(unheeded(params, study, committed, safe_yaml.read(text))))
+    if committed is None or committed == text:
+        return found
+    try:
+        before = safe_yaml.read(committed)
+    except (YAMLError, TypeError, ValueError):
+        return found
+    return found + list(unheeded(params, study, before, safe_yaml.read(text)))
 
 
 def _anchors(text: str) -> list[str]:
@@ -43,14 +49,14 @@ def _anchors(text: str) -> list[str]:
     ]
 
 
-def _committed() -> Any:
-    """The contents of params.yaml in git's last commit; None without git, a commit, or YAML in it."""
+def _committed() -> str | None:
+    """params.yaml in git's last commit; None without git, or a commit."""
     try:
         shown = subprocess.run(
             ["git", "show", f"HEAD:./{PARAMS_FILE}"], capture_output=True, text=True, check=True, timeout=30
         )
-        return safe_yaml.read(shown.stdout)
-    except (OSError, subprocess.SubprocessError, YAMLError, TypeError, ValueError):
+        return shown.stdout
+    except (OSError, subprocess.SubprocessError, ValueError):
         return None
 
 

@@ -181,6 +181,15 @@ def test_an_evaluation_takes_a_gpu_where_that_is_faster(paper: Params, project: 
     assert demand.here(Fetch("hopper", plans["paper"].cells[0].group.dataset), paper, 16, KNOWN) == (1, 0)
 
 
+def test_a_clusters_jobs_are_estimated_by_a_gpu_that_was_measured(project: Project) -> None:
+    """What is assumed of one could end a training in its middle."""
+    on_gpu = project.set("compute.device", "auto").load()
+    measured = replace(KNOWN, gpu=replace(KNOWN.gpu, date="2026-01-01"))
+    assert demand.speed_elsewhere(on_gpu, measured) == measured.gpu
+    assert demand.speed_elsewhere(on_gpu, KNOWN) == KNOWN.cpu
+    assert demand.speed_elsewhere(project.set("compute.device", "cpu").load(), measured) == KNOWN.cpu
+
+
 def test_a_gpus_speed_is_assumed_until_it_is_recorded(paper: Params, project: Project) -> None:
     assert speeds.gpus() == 2
     found = speeds.calibration(paper.compute)

@@ -1,4 +1,4 @@
-"""Trainings too short for the dual ascent are told of where a user asks for them, once per study."""
+"""Trainings too short for the dual ascent, and edits that change nothing, are told of once per study."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ def project(base: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_a_dry_run_says_it_once_for_each_study(project: Project) -> None:
     output = project.succeed("snakemake", "mini", "mini_runs", "other", "-n")
     assert (output.count(MINI), output.count(OTHER), output.count("Fix eta: ")) == (1, 1, 2), output
+
+
+def test_an_edit_that_changes_nothing_is_told_of(project: Project) -> None:
+    committed = (project.path / "params.yaml").read_text()
+    project.set_param("training.steps", 7)
+    output = project.succeed("snakemake", "mini", "-n")
+    (project.path / "params.yaml").write_text(committed)
+    said = "→ 7 changes nothing in study mini: studies.mini.settings.steps counts more."
+    assert output.count(said) == 1, output
+    assert "changes nothing" not in project.succeed("snakemake", "mini", "-n")
 
 
 def test_a_job_on_its_node_says_nothing(project: Project) -> None:

@@ -61,11 +61,6 @@ include: "demand.smk"
 PENDING = pending.Pending(PARAMS, SESSION)
 ASKED = {}  # the studies that targets ask for, as the keys, in their order
 
-# `dvc exp run -S` edits params.yaml by itself, so nobody sees that an edit changes nothing.
-if os.environ.get("DVC_STAGE") == "datasets" and workflow.is_main_process:
-    for notice in or_explain(unheeded.notices, PARAMS, PARAMS.dvc_study):
-        print(notice, file=sys.stderr)
-
 
 def what_is_missing():
     """The end of a dry run: for each study that was asked for, what it lacks and what that costs."""
@@ -97,12 +92,13 @@ if workflow.is_main_process:
 
 @cache
 def say_what_to_know(study):
-    """Tell of trainings too short for the dual ascent, and too long for a CPU, once: a target is the user's, not a
-    job's on its node.
+    """Tell of edits that change nothing, and of trainings too short for the dual ascent or too long for a CPU, once: a
+    target is the user's, not a job's on its node.
     """
     # Of the stages of `dvc repro`, each of which plans anew, the first.
     if os.environ.get("DVC_STAGE") in (None, "datasets"):
-        notices = dual_ascent.notices(PENDING.plan(study))
+        notices = unheeded.notices(PARAMS, study)
+        notices += dual_ascent.notices(PENDING.plan(study))
         for notice in notices + (on_cpu.notices(PENDING.plan(study)) if here() else []):
             print(notice, file=sys.stderr)
 

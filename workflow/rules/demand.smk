@@ -21,8 +21,10 @@ def share_out_gpus():
 
 @cache
 def speed():
-    """The speed that jobs are estimated with: this machine's, or the nearest measured one's."""
-    return or_explain(speeds.calibration, PARAMS.compute)
+    """The speed that jobs are estimated with: of this machine, or of a cluster's nodes."""
+    if here():
+        return or_explain(speeds.calibration, PARAMS.compute)
+    return demand.speed_elsewhere(PARAMS, known_speeds())
 
 
 @cache
