@@ -74,7 +74,7 @@ def functions() -> Functions | None:
         return None
     try:
         return Functions(_compiled(compiler))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, subprocess.SubprocessError, RuntimeError) as error:  # the last where nobody has a home
         said = str(getattr(error, "stderr", None) or error).strip()
         LOG.info("%s is not compiled; PyTorch's kernels compute the same, which takes a CPU longer: %s", SOURCE, said)
         return None

@@ -13,21 +13,22 @@ kernel, so the rounding of a kernel falls out of a layer's average; and where ac
 little is rounded. Rounded as they are, they would move every target by a tenth of the ensemble's spread and more
 (benchmarks/README.md has what is left of that), in the same direction for all states that are alike.
 
-A device without instructions for bfloat16 (a CPU with AVX2 alone, a GPU before Ampere) takes bf16's factors as float32
-numbers, which hold them and their products exactly, and rounds what it has added as the others do. PyTorch's own
-imitation takes some ten times as long.
+A device without instructions for bfloat16 (a CPU with AVX2 alone, Apple's M1, a GPU before Ampere) takes bf16's factors
+as float32 numbers, which hold them and their products exactly, and rounds what it has added as the others do. PyTorch's
+own imitation takes some ten times as long.
 """
 
 from __future__ import annotations
 
 import contextlib
-import platform
 from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 LOWERED = "/bf16"  # behind the name of a kernel: the same in bfloat16
+# Of processors, as `torch.cpu.get_capabilities` names them: of x86, and of ARM.
+_BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 @contextlib.contextmanager
@@ -67,7 +68,8 @@ def multiplies_bf16(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 matrices itself; what is asked of others in it is computed in float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return platform.machine() not in ("x86_64", "AMD64") or torch.cpu._is_avx512_bf16_supported()
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name, False) for name in _BF16_INSTRUCTIONS)
 
 
 def _is_inner(name: str, params: Mapping[str, Tensor]) -> bool:

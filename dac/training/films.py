@@ -27,7 +27,7 @@ LOG = logging.getLogger(__name__)
 
 SIZE = (240, 180)
 FRAMES = 60  # at most
-FRAMES_PER_SECOND = 10  # about; a film keeps its environment's pace
+FRAMES_PER_SECOND = 10  # about; a film keeps its environment's pace, to a hundredth of a second in a frame
 EPISODE_SEED = 0
 PATIENCE_SECONDS = 600.0  # a film takes some five; a graphics library may hang
 _COLOURS = 64  # more are not to be told apart in pictures of a simulator, and take half as much again
@@ -148,6 +148,12 @@ def _gif(frames: list[Frame], speed: float, comment: str) -> bytes:
     pictures = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     written = io.BytesIO()
     pictures[0].save(
-        written, "GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / speed), loop=0, comment=comment
+        written,
+        "GIF",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=10 * round(100 / speed),
+        loop=0,
+        comment=comment,
     )
     return written.getvalue()

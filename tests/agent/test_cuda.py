@@ -11,6 +11,7 @@ from small import ACTION_DIM, OBSERVATION_DIM, draws_of, inputs_of, pack_batch, 
 from dac.agent import Agent, Batch, Draws
 from dac.agent.components import GUIDANCES
 from dac.agent.graph import CapturedUpdate, updater
+from dac.agent.streams import BLOCK_STEPS
 
 pytestmark = [
     pytest.mark.gpu,
@@ -47,16 +48,20 @@ def test_gpu_and_cpu_agree(guidance: str) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 @pytest.mark.parametrize("guidance", ["soft", "denoised"])
 def test_a_graph_computes_what_launched_kernels_do(guidance: str, precision: str) -> None:
-    """After 20 steps in float32, within rounding; a replay also never waits for the device."""
+    """In float32, within rounding; a replay also never waits for the device, where no draws and no order are renewed.
+
+    Both are while the graph is in use: the blocks of draws after 32 steps, the order of the rows after six.
+    """
     config = small_config(guidance=guidance, precision=precision)
     eager = Agent(config, SEEDS, OBSERVATION_DIM, ACTION_DIM, "cuda")
     recorded = Agent(config, SEEDS, OBSERVATION_DIM, ACTION_DIM, "cuda")
-    inputs = inputs_of(config, SEEDS, "cuda", epoch=20)
-    update = updater(recorded, inputs_of(config, SEEDS, "cuda", epoch=20), captured=True)
+    inputs = inputs_of(config, SEEDS, "cuda", epoch=6)
+    update = updater(recorded, inputs_of(config, SEEDS, "cuda", epoch=6), captured=True)
     assert isinstance(update, CapturedUpdate)
-    for step in range(20):
+    for step in range(BLOCK_STEPS + 3):
         expected = eager.update(*inputs.at(step))
-        torch.cuda.set_sync_debug_mode("error" if step > 5 else "default")
+        renews = step % BLOCK_STEPS == 0 or step % 6 == 0
+        torch.cuda.set_sync_debug_mode("error" if step > 5 and not renews else "default")
         try:
             metrics = update()
         finally:

@@ -72,6 +72,25 @@ def test_a_recorded_step_computes_what_a_launched_one_does(guidance: str) -> Non
         assert_states_equal(recorded.run_state(run), eager.run_state(run))
 
 
+def test_what_a_replay_reads_is_renewed_where_it_is() -> None:
+    """A graph holds addresses: it would read what is freed, where a later block of draws, or order of rows, was another
+    tensor.
+    """
+    inputs = inputs_of(config(), SEEDS)
+
+    def places() -> dict[str, int]:
+        values = {**inputs.scan._values, **inputs.noise._values}
+        return {name: value.data_ptr() for name, value in values.items()}
+
+    inputs.prepare(0)
+    inputs.at_count(torch.zeros((), dtype=torch.float64))
+    before = places()
+    assert len(before) > 3
+    for step in range(1, BLOCK_STEPS + 3):
+        inputs.prepare(step)
+        assert places() == before
+
+
 def test_steps_that_are_left_out_are_no_hindrance() -> None:
     """As where training goes on at another step: what a replay reads is fetched for the step that it makes."""
     eager, recorded = make_agent(config(), SEEDS), make_agent(config(), SEEDS)

@@ -113,6 +113,20 @@ def test_what_does_not_compile(
 
 
 @compiled
+def test_nobody_has_a_home(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """In a container, say, whose user is a number without a name."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with caplog.at_level(logging.INFO):
+        assert onepass.functions() is None
+    assert "Could not determine home directory." in caplog.text
+
+
+@compiled
 def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert onepass.functions() is not None

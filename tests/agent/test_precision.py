@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import platform
 from typing import Any
 
 import pytest
@@ -75,13 +74,20 @@ def test_gpus_multiply_bf16_since_ampere(
     assert multiplies_bf16(torch.device("cuda", 0)) is expected
 
 
-def test_a_processor_is_asked_for_its_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    for has in (True, False):
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has)
-        assert multiplies_bf16(torch.device("cpu")) is has
-    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-    assert multiplies_bf16(torch.device("cpu"))
+@pytest.mark.parametrize(
+    ("found", "has"),
+    [
+        ({"avx512_bf16": True}, True),
+        ({"avx512_f": True, "avx512_bf16": False}, False),
+        ({"architecture": "aarch64", "neon": True, "bf16": True}, True),
+        ({"architecture": "aarch64", "neon": True}, False),  # Apple's M1, Graviton2
+    ],
+)
+def test_a_processor_is_asked_for_its_instructions(
+    monkeypatch: pytest.MonkeyPatch, found: dict[str, object], has: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    assert multiplies_bf16(torch.device("cpu")) is has
 
 
 @pytest.mark.parametrize(("precision", "inside"), [("fp32", "ieee"), ("tf32", "tf32"), ("bf16", "tf32")])

@@ -56,6 +56,14 @@ def test_a_process_that_dies_is_said(policy: Path, monkeypatch: pytest.MonkeyPat
     assert films.film_of(policy, ABOUT) == "The process that was to draw it ended unexpectedly."
 
 
+@pytest.mark.parametrize(("speed", "duration"), [(12.5, 80), (125 / 12, 100), (20.0, 50)])
+def test_a_frame_stays_for_the_nearest_hundredth_of_a_second(speed: float, duration: int) -> None:
+    """A GIF has no other times. Hopper and Walker2d, 125 steps a second, have 96 ms."""
+    frames = [np.full((6, 8, 3), 40 * number, np.uint8) for number in range(3)]
+    with Image.open(io.BytesIO(films._gif(frames, speed, "{}"))) as film:
+        assert film.info["duration"] == duration
+
+
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"text"])
 def test_a_file_that_is_no_film(content: bytes) -> None:
     with pytest.raises(ValueError, match="no film"):
