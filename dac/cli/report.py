@@ -80,7 +80,11 @@ def _claims(options: argparse.Namespace) -> None:
     params = check.load()
     study = plan.study_plan(params, options.study)
     if problem := pages.problem(study):
-        raise UserError(f"the page of {options.study}: {problem}. `snakemake {options.study} --cores all` makes it.")
+        missing = sum(store.run_problem(run) is not None for run in study.runs())
+        absent = f" ({missing:,} of its {len(study.runs()):,} runs are not in {paths.RUNS} here)" if missing else ""
+        raise UserError(
+            f"the page of {options.study}: {problem}{absent}. `snakemake {options.study} --cores all` makes it."
+        )
     directory = pages.folder_of(options.study)
     table = directory / "tables/claims.csv"
     if not table.is_file():
