@@ -78,7 +78,7 @@ def _summary(plan: StudyPlan, found: Iterable[State], rest: Left) -> str:
     beside = f"with {working} jobs at once" if working > 1 else "with one job at a time"
     basis = "at its runs' speeds" if rest.measured else "as `dac plan` estimates"
     counted = f"{plan.name}: {len(done):,} of {len(runs):,} runs are done"
-    return f"{counted}; trainings and evaluations have about {durations.rounded(seconds)} left {beside}, {basis}"
+    return f"{counted}; about {durations.rounded(seconds)} left {beside}, {basis}"
 
 
 def _table(plan: StudyPlan, found: dict[Run, State], rest: Left) -> list[str]:
