@@ -43,9 +43,23 @@ _MODEL, _BUFFER, _RECORDING, _MANIFEST = "model.zip", "replay-buffer.pkl", "reco
 
 @dataclass(frozen=True)
 class Moment:
-    """What the next step of a training changes before anything is learned from it, so that it can be taken back."""
+    """What the next steps of a training change before anything is learned from them, so that they can be taken back.
+
+    Not the rows of the replay buffer: those steps are made again, and write the same rows, before any row is drawn.
+
+    Attributes:
+        steps: environment steps so far.
+        observation: the one that the next action is for, float of shape (1, observation size).
+        row: of the replay buffer, where the next transition goes.
+        full: whether the replay buffer has been filled once.
+        recorder: `Recorder.state`.
+        random: states of the random generators, by their names.
+    """
 
     steps: int
+    observation: Any
+    row: int
+    full: bool
     recorder: Mapping[str, Any]
     random: Mapping[str, Any]
 
@@ -75,14 +89,18 @@ class Checkpoint:
         self.notes: dict[str, Any] = {}
 
     def moment(self, model: SAC) -> Moment:
-        """What `save` needs to know of a training between two of its steps."""
-        return Moment(model.num_timesteps, self._recorder.state(), _random_states(model))
+        """What `save` needs to know of a training between two of its rounds of `train_freq` steps."""
+        buffer = model.replay_buffer
+        assert buffer is not None
+        return Moment(
+            model.num_timesteps, model._last_obs, buffer.pos, buffer.full, self._recorder.state(), _random_states(model)
+        )
 
     def save(self, model: SAC, moment: Moment, levels: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
         """Put the state on the disk; of the earlier ones the newest is kept.
 
         Args:
-            moment: after which the model has not learned from anything.
+            moment: after which the model has not learned from anything; the model's steps since are taken back.
             levels: those still to be taken, with their settings.
             notes: plain values to be had again.
 
@@ -118,7 +136,7 @@ class Checkpoint:
         """Fill a state's folder, its manifest last; all of it is on the disk then."""
         import torch
 
-        model.num_timesteps = moment.steps
+        _take_back(model, moment)
         model.save(folder / _MODEL)
         model.save_replay_buffer(folder / _BUFFER)
         state = {"recorder": moment.recorder, "random": moment.random, "notes": dict(notes)}
@@ -158,7 +176,8 @@ class Checkpoint:
         assert model.env is not None
         environment: Env[Any, Any] = model.env.envs[0]  # type: ignore[attr-defined]
         observation = environment.reset()[0]
-        for action in state["recorder"]["actions"]:
+        # A state of an earlier version was saved at the start of an episode only, and says nothing of its actions.
+        for action in state["recorder"].get("actions", []):
             observation = environment.step(action)[0]
         _restore_random(model, state["random"])
         if not np.array_equal(observation, np.asarray(model._last_obs)[0]):
@@ -275,6 +294,13 @@ def _remove(state: Path) -> None:
     shutil.rmtree(state, ignore_errors=True)
     if state.parent.is_dir() and not any(state.parent.iterdir()):
         state.parent.rmdir()
+
+
+def _take_back(model: SAC, moment: Moment) -> None:
+    """The steps since a moment, from which the model has not learned."""
+    assert model.replay_buffer is not None
+    model.num_timesteps, model._last_obs = moment.steps, moment.observation
+    model.replay_buffer.pos, model.replay_buffer.full = moment.row, moment.full
 
 
 def _random_states(model: SAC) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from dac import envs
 from dac.datasets.sac.checkpoint import Checkpoint, Moment
 from dac.datasets.sac.process_state import random_state, torch_threads
-from dac.datasets.sac.recipe import new_sac, sac_recipe, wanted_level
+from dac.datasets.sac.recipe import SacRecipe, new_sac, sac_recipe, wanted_level
 from dac.datasets.sac.recorder import Recorder
 from dac.datasets.sac.taker import Log, Taker
 from dac.system.progress import Bar
@@ -24,7 +24,7 @@ from dac.system.signals import Interrupted, Stopped, StopRequest, stop_request
 if TYPE_CHECKING:
     from stable_baselines3 import SAC
 
-_PIECE = 10  # steps between two looks at the clock and at signals
+_PIECE = 10  # steps between two looks at the clock and at signals, rounded up to whole rounds of `train_freq`
 
 
 def collect(
@@ -55,7 +55,7 @@ def collect(
 
     Raises:
         UserError: unknown environment or level, a wrong recipe, or a threshold that training did not reach.
-        Interrupted: SIGTERM or SIGINT came; the state is saved.
+        Interrupted: SIGTERM or SIGINT came; the state is saved, where `train_freq` steps were done.
     """
     sac = sac_recipe(recipe["sac"])
     wanted = [wanted_level(name, directory, recipe) for name, directory in levels.items()]
@@ -71,43 +71,51 @@ def collect(
         checkpoint = Checkpoint(work, taker.pending_settings(), recorder, training)
         model = checkpoint.resume(log) or new_sac(recorder, sac, recipe["seed"])
         taker.resumed(checkpoint.notes)
-        _learn(model, sac.steps, taker, checkpoint, stop, checkpoint_seconds)
+        _learn(model, sac, taker, checkpoint, stop, checkpoint_seconds)
         taker.check_all_taken()
         checkpoint.remove()
 
 
 def _learn(
-    model: SAC, steps: int, taker: Taker, checkpoint: Checkpoint, stop: StopRequest, checkpoint_seconds: float
+    model: SAC, sac: SacRecipe, taker: Taker, checkpoint: Checkpoint, stop: StopRequest, checkpoint_seconds: float
 ) -> None:
     """Train to the end or until all levels are taken, in pieces between which the state can be saved.
 
-    Pieces of `learn` add up to one whole: Stable-Baselines3 keeps all that it needs between them in the model. A step
-    after which the taker evaluates or rolls out is a piece of its own: where a signal ends that, the step, from which
-    nothing was learned yet, is taken back.
+    Pieces of `learn` add up to one whole: Stable-Baselines3 keeps all that it needs between them in the model. It
+    learns after rounds of `train_freq` steps, and makes no part of one. A round in which the taker evaluates or rolls
+    out is a piece of its own: where a signal ends that, the round, from which nothing was learned yet, is taken back.
     """
     saved = time.monotonic()
-    while taker.pending and model.num_timesteps < steps:
+    while taker.pending and model.num_timesteps < sac.steps:
         if stop:
             _save_and_end(model, checkpoint.moment(model) if model.num_timesteps else None, taker, checkpoint, stop)
         if model.num_timesteps and time.monotonic() - saved > checkpoint_seconds:
             checkpoint.save(model, checkpoint.moment(model), taker.pending_settings(), taker.notes())
             saved = time.monotonic()
-        ahead = range(model.num_timesteps + 1, min(model.num_timesteps + _PIECE, steps) + 1)
-        undisturbed = next((count for count, step in enumerate(ahead) if taker.looks_at(step)), len(ahead))
+        undisturbed = _undisturbed(taker, model.num_timesteps, sac)
         before = None if undisturbed or not model.num_timesteps else checkpoint.moment(model)
         try:
-            model.learn(undisturbed or 1, callback=taker, reset_num_timesteps=model.num_timesteps == 0)
+            model.learn(undisturbed or sac.train_freq, callback=taker, reset_num_timesteps=model.num_timesteps == 0)
         except Stopped:
             _save_and_end(model, before, taker, checkpoint, stop)
+
+
+def _undisturbed(taker: Taker, done: int, sac: SacRecipe) -> int:
+    """Steps of the next piece: whole rounds before one in which the taker evaluates or rolls out; 0 if the next is."""
+    starts = range(done, min(done + _PIECE, sac.steps), sac.train_freq)
+    for start in starts:
+        if any(taker.looks_at(step + 1) for step in range(start, start + sac.train_freq)):
+            return start - done
+    return len(starts) * sac.train_freq
 
 
 def _save_and_end(
     model: SAC, moment: Moment | None, taker: Taker, checkpoint: Checkpoint, stop: StopRequest
 ) -> NoReturn:
-    """Save the training as it was at a moment, if there is one to come back to; raises Interrupted."""
+    """Save the training as it was at a moment, None in its first round, which has none before; raises Interrupted."""
     assert stop.signal is not None
-    said = f"{taker.env_id}: interrupted at SAC step {model.num_timesteps}; run again to go on from the last saved step"
+    said = "interrupted in SAC's first steps, before there is a state; run again to start anew"
     if moment is not None:
         checkpoint.save(model, moment, taker.pending_settings(), taker.notes())
-        said = f"{taker.env_id}: interrupted at SAC step {moment.steps}, which is saved; run again to go on"
-    raise Interrupted(said, stop.signal)
+        said = f"interrupted at SAC step {moment.steps}, which is saved; run again to go on"
+    raise Interrupted(f"{taker.env_id}: {said}", stop.signal)

@@ -115,8 +115,11 @@ class Recorder(gym.Wrapper[FloatArray, Any, FloatArray, Any]):
         return {**facts, **episode, "lengths": lengths, "arrays": joined}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up a state from `state`: a reset without a seed, and the episode's actions, then lead to its step."""
-        self.steps = state["steps"] - len(state["actions"])
+        """Take up a state from `state`: a reset without a seed, and the episode's actions, then lead to its step.
+
+        One without `actions`, of an earlier version, is of an episode's start.
+        """
+        self.steps = state["steps"] - len(state.get("actions", []))
         self._recording, self._returns = state["recording"], list(state["returns"])
         lengths = np.array(state["lengths"], dtype=int)
         arrays = {

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from damage import empty, flip, truncate
 
 from dac.datasets import folder
 from dac.datasets.sac import collect
-from dac.datasets.sac.checkpoint import Checkpoint
+from dac.datasets.sac.checkpoint import Checkpoint, Moment
 from dac.rows.raw import content_hash
+from dac.system.files import file_entry, write_json
+from dac.system.hashing import sha256_of
 
 RECIPE: dict[str, Any] = {
     "seed": 3,
@@ -160,6 +163,35 @@ def test_a_state_without_checksums_is_not_used(
     assert hashes(crashed) == undisturbed
 
 
+def test_a_state_of_before_that_does_not_know_its_episodes_actions(
+    tmp_path: Path, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Earlier versions saved at the start of an episode only, and noted no actions."""
+    save = Checkpoint.save
+
+    def save_and_crash(self: Checkpoint, model: Any, moment: Moment, *more: Any) -> None:
+        if moment.steps > 220 and not moment.recorder["actions"]:
+            save(self, model, moment, *more)
+            raise CrashError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_crash)
+        patch.setattr(collect, "_PIECE", 1)  # so that also an episode's start is between two pieces
+        with pytest.raises(CrashError):
+            run(tmp_path, checkpoint_seconds=0.0)
+    (state,) = states(tmp_path)
+    recording = torch.load(state / "recording.pt", weights_only=False)
+    assert recording["recorder"].pop("actions") == []
+    torch.save(recording, state / "recording.pt")
+    manifest = json.loads((state / "manifest.json").read_text())
+    manifest["files"]["recording.pt"] = file_entry(state / "recording.pt")
+    write_json(state / "manifest.json", manifest)
+    steps = state.name.split("-")[1]
+    state.rename(state.with_name(f"steps-{steps}-{sha256_of(state / 'manifest.json')[:16]}"))
+    assert any(line.startswith(f"resumed at SAC step {steps},") for line in run(tmp_path))
+    assert hashes(tmp_path) == undisturbed
+
+
 def test_two_states_are_kept_also_where_a_level_is_taken_between_them(tmp_path: Path) -> None:
     """While a state is written there is only the one before: replay buffers are large."""
     counts: list[int] = []
@@ -192,8 +224,6 @@ def test_the_state_before_serves_a_level_that_the_newest_has_passed(
 
 
 def test_seconds_count_over_resumptions(crashed: Path) -> None:
-    import torch
-
     spent = torch.load(states(crashed)[0] / "recording.pt", weights_only=False)["notes"]["seconds"]
     newest = states(crashed)[0]
     lines = run(crashed)

@@ -333,6 +333,90 @@ def test_a_signal_is_not_waited_with(
     )
 
 
+# A collection that learns after every fourth step: `first` and `second` are taken within one such round, the first
+# evaluation comes in the middle of one. Its replay buffer overwrites what is older than 170 steps.
+ROUNDS: dict[str, Any] = {
+    "seed": 2,
+    "sac": {
+        "steps": 400,
+        "learning_starts": 100,
+        "batch_size": 16,
+        "hidden_sizes": [16],
+        "train_freq": 4,
+        "gradient_steps": 2,
+        "buffer_size": 170,
+        "eval_interval": 150,
+        "eval_episodes": 2,
+    },
+    "levels": {
+        "evaluated": {"at_return": 1.0, "transitions": 40},
+        "first": {"at_step": 201, "transitions": 50},
+        "second": {"at_step": 202, "transitions": 60},
+        "medium-replay": {"at_step": 400},
+    },
+}
+
+# As MOMENTS. What is taken back is a whole round, so that the step that is saved is a multiple of four.
+MOMENTS_IN_ROUNDS: dict[str, tuple[type, str, Callable[..., bool], int]] = {
+    "in the middle of an episode": (Recorder, "step", lambda recorder, _: recorder.steps == 341, 348),
+    "in an evaluation": (Taker, "_evaluate", lambda taker, model, step: step == 150, 148),
+    "in a first roll-out": (Taker, "_roll_out", lambda taker, model, transitions, seed: transitions == 50, 200),
+    "in a second roll-out": (
+        Taker,
+        "_roll_out",
+        lambda taker, model, transitions, seed: transitions == 60,
+        200,
+    ),
+}
+
+
+def collect_rounds(directory: Path, recipe: dict[str, Any] = ROUNDS) -> list[str]:
+    """Collect the levels of a recipe that are not there yet; returns the lines logged."""
+    lines: list[str] = []
+    levels = {level: directory / level for level in recipe["levels"] if not (directory / level).exists()}
+    collect.collect("Hopper-v5", recipe, levels, directory / "work", lines.append)
+    return lines
+
+
+@pytest.fixture(scope="module")
+def undisturbed_rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The content hash of every level of ROUNDS, collected in one go."""
+    directory = tmp_path_factory.mktemp("rounds")
+    collect_rounds(directory)
+    return {level: content_hash(folder.load(directory / level)) for level in ROUNDS["levels"]}
+
+
+@pytest.mark.parametrize("moment", MOMENTS_IN_ROUNDS)
+def test_a_signal_in_a_round_of_several_steps(
+    moment: str, undisturbed_rounds: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, name, when, step = MOMENTS_IN_ROUNDS[moment]
+    with monkeypatch.context() as patch:
+        terminate_before(owner, name, when, patch)
+        with pytest.raises(Interrupted, match=rf"^Hopper-v5: interrupted at SAC step {step}, which is saved; run agai"):
+            collect_rounds(tmp_path)
+    (state,) = (tmp_path / "work").glob("*/steps-*")
+    assert state.name.startswith(f"steps-{step}-")
+    assert torch.load(state / "recording.pt", weights_only=False)["recorder"]["actions"], "an episode is under way"
+    assert any(line.startswith(f"resumed at SAC step {step},") for line in collect_rounds(tmp_path))
+    assert {level: content_hash(folder.load(tmp_path / level)) for level in ROUNDS["levels"]} == undisturbed_rounds
+
+
+def test_a_signal_in_the_first_round_has_no_state_to_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = {"first": {"at_step": 2, "transitions": 50}, "second": {"at_step": 3, "transitions": 60}}
+    recipe = {**ROUNDS, "levels": levels}
+    collect_rounds(tmp_path / "undisturbed", recipe)
+    with monkeypatch.context() as patch:
+        terminate_before(Taker, "_roll_out", lambda taker, model, transitions, seed: transitions == 60, patch)
+        with pytest.raises(Interrupted, match=r"^Hopper-v5: interrupted in SAC's first steps, .* run again to start"):
+            collect_rounds(tmp_path / "interrupted", recipe)
+    assert [path.name for path in (tmp_path / "interrupted").iterdir()] == ["first"]
+    collect_rounds(tmp_path / "interrupted", recipe)
+    for level in levels:
+        ours, theirs = (folder.load(tmp_path / way / level) for way in ("interrupted", "undisturbed"))
+        assert content_hash(ours) == content_hash(theirs), level
+
+
 @pytest.mark.parametrize(
     ("name", "limit"), [("model.zip", 100), ("replay-buffer.pkl", 40_000), ("recording.pt", 200_000)]
 )
