@@ -36,6 +36,8 @@ LEAST = 16  # rows, columns and terms of the smallest product of tiles
 # memory.
 STAGES = 1
 WIDEST = 256  # the paper's; a wider tile of activations would not stay on the chip
+# A layer of that width takes 96 KiB of shared memory in float32; a block has 64 on Turing (7.5), 99 and more since.
+LEAST_CAPABILITY = 8, 0
 
 
 @dataclass(frozen=True)

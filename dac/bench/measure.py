@@ -20,7 +20,7 @@ from dac.agent.precision import matrix_products
 from dac.agent.streams import BLOCK_STEPS
 from dac.bench.clock import median_seconds, wall_seconds
 from dac.bench.here import here
-from dac.bench.kernel import agent_kind
+from dac.bench.kernel import agent_kind, check_device
 from dac.bench.processes import step_seconds
 from dac.bench.workload import Workload
 from dac.cost.estimate import step_flops
@@ -51,24 +51,29 @@ def measure(
         sweep: diffusion steps T, for soft and denoised guidance, one run each.
         precision: of a step's products, as `training.precision`.
         processes: how many runs to time in a process each, all at once; 0 = not at all.
-        kernel: by which the packs' targets are computed, see `dac.bench.kernel`.
+        kernel: by which targets are computed, of all but `plain_ms`; see `dac.bench.kernel`.
 
     Returns:
         `packs`, `sweep`, `separate` (`processes` and the `step_ms` of each; None where not asked for),
         `plain_ms` (a step of one run, `dac.agent.plain`), `matmul_flops` (the
         ceiling: this machine's batched float32 products of the critics' size), `environment_steps` (per second and
         core); `flops` and `step_ms` of the smallest pack; machine, device, threads, versions and date.
+
+    Raises:
+        UserError: the kernel is not here, or does not have this precision or run on this device; or the device is not
+            there.
     """
+    config = AgentConfig(precision=precision)
+    kind = agent_kind(kernel, config)  # what is wrong with it is said before anything waits for a GPU
     torch.set_num_threads(threads)
     env = envs.make(ENVIRONMENT)
     assert env.observation_space.shape and env.action_space.shape  # vectors, says envs.make
     sizes = env.observation_space.shape[0], env.action_space.shape[0]
     with devices.claimed(device) as chosen:
+        check_device(kernel, chosen)
         before = _peak_bytes(chosen)
-        kind = agent_kind(kernel, chosen)
         packs = [_pack(kind, count, sizes, chosen, seconds, precision, before) for count in sorted(runs)]
-        config = AgentConfig(precision=precision)
-        separate = step_seconds(processes, sizes, chosen, threads, seconds, config) if processes else None
+        separate = step_seconds(processes, sizes, chosen, threads, seconds, config, kind=kind) if processes else None
         return {
             "what": "soft guidance at the paper's settings on random data, without evaluations",
             "precision": precision,
@@ -79,7 +84,7 @@ def measure(
             "separate": separate and {"processes": processes, "step_ms": round(1000 * separate, 3)},
             "matmul_flops": _matmul_flops(chosen, seconds),
             "plain_ms": round(1000 * _plain_seconds(sizes, chosen, seconds), 3),
-            "sweep": _sweep(sweep, precision, sizes, chosen, seconds),
+            "sweep": _sweep(kind, sweep, precision, sizes, chosen, seconds),
             "environment": ENVIRONMENT,
             "environment_steps": round(_environment_steps(env, seconds), 1),
             **here(chosen, threads),
@@ -129,7 +134,12 @@ def _plain_seconds(sizes: tuple[int, int], device: torch.device, seconds: float)
 
 
 def _sweep(
-    diffusion_steps: Sequence[int], precision: str, sizes: tuple[int, int], device: torch.device, seconds: float
+    kind: type[Agent],
+    diffusion_steps: Sequence[int],
+    precision: str,
+    sizes: tuple[int, int],
+    device: torch.device,
+    seconds: float,
 ) -> list[dict[str, Any]]:
     """A row for every T and guidance."""
     configs = [
@@ -137,11 +147,13 @@ def _sweep(
         for count in diffusion_steps
         for guidance in SWEPT_GUIDANCES
     ]
-    return [_sweep_row(config, sizes, device, seconds) for config in configs]
+    return [_sweep_row(kind, config, sizes, device, seconds) for config in configs]
 
 
-def _sweep_row(config: AgentConfig, sizes: tuple[int, int], device: torch.device, seconds: float) -> dict[str, Any]:
-    work = Workload(config, 1, sizes, device)
+def _sweep_row(
+    kind: type[Agent], config: AgentConfig, sizes: tuple[int, int], device: torch.device, seconds: float
+) -> dict[str, Any]:
+    work = Workload(config, 1, sizes, device, kind=kind)
     return {
         "diffusion_steps": config.diffusion_steps,
         "guidance": config.guidance,

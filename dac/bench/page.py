@@ -68,9 +68,10 @@ def _speed(records: list[Record], folder: Path) -> list[str]:
 
 def _machine(record: Record) -> str:
     precision = "" if "packs" not in record else f", {record.get('precision', 'fp32')}"
+    kernel = "" if record.get("kernel", "torch") == "torch" else f", {record['kernel']}"
     threads = f"{record['threads']} thread{'s' * (record['threads'] > 1)}"
     where = f", {threads}" if record["device"] == "cpu" else f" ({record['device_name']})"
-    return f"{record['machine']}{precision}{where}, torch {record['versions']['torch']}, {record['date']}"
+    return f"{record['machine']}{precision}{kernel}{where}, torch {record['versions']['torch']}, {record['date']}"
 
 
 def table(rows: Iterable[tuple[Any, ...]], headers: tuple[str, ...]) -> str:
@@ -173,7 +174,7 @@ def _parts(records: list[Record]) -> list[str]:
         (
             _machine(record),
             pack["runs"],
-            *(f"{pack['parts_ms'][part]:.2f}" for part in PARTS),
+            *(f"{pack['parts_ms'][part]:.2f}" if part in pack["parts_ms"] else "-" for part in PARTS),
             f"{pack['step_ms']:.1f}",
         )
         for record in records
@@ -184,6 +185,8 @@ def _parts(records: list[Record]) -> list[str]:
 Milliseconds, each part called by itself; together they are about the whole step. `target sampling` and `target q`,
 which need no gradient, are the next actions and their values.
 """
+    if any(part not in pack["parts_ms"] for record in records for pack in record["packs"] for part in PARTS):
+        text += "Kernels that compute both in their own way are timed in the whole step alone.\n"
     return ["## Where the time goes\n", table(rows, headers), text]
 
 

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from dac.agent import AgentConfig
+from dac.agent import Agent, AgentConfig
 from dac.bench.clock import WARM_UP, wall_seconds
 from dac.bench.workload import Workload
 from dac.system import devices
@@ -25,6 +25,7 @@ def step_seconds(
     *,
     runs: int = 1,
     batch_size: int | None = None,
+    kind: type[Agent] = Agent,
 ) -> float:
     """Mean seconds of a gradient step of a pack while `count` processes with such a pack each train at the same time.
 
@@ -33,12 +34,12 @@ def step_seconds(
         device: of all of them.
         threads: of PyTorch, shared out among the processes, at least one each.
         seconds: how long to measure.
-        config: of the agents. runs: of a pack. batch_size: see `Workload`.
+        config: of the agents. runs: of a pack. batch_size, kind: see `Workload`.
 
     Raises:
         UserError: a process died, as where the device's memory does not suffice.
     """
-    arguments = config, runs, sizes, batch_size, str(device), max(1, threads // count)
+    arguments = config, runs, sizes, batch_size, kind, str(device), max(1, threads // count)
     with contextlib.ExitStack() as stack:
         children = []
         for index in range(count):
@@ -59,13 +60,14 @@ def _main(
     runs: int,
     sizes: tuple[int, int],
     batch_size: int | None,
+    kind: type[Agent],
     device: str,
     threads: int,
 ) -> None:
     end_with_parent()
     torch.set_num_threads(threads)
     chosen = devices.prepared(torch.device(device))  # this process's parent holds it
-    work = Workload(config, runs, sizes, chosen, batch_size=batch_size)
+    work = Workload(config, runs, sizes, chosen, batch_size=batch_size, kind=kind)
     for _ in range(WARM_UP):
         work.step()
     serve(connection, lambda seconds: wall_seconds(work.step, seconds, chosen))

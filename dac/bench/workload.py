@@ -76,7 +76,7 @@ class Workload:
     def parts(self) -> dict[str, Callable[[], object]]:
         """The parts of a step, each to be called alone; `draws` makes a block of BLOCK_STEPS steps' numbers.
 
-        `target_sampling` and `target_q` are PyTorch's, whatever the agent's kind.
+        `target_sampling` and `target_q` are there of the plain `Agent` alone: other kinds compute them by other code.
         """
         agent, config = self.agent, self.config
         batch, draws = self.inputs.at(agent.step)
@@ -109,11 +109,11 @@ class Workload:
             agent.critic.follow(0.0, agent.active)
             agent.actor.follow(0.0, agent.active)
 
+        halves: dict[str, Callable[[], object]] = {"target_sampling": sample, "target_q": evaluate}
         return {
             "draws": lambda: self.noise.draws(next(blocks) * BLOCK_STEPS),
             "batch": lambda: self.inputs.batch(agent.step),
-            "target_sampling": sample,
-            "target_q": evaluate,
+            **(halves if type(agent) is Agent else {}),
             "critic": critic,
             "actor": lambda: agent.update_actor(batch, draws),
             "ema": follow,

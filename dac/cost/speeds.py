@@ -138,7 +138,8 @@ def benchmark(device: str, threads: int) -> Calibration:
     they had; a job here with fewer has its share.
     """
     results = (json.loads(path.read_text()) for path in sorted(BENCHMARK_RESULTS.glob("calibration-*.json")))
-    found = [record for record in results if "flops" in record]  # not `dac bench --accuracy`'s
+    # Not `dac bench --accuracy`'s, and none of kernels that no training uses.
+    found = [record for record in results if "flops" in record and record.get("kernel", "torch") == "torch"]
     records = [record for record in found if record.get("precision", "fp32") == "fp32"]
     if not records:
         # Before the first `dac bench`: a laptop's order of magnitude.

@@ -9,15 +9,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from processes import all_gone
 
 from dac.agent import Agent, AgentConfig
 from dac.bench import kernel, measure, page, processes, workload
+from dac.study.params import TrainingSettings
 from dac.system.children import Child
 from dac.system.errors import UserError
 
+interpreted = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="the kernels are compiled where there is a GPU: tests/agent/test_fused.py"
+)
 SMALL = AgentConfig(hidden_sizes=(16, 16), ensemble_size=2, next_action_samples=2, diffusion_steps=3)
 
 
@@ -67,17 +72,22 @@ def test_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(json.dumps(found)) == found
 
 
+@interpreted
 def test_the_kernels_are_timed_in_the_place_of_pytorchs_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where they are interpreted because somebody asks for that; else they need a GPU, and Triton."""
     monkeypatch.setattr(measure, "AgentConfig", lambda **changes: AgentConfig(**{**vars(SMALL), **changes}))
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    with pytest.raises(UserError, match="--kernel triton: " + ("it is for a GPU" if kernel.installed() else "Triton")):
-        measure.measure("cpu", 1, 0.01, kernel="triton")
+    if not kernel.installed():
+        with pytest.raises(UserError, match="--kernel triton: Triton is not installed"):
+            measure.measure("cpu", 1, 0.01, kernel="triton")
     pytest.importorskip("triton", reason="Triton is not installed")
-    from dac.agent.fused import FusedAgent
+    from dac.agent.fused import FusedAgent  # while they are to be interpreted, which is decided now
 
+    monkeypatch.delenv("TRITON_INTERPRET")
+    with pytest.raises(UserError, match="--kernel triton: it is for a GPU"):
+        measure.measure("cpu", 1, 0.01, kernel="triton")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    kind = kernel.agent_kind("triton", torch.device("cpu"))
+    kernel.check_device("triton", torch.device("cpu"))
+    kind = kernel.agent_kind("triton", SMALL)
     assert kind is FusedAgent
     work = workload.Workload(SMALL, 1, (4, 2), torch.device("cpu"), batch_size=8, kind=kind)
     work.step()
@@ -85,8 +95,77 @@ def test_the_kernels_are_timed_in_the_place_of_pytorchs_operations(monkeypatch: 
     assert work.agent.device_step() == 1
     monkeypatch.setattr(kernel, "installed", lambda: False)
     with pytest.raises(UserError, match=r"^--kernel triton: Triton is not installed; .* -c constraints.txt triton\.$"):
-        kernel.agent_kind("triton", torch.device("cuda"))
-    assert kernel.agent_kind("torch", torch.device("cpu")) is Agent
+        kernel.agent_kind("triton", SMALL)
+    assert kernel.agent_kind("torch", SMALL) is Agent
+
+
+@interpreted
+def test_whatever_is_timed_of_a_kernel_is_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweep and the processes beside each other, too: a record says one kernel of all its numbers."""
+    pytest.importorskip("triton", reason="Triton is not installed")
+    from dac.agent.fused import FusedAgent
+
+    timed: list[tuple[int, type[Agent], str]] = []
+
+    def median_seconds(call: Any, seconds: float, device: torch.device) -> float:
+        if isinstance(owner := getattr(call, "__self__", None), workload.Workload) and call.__name__ == "step":
+            timed.append((len(owner.agent.eta), type(owner.agent), owner.config.guidance))
+        return 1.0
+
+    def step_seconds(count: int, *arguments: Any, kind: type[Agent]) -> float:
+        timed.append((count, kind, "separate"))
+        return 1.0
+
+    monkeypatch.setattr(measure, "AgentConfig", lambda **changes: AgentConfig(**{**vars(SMALL), **changes}))
+    monkeypatch.setattr(measure, "median_seconds", median_seconds)
+    monkeypatch.setattr(measure, "step_seconds", step_seconds)
+    monkeypatch.setattr(measure, "_matmul_flops", lambda *_: 1.0)
+    monkeypatch.setattr(workload, "TrainingSettings", lambda: TrainingSettings(batch_size=8))
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    for name, kind in (("triton", FusedAgent), ("torch", Agent)):
+        timed.clear()
+        found = measure.measure("cpu", 1, 0.01, runs=(2,), sweep=(2,), processes=2, kernel=name)
+        assert timed == [(2, kind, "soft"), (2, kind, "separate"), (1, kind, "soft"), (1, kind, "denoised")]
+        assert found["kernel"] == name
+        (pack,) = found["packs"]
+        others = {"target_sampling", "target_q"} if name == "triton" else set()
+        assert set(pack["parts_ms"]) == set(page.PARTS) - others, "those are PyTorch's operations"
+
+
+def test_processes_compute_by_the_kernel_they_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton", reason="Triton is not installed")
+    from dac.agent.fused import FusedAgent
+
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    device = torch.device("cpu")
+    with pytest.raises(UserError, match="ended unexpectedly"):  # no kernels of bf16: it is they that were asked for
+        config = AgentConfig(**{**vars(SMALL), "precision": "bf16"})
+        processes.step_seconds(1, (4, 2), device, 1, 0.01, config, batch_size=8, kind=FusedAgent)
+    assert processes.step_seconds(1, (4, 2), device, 1, 0.01, SMALL, batch_size=8, kind=FusedAgent) > 0
+
+
+def test_a_precision_without_kernels_is_refused_before_a_gpu_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton", reason="Triton is not installed")
+    monkeypatch.setattr(measure.devices, "claimed", lambda _: pytest.fail("a GPU was asked for"))
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    for device in ("cpu", "cuda"):
+        with pytest.raises(UserError, match=r"^--kernel triton: precision: bf16; .* have fp32 and tf32\."):
+            measure.measure(device, 1, 0.01, precision="bf16", kernel="triton")
+
+
+def test_a_gpu_that_is_too_small_for_the_kernels_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turing's, whose blocks have 64 KiB of shared memory."""
+    pytest.importorskip("triton", reason="Triton is not installed")
+    device = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla T4")
+    for capability in ((7, 5), (8, 0), (12, 0)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        kernel.check_device("torch", device)
+        if capability >= (8, 0):
+            kernel.check_device("triton", device)
+            continue
+        with pytest.raises(UserError, match=r"^--kernel triton: Tesla T4 has .* 7\.5, and .* with 8\.0\. "):
+            kernel.check_device("triton", device)
 
 
 def test_processes_of_one_run_each_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +234,33 @@ def test_the_page_says_what_the_records_say(tmp_path: Path) -> None:
     assert ["server, fp32, 2 threads, torch 2.13.0, 2026-11-24", "5.0", "40.0", "0.0", "8"] in rows
     for name in re.findall(r"!\[\]\((.*?)\)", text):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_tells_kernels_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In tables and in figures, where two records of one name would be averaged into a line."""
+    results = tmp_path / "results"
+    results.mkdir()
+    fused = record("box", 50.0) | {"kernel": "triton"}
+    for pack in fused["packs"]:  # type: ignore[attr-defined]
+        pack["parts_ms"] = {part: 0.5 for part in page.PARTS if not part.startswith("target_")}
+    (results / "a.json").write_text(json.dumps(record("box", 100.0) | {"kernel": "torch"}))
+    (results / "b.json").write_text(json.dumps(fused))
+    drawn: dict[str, set[str]] = {}
+
+    def plot(frame: pd.DataFrame, x: str, hue: str, *_: object) -> None:
+        assert not frame.duplicated([x, hue]).any()
+        drawn[x] = set(frame[hue])
+
+    monkeypatch.setattr(page, "_plot", plot)
+    text = page.write(tmp_path).read_text()
+    assert "Kernels that compute both in their own way are timed in the whole step alone." in text
+    lines = text.splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    torchs, tritons = (f"box, fp32, {name}2 threads, torch 2.13.0, 2026-11-24" for name in ("", "triton, "))
+    assert drawn["runs"] == {torchs, tritons}
+    assert len(drawn["T"]) == 4
+    assert [tritons, "1", "0.50", "0.50", "-", "-", "0.50", "0.50", "0.50", "50.0"] in rows
+    assert [torchs, "1", *["0.50"] * 7, "100.0"] in rows
 
 
 def test_a_page_without_results(tmp_path: Path) -> None:

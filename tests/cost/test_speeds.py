@@ -40,6 +40,8 @@ def test_the_nearest_benchmark_counts(project: Project, monkeypatch: pytest.Monk
     assert speeds.benchmark("cpu", 2) == Calibration("New, 4 cores", "cpu", "2026-01-02", 1e9, 10.0, threads=2)
     assert speeds.benchmark("cpu", 1).flops == 5e8
     assert speeds.benchmark("cuda", 1).machine == "New, 4 cores"
+    record("New, 4 cores", "cpu", "2026-01-03", suffix="-triton", kernel="triton")  # no training uses it
+    assert speeds.benchmark("cpu", 2).date == "2026-01-02"
     record("Abacus, 8 cores", "cpu", "2024-01-01")
     assert speeds.benchmark("cpu", 1).machine == "Abacus, 8 cores"
     record("Abacus, 4 cores", "cpu", "2023-01-01")
