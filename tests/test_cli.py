@@ -10,6 +10,7 @@ import pytest
 from tiny import Project, publish, publish_study
 
 from dac import cli
+from dac.bench import accuracy, measure, page, targets
 from dac.study import store, task_data
 from dac.study.identity import Run
 from dac.study.pending import Pending
@@ -278,3 +279,82 @@ def test_what_cannot_be_fetched_says_why(
     project.load()
     assert cli.main(["fetch", what]) == 1
     assert said in capsys.readouterr().err
+
+
+# Options that would be ignored, and values that nothing can be measured with
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--targets", "--device", "cuda", "--runs", "1", "8"), "--targets: found --device, --runs, which"),
+        (("--targets", "--precision", "fp32"), "--targets: found --precision"),  # also where it is the default
+        (("--targets", "--kernel", "triton"), "allowed with it: --threads, --seconds, --json."),
+        (("--accuracy", "--precision", "bf16"), "allowed with it: --device, --threads, --json."),
+        (("--accuracy", "quick/soft/0", "--seconds", "3"), "--accuracy: found --seconds"),
+        (("--page", "--json", "page.json"), "--page: found --json, which it does not heed; allowed with it: nothing."),
+    ],
+)
+def test_options_that_a_benchmark_would_ignore(
+    arguments: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    for module, name in ((targets, "measure"), (accuracy, "measure"), (page, "write")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("it was begun"))
+    assert said in refused("bench", *arguments, capsys=capsys)
+
+
+def test_what_a_benchmark_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture) -> None:
+    """And what holds where nothing is said."""
+    told: list[tuple[object, ...]] = []
+    for module in (targets, accuracy, measure):
+        monkeypatch.setattr(module, "measure", lambda *arguments: told.append(arguments) or {"date": "today"})
+    out = tmp_path / "found.json"
+    everything = ("--runs", "1", "8", "--diffusion-steps", "5", "--precision", "bf16", "--kernel", "triton")
+    for arguments in (
+        (),
+        ("--device", "cuda:1", "--threads", "4", "--seconds", "0.5", *everything, "--processes", "8"),
+        ("--targets", "--threads", "4", "--seconds", "30"),
+        ("--accuracy", "a/b/0", "c/d/1", "--device", "auto", "--json", str(out)),
+        ("--accuracy",),
+    ):
+        assert dac("bench", *arguments, capsys=capsys)[0] == 0
+    assert told == [
+        ("cpu", 2, 10.0, [1], [], "fp32", 0, "torch"),
+        ("cuda:1", 4, 0.5, [1, 8], [5], "bf16", 8, "triton"),
+        (4, 30.0),
+        ("auto", 2, ["a/b/0", "c/d/1"]),
+        ("cpu", 2, []),
+    ]
+    assert files.read_json(out) == {"date": "today"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [
+        ("--threads", "0", "a whole number from 1 on"),
+        ("--runs", "-1", "a whole number from 1 on"),
+        ("--diffusion-steps", "1001", "a whole number from 1 to 1000"),
+        ("--processes", "two", "a whole number from 0 on"),
+        ("--seconds", "nan", "a number above 0"),
+        ("--seconds", "soon", "a number above 0"),
+        ("--device", "gpu", "cpu, cuda, cuda:NUMBER, auto"),
+    ],
+)
+def test_values_that_nothing_can_be_measured_with(option: str, value: str, allowed: str, capsys: Capture) -> None:
+    status, _, errors = dac("bench", option, value, capsys=capsys)
+    assert status == 2
+    assert f"argument {option}: found '{value}'; allowed: {allowed}" in errors
+
+
+def test_a_benchmark_does_one_thing(capsys: Capture) -> None:
+    status, _, errors = dac("bench", "--accuracy", "--targets", capsys=capsys)
+    assert status == 2
+    assert "argument --targets: not allowed with argument --accuracy" in errors
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_kernels_of_a_precision_that_has_none(device: str, capsys: Capture) -> None:
+    pytest.importorskip("triton", reason="Triton is not installed")
+    arguments = ("--kernel", "triton", "--precision", "bf16", "--device", device)
+    said = "--kernel triton: precision: bf16; the Triton kernels have fp32 and tf32."
+    assert refused("bench", *arguments, capsys=capsys).startswith(said)
