@@ -97,6 +97,22 @@ def visible() -> list[Gpu]:
         return []
 
 
+def exclusive() -> bool:
+    """Whether a visible GPU is in the compute mode EXCLUSIVE_PROCESS: the driver lets one process alone use it, or MPS.
+
+    False where NVML does not tell.
+    """
+    try:
+        with _nvml():
+            numbers = {device.number for device in _selected(_devices(), os.environ.get(VISIBLE))}
+            modes = [
+                _asked(pynvml.nvmlDeviceGetComputeMode, pynvml.nvmlDeviceGetHandleByIndex(number)) for number in numbers
+            ]
+    except pynvml.NVMLError:
+        return False
+    return pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS in modes
+
+
 def why_none() -> str:
     """Why `visible` found nothing, for people."""
     try:

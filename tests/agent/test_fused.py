@@ -20,10 +20,16 @@ ON_GPU = torch.cuda.is_available()
 pytest.importorskip("triton", reason="Triton is not installed (the extra `dev` has it on Linux x86-64)")
 
 from dac.agent import Agent, AgentConfig, Batch, Draws, UpdateNoise  # noqa: E402
-from dac.agent.fused import FusedAgent, Tiles  # noqa: E402
+from dac.agent.fused import LEAST_CAPABILITY, FusedAgent, Tiles  # noqa: E402
 from dac.agent.precision import matrix_products  # noqa: E402
 
-pytestmark = pytest.mark.gpu if ON_GPU else []
+if ON_GPU:
+    small = torch.cuda.get_device_capability() < LEAST_CAPABILITY
+    pytestmark = [
+        pytest.mark.gpu,
+        pytest.mark.experiment,
+        pytest.mark.skipif(small, reason="this GPU has too little shared memory for the widest layers"),
+    ]
 DEVICE = "cuda" if ON_GPU else "cpu"
 OBSERVATION_DIM = 5
 # Float32 rounding, of sums of up to 256 terms, amplified by the reverse process by at most 1 / sqrt(alpha_bar_T) = 12.

@@ -51,6 +51,16 @@ def test_what_is_known_of_a_gpu(box: Box) -> None:
     assert (first.busy, second.busy, second.full) == (True, False, False)
 
 
+def test_a_gpu_for_one_process_at_a_time(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its compute mode, of those that are visible; a slice has its GPU's."""
+    assert not gpus.exclusive()
+    box(gpu("GPU-a", mode=0), {**SLICED, "mode": 3}, gpu("GPU-c"))
+    assert gpus.exclusive()
+    for visible, exclusive in (("0", False), ("MIG-b2", True), ("GPU-c", False), ("2,1", True)):
+        monkeypatch.setenv(gpus.VISIBLE, visible)
+        assert gpus.exclusive() is exclusive
+
+
 def test_a_sliced_gpu_is_its_slices(box: Box) -> None:
     """MIG: each has a uuid and memory of its own; one that is only going to be sliced is whole."""
     box(gpu("GPU-a", mig=[0, 1]), SLICED)

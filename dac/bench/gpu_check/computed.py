@@ -40,12 +40,13 @@ def device(setup: Setup) -> dict[str, Any]:
 
 
 def tests(setup: Setup) -> dict[str, Any]:
-    """The tests marked `gpu`, in a pytest of their own."""
+    """The tests marked `gpu`, in a pytest of their own; not those of experiments, which no setting uses."""
     marked = sorted(path for path in TESTS.rglob("test_*.py") if "mark.gpu" in path.read_text())
     if not marked:
         raise Skipped("the tests are in the checkout, and this is none")
     report = setup.folder.resolve() / "tests.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", f"--junitxml={report}", *map(str, marked)]
+    which = ("-m", "gpu and not experiment")
+    command = [sys.executable, "-m", "pytest", "-q", *which, f"--junitxml={report}", *map(str, marked)]
     with devices.claimed(setup.kind):  # the processes that are started from here see this GPU alone
         subprocess.run(command, cwd=CHECKOUT, check=False)
     suite = ElementTree.parse(report).getroot().find("testsuite")
@@ -125,11 +126,24 @@ def timed(
 def two_packs(setup: Setup) -> dict[str, Any]:
     """Two processes with a pack each on one GPU, against one: whether `compute.packs_per_gpu: 2` is worth it.
 
-    Also by NVIDIA's MPS, where its daemon runs; without, the driver gives the GPU to one process after the other.
+    Also by NVIDIA's MPS, where its daemon runs; without, the driver gives the GPU to one process after the other. In
+    the compute mode EXCLUSIVE_PROCESS, which NVIDIA recommends with MPS, it refuses all processes but the daemon's.
+
+    Returns:
+        `runs` of a pack; `alone_ms`, `together_ms` and `gain` without MPS, which are missing in that mode; the same
+        three by MPS as `mps`, None where it does not run.
+
+    Raises:
+        Skipped: neither is possible here.
     """
     with devices.claimed(setup.kind) as chosen:
-        with mps.avoided():
-            found = {"runs": setup.sizes.pack, **_side_by_side(setup, chosen)}
+        exclusive = chosen.type == "cuda" and gpus.exclusive()
+        if exclusive and not mps.control():
+            raise Skipped("in the GPU's compute mode, EXCLUSIVE_PROCESS, MPS alone shares it, and does not run here")
+        found: dict[str, Any] = {"runs": setup.sizes.pack}
+        if not exclusive:
+            with mps.avoided():
+                found |= _side_by_side(setup, chosen)
         return found | {"mps": _side_by_side(setup, chosen) if mps.control() else None}
 
 

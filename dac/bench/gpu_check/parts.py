@@ -20,7 +20,7 @@ class Part:
         title: what it shows, for people.
         run: does it, in a process of its own; returns its result, of JSON's types.
         least: seconds that it takes on a GPU at least: with fewer left it is dropped.
-        advice: what to set where it fails.
+        advice: what to set where it fails; empty of an experiment that no setting uses.
     """
 
     name: str
@@ -28,6 +28,11 @@ class Part:
     run: Callable[[Setup], Any]
     least: float
     advice: str
+
+    @property
+    def counts(self) -> bool:
+        """Whether the check has failed where this part has: a machine is right on which only an experiment is wrong."""
+        return bool(self.advice)
 
 
 PARTS = (
@@ -66,7 +71,7 @@ PARTS = (
         "the target half as Triton kernels, exactness and speed",
         trained.kernels,
         60,
-        "nothing: no setting uses them",
+        advice="",
     ),
     Part(
         "out-of-memory",

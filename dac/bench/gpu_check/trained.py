@@ -74,11 +74,28 @@ def targets(setup: Setup) -> dict[str, dict[str, float]]:
 
 
 def kernels(setup: Setup) -> dict[str, Any]:
-    """The target half as Triton kernels against PyTorch's operations: its error on trained networks, and its time."""
+    """The target half as Triton kernels against PyTorch's operations: its error on trained networks, and its time.
+
+    Raises:
+        Skipped: Triton is not installed, the GPU has too little shared memory, or `training` trained nothing.
+        Failed: in float32 the errors are too large.
+    """
     if not kernel.installed():
         raise Skipped(kernel.MISSING)
     if setup.kind == "cpu":
         os.environ["TRITON_INTERPRET"] = "1"
+    from triton import OutOfResources
+
+    with devices.claimed(setup.kind) as chosen:
+        if (why := kernel.too_small(chosen)) is not None:
+            raise Skipped(why)
+    try:
+        return _measured_kernels(setup)
+    except OutOfResources as error:
+        raise Skipped(f"the kernels do not fit this GPU: {error}") from error
+
+
+def _measured_kernels(setup: Setup) -> dict[str, Any]:
     from dac.agent.fused import PRODUCTS, FusedAgent, Tiles
 
     errors = _errors(setup, tuple(PRODUCTS), FusedAgent)

@@ -87,6 +87,12 @@ def test_what_would_be_faster_is_advised(record: dict[str, Any]) -> None:
         "compute.packs_per_gpu: 2 (two packs make 1.30 times the steps of one, by MPS as it runs here (docs/gpus.md))"
     )
     assert page.line("two-packs", record["parts"]["two-packs"]).endswith("one pack after the other, 1.30 by MPS")
+    record["parts"]["two-packs"]["result"] = {"mps": {"gain": 1.3}}
+    assert next(page.advice(record)).endswith("1.30 times the steps of one, by MPS as it runs here (docs/gpus.md))")
+    assert page.line("two-packs", record["parts"]["two-packs"]) == (
+        "  passed  1.30 times the steps of one pack after the other by MPS; not possible without in this compute mode, "
+        "EXCLUSIVE_PROCESS"
+    )
     record["kind"] = "cpu"
     assert list(page.advice(record)) == [], "a CPU's speed says nothing of a GPU's settings"
 
@@ -100,6 +106,9 @@ def test_what_failed_is_said_with_what_to_set(record: dict[str, Any], tmp_path: 
         "  FAILED  2 of 10 failed | see tests.log. Set compute.cuda_graphs: false, and run this again."
     )
     assert page.line("training", dropped) == "  dropped 3 s were left; give more --minutes"
+    assert list(page.advice(record)) == ["compute.cuda_graphs: false, and run this again (tests failed)"]
+    record["parts"]["kernels"] = failed
+    assert page.line("kernels", failed) == "  FAILED  2 of 10 failed | see tests.log. No setting uses it."
     assert list(page.advice(record)) == ["compute.cuda_graphs: false, and run this again (tests failed)"]
     rows = written(record, tmp_path)
     assert ["training", PARTS[4].title, "dropped", "3 s were left; give more --minutes"] in rows

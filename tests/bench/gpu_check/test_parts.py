@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 import torch
+from gpu_box import Box, gpu
 from tiny import write_rows
 
 from dac.bench import parity
 from dac.bench.gpu_check import computed, trained
 from dac.bench.gpu_check.setup import SMALL, Failed, Setup, Sizes, Skipped
 from dac.system import mps
+from dac.system.errors import UserError
 
 
 @pytest.fixture
@@ -43,7 +45,8 @@ def test_failed_tests_are_counted(setup: Setup, tmp_path: Path, monkeypatch: pyt
         computed.tests(setup)
     assert caught.value.result == {"tests": 3, "failures": 1, "errors": 0, "skipped": 0}
     (own / "test_one.py").write_text(text.replace("n < 3", "n < 4"))
-    assert computed.tests(setup)["failures"] == 0
+    (own / "test_two.py").write_text(text.replace("@pytest.mark.gpu", "@pytest.mark.gpu\n@pytest.mark.experiment"))
+    assert computed.tests(setup) == {"tests": 3, "failures": 0, "errors": 0, "skipped": 0}, "no setting uses the second"
 
 
 def test_a_deviation_beyond_its_limit_fails(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +108,7 @@ def test_targets_that_are_not_float32_fail(setup: Setup, monkeypatch: pytest.Mon
         trained.targets(setup)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the kernels are compiled where there is a GPU")
 def test_the_kernels_are_compared_with_pytorchs_operations(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     """On networks that were trained, and by the time of a step; in Triton's interpreter here."""
     pytest.importorskip("triton", reason="Triton is not installed")
@@ -122,6 +126,26 @@ def test_the_kernels_are_compared_with_pytorchs_operations(setup: Setup, monkeyp
     monkeypatch.setattr("dac.bench.kernel.installed", lambda: False)
     with pytest.raises(Skipped, match="Triton is not installed"):
         trained.kernels(setup)
+
+
+def test_kernels_that_do_not_fit_a_gpu_are_left_out(setup: Setup, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine is as right without them."""
+    triton = pytest.importorskip("triton", reason="Triton is not installed")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    found_before(setup, "training", {"settings": {}})
+
+    def refuse(*_: Any) -> Any:
+        raise triton.OutOfResources(98_304, 65_536, "shared memory")
+
+    monkeypatch.setattr(trained, "_errors", refuse)
+    with pytest.raises(Skipped, match="do not fit this GPU: out of resource: shared memory, Required: 98304, Hardware"):
+        trained.kernels(setup)
+    monkeypatch.setattr(trained, "_errors", lambda *_: pytest.fail("it was tried"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla T4")
+    box(gpu("GPU-a"))
+    with pytest.raises(Skipped, match=r"^Tesla T4 has compute capability 7\.5"):
+        trained.kernels(Setup(setup.folder, "cuda", 1, 60.0))
 
 
 def test_two_packs_are_timed_with_mps_and_without(
@@ -143,6 +167,30 @@ def test_two_packs_are_timed_with_mps_and_without(
     assert computed.two_packs(setup)["mps"] == {"alone_ms": 1000.0, "together_ms": 1000.0, "gain": 2.0}
     without, by_mps = [(1, "/dev/null"), (2, "/dev/null")], [(1, str(tmp_path)), (2, str(tmp_path))]
     assert seen == [*without, *without, *by_mps]
+
+
+@pytest.mark.parametrize("mode", [0, 3, None])
+def test_two_packs_where_the_driver_lets_one_process_compute(
+    mode: int | None, setup: Setup, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compute mode that NVIDIA recommends for MPS: by MPS alone, and not at all where that does not run."""
+    box(gpu("GPU-a", **({} if mode is None else {"mode": mode})), gpu("GPU-b"))
+
+    def seconds(count: int, *arguments: Any, **named: Any) -> float:
+        if mode == 3 and mps.control() is None:
+            raise UserError("The benchmark 0 process ended unexpectedly")
+        return float(count)
+
+    monkeypatch.setattr(computed, "step_seconds", seconds)
+    monkeypatch.setenv(mps.PIPES, str(tmp_path))
+    on_gpu, both = Setup(setup.folder, "cuda", 1, 60.0), {"alone_ms": 1000.0, "together_ms": 2000.0, "gain": 1.0}
+    if mode == 3:
+        with pytest.raises(Skipped, match="EXCLUSIVE_PROCESS, MPS alone shares it, and does not run here"):
+            computed.two_packs(on_gpu)
+    else:
+        assert computed.two_packs(on_gpu) == {"runs": 8, **both, "mps": None}
+    os.mkfifo(tmp_path / "control")
+    assert computed.two_packs(on_gpu) == {"runs": 8, **({} if mode == 3 else both), "mps": both}
 
 
 def test_a_second_gpu_needs_two(setup: Setup) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -92,6 +93,18 @@ def test_a_part_that_dies_fails_alone(box: Box, commands: dict[str, str], tmp_pa
     assert said == f"its process ended with status -6, see {folder}/logs/tests.log"
     commands["tests"] = ANSWER
     assert run.check(folder, 5, None, None, "cpu"), "what the check before left is no hindrance"
+
+
+def test_an_experiment_that_fails_fails_no_check(
+    box: Box, commands: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told as failed; the machine is right for all that a setting uses."""
+    folder = tmp_path / "check"
+    for advice, passes in (("", True), ("another value", False)):
+        monkeypatch.setattr(run, "PARTS", [part("device"), dataclasses.replace(part("tests"), advice=advice)])
+        assert run.check(folder, 5, None, None, "cpu") is passes
+        assert states(folder) == {"device": "passed", "tests": "failed"}
+    assert [one.name for one in PARTS if not one.counts] == ["kernels"]
 
 
 def test_a_part_that_hangs_is_ended_and_the_last_ones_dropped(

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+NVML_COMPUTEMODE_EXCLUSIVE_PROCESS = 3
+
 
 class NVMLError(Exception):
     """Something that NVML, or this GPU, does not do."""
@@ -46,6 +48,12 @@ def nvmlDeviceGetMigMode(handle: dict[str, Any]) -> list[int]:  # noqa: N802
     if "mig" not in handle:
         raise NVMLError("Not Supported")
     return list(handle["mig"])
+
+
+def nvmlDeviceGetComputeMode(handle: dict[str, Any]) -> int:  # noqa: N802
+    if "mode" not in handle:
+        raise NVMLError("Not Supported")
+    return int(handle["mode"])
 
 
 def nvmlDeviceGetMaxMigDeviceCount(handle: dict[str, Any]) -> int:  # noqa: N802
