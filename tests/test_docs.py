@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from documentation import LANGUAGES, PAGES, Block, blocks, copy_of_the_project, name_of, run, without_blocks
@@ -104,6 +105,22 @@ def test_every_experiment_of_the_paper_study_is_an_item_of_the_paper_or_said_to_
             if folder == "figures":
                 assert (experiment,) == item.experiments, file
                 assert kind.replace("-", "_") in params.experiments[experiment].show, file
+
+
+def test_the_bandits_numbers_are_those_of_the_committed_tables() -> None:
+    """The shares under the README's picture, in its order."""
+    (caption,) = re.findall(r"\*(The paper's Fig\. 2, reduced.*?)\*", (ROOT / "README.md").read_text(), re.S)
+    shares = []
+    for table in ("quick/tables/quick_bandit-actions.csv", "bandit/tables/bandit-actions.csv"):
+        rows = pd.read_csv(ROOT / "results" / table).query("task == 'bandit-two-gaussians'")
+        shares += [rows.loc[rows["variant"] == variant, "inside"].mean() for variant in ("soft", "hard")]
+    assert [int(number) for number in re.findall(r"(\d+) %", caption)] == [round(share) for share in shares]
+
+
+def test_the_columns_of_scores_are_told() -> None:
+    columns = (ROOT / "results/quick/scores.csv").read_text().partition("\n")[0].split(",")
+    section = (ROOT / "docs/use.md").read_text().partition("## Compare a method of your own")[2].partition("\n## ")[0]
+    assert [column for column in columns if f"`{column}`" not in section] == []
 
 
 def add_to_params(path: Path, text: str) -> None:
