@@ -23,6 +23,7 @@ from dac.study.identity import Run
 from dac.study.plan import StudyPlan, study_plan
 from dac.system.errors import UserError
 
+pytestmark = pytest.mark.xdist_group("partial")
 PAGE = Path("work/partial/quick")
 
 

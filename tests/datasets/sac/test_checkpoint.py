@@ -20,6 +20,7 @@ from dac.rows.raw import content_hash
 from dac.system.files import file_entry, write_json
 from dac.system.hashing import sha256_of
 
+pytestmark = pytest.mark.xdist_group("sac-checkpoint")
 RECIPE: dict[str, Any] = {
     "seed": 3,
     "sac": {"steps": 300, "learning_starts": 100, "batch_size": 16, "hidden_sizes": [16]},

@@ -29,6 +29,7 @@ from dac.rows.raw import content_hash, episode_returns, statistics
 from dac.system.errors import UserError
 from dac.system.signals import Interrupted
 
+pytestmark = pytest.mark.xdist_group("sac")
 SAC = {"steps": 300, "learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "learning_rate": 1e-3}
 RECIPE: dict[str, Any] = {
     "seed": 3,
