@@ -23,17 +23,20 @@ NOTHING = object()  # in the place of a value that is not there
 
 
 def notices(params: Params, study: str) -> list[str]:
-    """Sentences about anchors in params.yaml and about edits since the last commit that the study does not heed."""
-    text = PARAMS_FILE.read_text()
-    found = _anchors(text)
-    committed = _committed()
+    """Sentences about anchors in params.yaml, and `idle_edits`: for DVC's experiments, and where somebody asks."""
+    return _anchors(PARAMS_FILE.read_text()) + idle_edits(params, study)
+
+
+def idle_edits(params: Params, study: str) -> list[str]:
+    """Sentences about edits of params.yaml since the last commit that the study does not heed."""
+    text, committed = PARAMS_FILE.read_text(), _committed()
     if committed is None or committed == text:
-        return found
+        return []
     try:
         before = safe_yaml.read(committed)
     except (YAMLError, TypeError, ValueError):
-        return found
-    return found + list(unheeded(params, study, before, safe_yaml.read(text)))
+        return []
+    return list(unheeded(params, study, before, safe_yaml.read(text)))
 
 
 def _anchors(text: str) -> list[str]:

@@ -135,6 +135,7 @@ def test_anchors_are_named_with_their_lines(project: Project) -> None:
     line = 1 + text[: text.index("*t")].count("\n")
     (notice,) = unheeded.notices(load(), "tiny")
     assert notice.startswith(f"params.yaml uses YAML anchors: *t (line {line}). `dvc exp run -S` does not follow them")
+    assert unheeded.idle_edits(load(), "tiny") == []
 
 
 def test_the_shipped_file_has_none() -> None:

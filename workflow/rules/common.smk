@@ -97,7 +97,9 @@ def say_what_to_know(study):
     """
     # Of the stages of `dvc repro`, each of which plans anew, the first.
     if os.environ.get("DVC_STAGE") in (None, "datasets"):
-        notices = unheeded.notices(PARAMS, study)
+        # Anchors are a trap for `dvc exp run -S` alone.
+        by_dvc = "DVC_STAGE" in os.environ
+        notices = (unheeded.notices if by_dvc else unheeded.idle_edits)(PARAMS, study)
         notices += dual_ascent.notices(PENDING.plan(study))
         for notice in notices + (on_cpu.notices(PENDING.plan(study)) if here() else []):
             print(notice, file=sys.stderr)
