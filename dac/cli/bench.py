@@ -13,6 +13,7 @@ from typing import Any
 from dac.agent.config import PRECISIONS
 from dac.bench.kernel import KERNELS
 from dac.cli.commands import Commands
+from dac.study.params import DEVICE
 from dac.system import files
 from dac.system.errors import UserError, closest
 
@@ -114,7 +115,7 @@ def _positive(text: str) -> float:
 
 def _device(text: str) -> str:
     """The type of an option that is a device, as `compute.device` in params.yaml."""
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", text):
+    if not re.fullmatch(DEVICE, text):
         raise argparse.ArgumentTypeError(f"found {text!r}; allowed: cpu, cuda, cuda:NUMBER, auto")
     return text
 

@@ -80,8 +80,9 @@ def _claims(options: argparse.Namespace) -> None:
     params = check.load()
     study = plan.study_plan(params, options.study)
     if problem := pages.problem(study):
-        missing = sum(store.run_problem(run) is not None for run in study.runs())
-        absent = f" ({missing:,} of its {len(study.runs()):,} runs are not in {paths.RUNS} here)" if missing else ""
+        runs = study.runs()
+        missing = sum(store.run_problem(run) is not None for run in runs)
+        absent = f" ({missing:,} of its {len(runs):,} runs are not in {paths.RUNS} here)" if missing else ""
         raise UserError(
             f"the page of {options.study}: {problem}{absent}. `snakemake {options.study} --cores all` makes it."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,10 +10,9 @@ import pandas as pd
 from dac.envs.bandit import behaviour
 from dac.report.bandit import level_grid
 from dac.report.data import BanditTask
-from dac.study.identity import Evaluation, Group, Run
+from dac.report.recorded import ReadEvaluation
+from dac.study.identity import Group, Run
 from dac.study.plan import Cell, StudyPlan
-
-ReadEvaluation = Callable[[Run, Evaluation], pd.DataFrame]
 
 
 def cells_of(plan: StudyPlan) -> list[Cell]:

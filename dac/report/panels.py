@@ -41,7 +41,7 @@ _DASHES: tuple[Any, ...] = (
     "-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)), (0, (9, 2)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)),
     (0, (9, 2, 3, 2)), (0, (3, 3)),
 )  # fmt: skip
-# seaborn's "colorblind" palette; the library itself takes a second and 45 MB to load, in each process that draws.
+# seaborn's "colorblind" palette; to load it takes half a second and 60 MB, with SciPy, in each process that draws.
 COLOURS = tuple(
     to_rgb(colour)
     for colour in (

@@ -17,6 +17,8 @@ from dac.study.identity import Evaluation, Run
 from dac.study.plan import evaluation_steps, kept_steps
 from dac.system.errors import UserError
 
+ReadEvaluation = Callable[[Run, Evaluation], pd.DataFrame]  # `read_evaluation`, or one that remembers
+
 _AGAIN = "It is not what its run should have written: delete it and start snakemake again."
 
 

@@ -17,7 +17,7 @@ from dac.report.data import COLUMNS, Candidate, Experiment, PageSettings, Planne
 from dac.report.figures import two_processes_pay
 from dac.report.films import films_of
 from dac.report.learned_q import learned
-from dac.report.recorded import data_of, read_curve, read_evaluation
+from dac.report.recorded import ReadEvaluation, data_of, read_curve, read_evaluation
 from dac.study import store
 from dac.study.identity import Run
 from dac.study.plan import Cell, StudyPlan
@@ -147,7 +147,7 @@ def _curves(pairs: Iterable[tuple[Cell, Run]]) -> Iterator[tuple[dict[str, Any],
 
 
 def _evaluations(
-    pairs: Iterable[tuple[Cell, Run]], read: bandit_runs.ReadEvaluation
+    pairs: Iterable[tuple[Cell, Run]], read: ReadEvaluation
 ) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """The recorded evaluations; an experiment's variant name takes the place of the settings' label in the file."""
     for cell, run in pairs:

@@ -105,10 +105,13 @@ class ReportSettings(Section):
     reproduction_margin: Annotated[float, Field(ge=0, le=1000)] = 1.0
 
 
+DEVICE = r"^(auto|cpu|cuda(:[0-9]+)?)$"  # what a device may be called, here and on the command line
+
+
 class ComputeSettings(Section):
     """Where and in which portions work is done. Nothing here can change a number or belongs to a fingerprint."""
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, Field(pattern=DEVICE)] = "auto"
     pack_size: Annotated[int, Field(ge=1, le=256)] = 8
     packs_per_gpu: Annotated[int, Field(ge=1, le=16)] = 1
     threads_per_job: Threads = "auto"

@@ -10,6 +10,7 @@ import pytest
 from published_rows import DATA, curve, episodes, publish_rows
 from tiny import Project, publish, publish_evaluation
 
+from dac.cli import main
 from dac.report.build import build
 from dac.report.comparable import differences
 from dac.report.data import COLUMNS, ReportData
@@ -31,6 +32,15 @@ def study(project: Project) -> StudyPlan:
     for run in plan.runs():
         publish_rows(run, plan)
     return plan
+
+
+def test_claims_of_a_page_whose_runs_are_elsewhere(study: StudyPlan, capsys: pytest.CaptureFixture[str]) -> None:
+    """As in a fresh clone: the page is there, and cannot be compared with anything."""
+    build(study)
+    (store.run_directory(study.runs()[0]) / "run.json").unlink()
+    assert main(["claims", "tiny"]) == 1
+    said = capsys.readouterr().err
+    assert "(1 of its 4 runs are not in results/runs here). `snakemake tiny --cores all` makes it." in said
 
 
 # From the store to rows
