@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import seaborn
+from figure_font import CHARACTERS, figure_font
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
@@ -18,7 +20,18 @@ from report_figures import drawn
 
 from dac.report.data import Experiment, ReportData
 from dac.report.items import pictures_of
-from dac.report.panels import COLOURS, COLUMN_WIDTH, arranged, level, looks, sequential, style
+from dac.report.panels import (
+    COLOURS,
+    COLUMN_WIDTH,
+    FONT,
+    FULL_FONT,
+    SMALL_FONT,
+    arranged,
+    level,
+    looks,
+    sequential,
+    style,
+)
 
 Build = Callable[..., ReportData]
 
@@ -27,6 +40,18 @@ def test_colours_are_those_of_seaborn() -> None:
     assert [to_hex(colour) for colour in COLOURS] == seaborn.color_palette("colorblind").as_hex()
     for count in range(1, 12):
         assert np.allclose(sequential(count), seaborn.color_palette("viridis_r", n_colors=count + 1)[1:])
+
+
+def test_the_font_of_figures_is_the_whole_one_with_fewer_characters(tmp_path: Path) -> None:
+    assert FONT.read_bytes() == figure_font()
+    pictures = []
+    for family in (SMALL_FONT, FULL_FONT):
+        with style():
+            figure = Figure(figsize=(6, 1), layout="constrained")
+            figure.text(0.0, 0.5, f"AVATAR, efficient diffusion: −1.5 ± 2; {CHARACTERS[::3]}", family=family)
+            figure.savefig(tmp_path / "text.png")
+        pictures.append((tmp_path / "text.png").read_bytes())
+    assert pictures[0] == pictures[1]
 
 
 def test_a_name_looks_the_same_in_every_experiment(build: Build, experiment: Callable[..., Experiment]) -> None:
