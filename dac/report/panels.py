@@ -31,8 +31,8 @@ TEXT_WIDTH, COLUMN_WIDTH = 6.75, 3.25
 LEGEND_ROW = 0.17  # inches
 DATA_GREY = "0.45"
 _NOTE_SIZE, _NOTE_ROW = 6.5, 8.0  # points
-# Of a font of 161 glyphs instead of 6,253 a PDF embeds what it needs in a third of the time; what that font lacks is
-# taken from the whole one. tests/support/figure_font.py makes it.
+# Of a font of so few characters, without tables of what other scripts need, a PDF embeds its part in a tenth of the
+# time; what it lacks is taken from the whole one. tests/support/figure_font.py makes it.
 FONT = Path(__file__).parent / "vendor/DejaVuSans-figures.ttf"
 SMALL_FONT, FULL_FONT = "DejaVu Sans of figures", "DejaVu Sans"
 _STYLE = {

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from report_figures import drawn
 
 from dac.report.data import Experiment, ReportData
@@ -42,13 +43,20 @@ def test_colours_are_those_of_seaborn() -> None:
         assert np.allclose(sequential(count), seaborn.color_palette("viridis_r", n_colors=count + 1)[1:])
 
 
-def test_the_font_of_figures_is_the_whole_one_with_fewer_characters(tmp_path: Path) -> None:
+def test_texts_are_set_in_the_small_font_as_in_the_whole_one(tmp_path: Path) -> None:
     assert FONT.read_bytes() == figure_font()
+    small, full = (get_font(path) for path in (FONT, findfont(FULL_FONT)))
+    for points, dpi in ((7, 150), (8, 150), (10, 100), (8, 72)):
+        for font in (small, full):
+            font.set_size(points, dpi)
+        for first in CHARACTERS:
+            text = "".join(first + second for second in CHARACTERS)
+            assert np.array_equal(small.set_text(text), full.set_text(text)), (first, points)
     pictures = []
     for family in (SMALL_FONT, FULL_FONT):
         with style():
-            figure = Figure(figsize=(6, 1), layout="constrained")
-            figure.text(0.0, 0.5, f"AVATAR, efficient diffusion: −1.5 ± 2; {CHARACTERS[::3]}", family=family)
+            figure = Figure(figsize=(6, 1))
+            figure.text(0.0, 0.5, f"AVATAR, efficient diffusion, {CHARACTERS[::3]}", family=family)
             figure.savefig(tmp_path / "text.png")
         pictures.append((tmp_path / "text.png").read_bytes())
     assert pictures[0] == pictures[1]
