@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
-import pandas as pd
 
 from dac.envs.bandit import behaviour
 from dac.report.bandit import level_grid
 from dac.report.data import BanditTask
-from dac.report.recorded import ReadEvaluation
+from dac.report.recorded import Columns, ReadEvaluation
 from dac.study.identity import Group, Run
 from dac.study.plan import Cell, StudyPlan
 
@@ -22,16 +21,14 @@ def cells_of(plan: StudyPlan) -> list[Cell]:
 
 def actions(
     pairs: Iterable[tuple[Cell, Run]], bandits: Collection[Cell], read: ReadEvaluation
-) -> Iterator[pd.DataFrame]:
-    """The actions that the last policies of bandits draw, none chosen among several."""
+) -> Iterator[tuple[Cell, Run, Columns]]:
+    """The actions that the last policies of bandits draw, x and y, none chosen among several."""
     for cell, run in pairs:
         if cell in bandits:
             evaluation = next(evaluation for evaluation in cell.evaluations if evaluation.draws_one)
-            frame = read(run, evaluation)
-            frame = frame[frame["step"] == cell.group.settings.steps]
-            frame = frame.assign(experiment=cell.experiment, task=cell.task, variant=cell.variant)
-            x, y = np.stack(frame["action"].to_list()).astype(np.float64).T
-            yield frame.assign(x=x, y=y)
+            rows = read(run, evaluation)
+            x, y = rows["action"][rows["step"] == cell.group.settings.steps].astype(np.float64).T
+            yield cell, run, {"x": x, "y": y}
 
 
 def _seeds(plan: StudyPlan, there: Collection[Run]) -> dict[tuple[str, str], int]:

@@ -7,46 +7,48 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
+import pyarrow as pa
+from pyarrow import csv
 from pyarrow.parquet import ParquetFile
-from pyarrow.types import is_large_string, is_string
 
 from dac.study import store
 from dac.study.identity import Evaluation, Run
 from dac.study.plan import evaluation_steps, kept_steps
 from dac.system.errors import UserError
 
-ReadEvaluation = Callable[[Run, Evaluation], pd.DataFrame]  # `read_evaluation`, or one that remembers
+# A table by column, (rows,) each, or (rows, n) of a column of lists. A page reads so many small files that to make a
+# frame of each would take longer than reading them.
+Columns = dict[str, np.ndarray]
+ReadEvaluation = Callable[[Run, Evaluation], Columns]  # `read_evaluation`, or one that remembers
 
 _AGAIN = "It is not what its run should have written: delete it and start snakemake again."
 
 
-def read_curve(run: Run) -> pd.DataFrame:
+def read_curve(run: Run) -> Columns:
     """A run's learning curve, a row per episode in order of step and episode: step, episode, return.
 
     Raises:
         UserError: it is not what run.json records, or not a curve of all episodes.
     """
     path, settings = store.verified_file(run, "curve.csv"), run.group.settings
-    frame = _numbers(path, pd.read_csv, ("step", "episode"), ("return",))
-    return _complete(path, frame, evaluation_steps(settings.steps, settings.eval_interval), settings.eval_episodes)
+    columns = _numbers(path, _read_csv, ("step", "episode"), ("return",))
+    return _complete(path, columns, evaluation_steps(settings.steps, settings.eval_interval), settings.eval_episodes)
 
 
-def read_evaluation(run: Run, evaluation: Evaluation) -> pd.DataFrame:
+def read_evaluation(run: Run, evaluation: Evaluation) -> Columns:
     """The episodes of an evaluation of a run's kept policies, a row each in order of step and episode.
 
     Raises:
         UserError: it is not what run.json records, or not an evaluation of all episodes of that run.
     """
     path = store.verified_evaluation(run, evaluation)
-    frame = _numbers(path, _read_parquet, ("step", "episode", "seed", "action_samples"), ("return",))
-    frame = _complete(path, frame, kept_steps(run.group.settings), evaluation.episodes)
-    if set(frame["seed"]) != {run.seed} or set(frame["action_samples"]) != {evaluation.action_samples}:
+    columns = _numbers(path, _read_parquet, ("step", "episode", "seed", "action_samples"), ("return",))
+    columns = _complete(path, columns, kept_steps(run.group.settings), evaluation.episodes)
+    if (columns["seed"] != run.seed).any() or (columns["action_samples"] != evaluation.action_samples).any():
         raise UserError(
             f"{path}: its rows are of another run or another N_a. Delete the file and start snakemake again."
         )
-    return frame
+    return columns
 
 
 def data_of(run: Run, content: dict[str, Any]) -> dict[str, Any]:
@@ -65,49 +67,57 @@ def data_of(run: Run, content: dict[str, Any]) -> dict[str, Any]:
     return dict(data)
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    """All but texts, in this thread: of files as small as these, others and pandas' notes take most of the time."""
+def _read_csv(path: Path) -> pa.Table:
+    return csv.read_csv(path, read_options=csv.ReadOptions(use_threads=False))
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    """In this thread: of files as small as these, others take most of the time."""
     with ParquetFile(path) as file:
-        names = [
-            field.name for field in file.schema_arrow if not (is_string(field.type) or is_large_string(field.type))
-        ]
-        frame: pd.DataFrame = file.read(names, use_threads=False).to_pandas(use_threads=False, ignore_metadata=True)
-    return frame
+        return file.read(use_threads=False)
 
 
-def _numbers(
-    path: Path, read: Callable[[Path], pd.DataFrame], counts: Sequence[str], values: Sequence[str]
-) -> pd.DataFrame:
-    """A table in a file, which has some columns of whole numbers and some of numbers."""
+def _numbers(path: Path, read: Callable[[Path], pa.Table], counts: Sequence[str], values: Sequence[str]) -> Columns:
+    """The columns of numbers, and of lists of them, of a table in a file: some of whole numbers, and some others, must
+    be there.
+    """
     try:
-        frame = read(path)
+        table = read(path)
+        names = table.schema.names
+        kinds = {field.name: field.type for field in table.schema if names.count(field.name) == 1}
+        lists = [name for name, kind in kinds.items() if pa.types.is_list(kind)]
+        flat = {name: table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False) for name in lists}
+        columns = {name: column.reshape(len(table), -1) for name, column in flat.items()}
     except (ValueError, OSError, KeyError, TypeError, ArithmeticError, NotImplementedError) as error:
         said = " ".join(str(error).split())
         raise UserError(f"{path}: not readable as a table ({type(error).__name__}: {said}). {_AGAIN}") from error
     for name in (*counts, *values):
-        dtype = frame[name].dtype if list(frame.columns).count(name) == 1 else None
-        fits = is_integer_dtype if name in counts else is_numeric_dtype
-        if dtype is None or not fits(dtype) or is_bool_dtype(dtype):
-            found = "no such column" if dtype is None else f"values of {dtype}"
+        kind = kinds.get(name)
+        missing = 0 if kind is None else table[name].null_count
+        whole = kind is not None and pa.types.is_integer(kind) and not missing
+        if not whole and (name in counts or kind is None or not _is_number(kind)):
+            found = "no such column" if kind is None else f"values of {kind}" + f", {missing} missing" * bool(missing)
             raise UserError(f"{path}: {name}: found {found}; it must be there once, and hold numbers. {_AGAIN}")
-    return frame
+    return columns | {name: table[name].to_numpy() for name, kind in kinds.items() if _is_number(kind)}
 
 
-def _complete(path: Path, frame: pd.DataFrame, steps: list[int], episodes: int) -> pd.DataFrame:
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _complete(path: Path, columns: Columns, steps: list[int], episodes: int) -> Columns:
     """The rows in order; a mean over episodes that are missing, or there twice, is another number: refuse it.
 
     Raises:
         UserError: names the file and the first step with another number of rows.
     """
-    counts = np.arange(episodes)
-    if np.array_equal(frame["step"], np.repeat(steps, episodes)) and np.array_equal(
-        frame["episode"], np.tile(counts, len(steps))
+    order = np.lexsort((columns["episode"], columns["step"]))
+    ordered = {name: column[order] for name, column in columns.items()}
+    if np.array_equal(ordered["step"], np.repeat(sorted(steps), episodes)) and np.array_equal(
+        ordered["episode"], np.tile(np.arange(episodes), len(steps))
     ):
-        return frame  # as runs write it; all else below takes its time
-    wanted = {(step, episode) for step in steps for episode in range(episodes)}
-    if len(frame) == len(wanted) and set(zip(frame["step"], frame["episode"], strict=True)) == wanted:
-        return frame.sort_values(["step", "episode"], ignore_index=True)
-    found = {int(str(step)): sorted(numbers) for step, numbers in frame.groupby("step")["episode"]}
+        return ordered
+    found = {int(step): ordered["episode"][ordered["step"] == step].tolist() for step in np.unique(ordered["step"])}
     expected = {step: list(range(episodes)) for step in steps}
     step = next(step for step in [*steps, *found] if found.get(step) != expected.get(step))
     raise UserError(

@@ -17,7 +17,7 @@ from dac.report.data import COLUMNS, Candidate, Experiment, PageSettings, Planne
 from dac.report.figures import two_processes_pay
 from dac.report.films import films_of
 from dac.report.learned_q import learned
-from dac.report.recorded import ReadEvaluation, data_of, read_curve, read_evaluation
+from dac.report.recorded import Columns, ReadEvaluation, data_of, read_curve, read_evaluation
 from dac.study import store
 from dac.study.identity import Run
 from dac.study.plan import Cell, StudyPlan
@@ -54,11 +54,11 @@ def report_data(plan: StudyPlan, there: Collection[Run] | None = None) -> Report
             description=study.description,
             experiments=experiments,
             settings=PageSettings(**plan.params.report.model_dump()),
-            curves=_means("curves", _curves(pairs)),
-            evaluations=_means("evaluations", _evaluations(pairs, read)),
+            curves=_joined("curves", _curves(pairs)),
+            evaluations=_joined("evaluations", _evaluations(pairs, read)),
             runs=pd.DataFrame([_run(cell, run, contents[run]) for cell, run in pairs], columns=COLUMNS["runs"]),
             tasks=pd.DataFrame(_tasks(plan, contents), columns=COLUMNS["tasks"]),
-            actions=_frame("actions", bandit_runs.actions(pairs, bandit_runs.cells_of(plan), read)),
+            actions=_joined("actions", bandit_runs.actions(pairs, bandit_runs.cells_of(plan), read)),
             times=pd.DataFrame(times.rows_of(plan), columns=COLUMNS["times"]),
             films=films_of(plan, contents),
             differences={(cell.experiment, cell.task, cell.variant): differences(plan, cell) for cell in plan.cells},
@@ -101,26 +101,23 @@ def _cells(plan: StudyPlan) -> Iterator[tuple[Cell, Run]]:
     return ((cell, Run(cell.group, seed)) for cell in plan.cells for seed in plan.seeds)
 
 
-def _means(name: str, parts: Iterator[tuple[dict[str, Any], pd.DataFrame]]) -> pd.DataFrame:
-    """The means of many runs' evaluations as one table.
-
-    Args:
-        parts: whose a run's evaluations are, by column, and what `_scored` makes of them.
-    """
+def _joined(name: str, parts: Iterator[tuple[Cell, Run, Columns]]) -> pd.DataFrame:
+    """A table of `ReportData` of the rows of many runs, which need not say whose they are."""
     listed = list(parts)
     if not listed:
         return pd.DataFrame(columns=list(COLUMNS[name]))  # of a study that has no runs
-    keys, frames = zip(*listed, strict=True)
+    cells, runs, rows = zip(*listed, strict=True)
+    joined = {column: np.concatenate([part[column] for part in rows]) for column in rows[0]}
+    keys = {
+        "experiment": [cell.experiment for cell in cells],
+        "task": [cell.task for cell in cells],
+        "variant": [cell.variant for cell in cells],
+        "seed": [run.seed for run in runs],
+    }
     # One look-up for all rows: a table of every run with columns of its own would take longer than reading it.
-    part = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])
-    whose = pd.DataFrame(list(keys)).take(part).reset_index(drop=True)
-    return pd.concat([whose, pd.concat(frames, ignore_index=True)], axis=1)[list(COLUMNS[name])]
-
-
-def _frame(name: str, frames: Iterator[pd.DataFrame]) -> pd.DataFrame:
-    columns = list(COLUMNS[name])
-    listed = [frame[columns] for frame in frames]
-    return pd.concat(listed, ignore_index=True) if listed else pd.DataFrame(columns=columns)
+    lengths = [len(next(iter(part.values()))) for part in rows]
+    whose = pd.DataFrame(keys).take(np.repeat(np.arange(len(rows)), lengths)).reset_index(drop=True)
+    return whose.assign(**joined)[list(COLUMNS[name])]
 
 
 def _experiment(plan: StudyPlan, name: str) -> Experiment:
@@ -138,38 +135,32 @@ def _experiment(plan: StudyPlan, name: str) -> Experiment:
     )
 
 
-def _curves(pairs: Iterable[tuple[Cell, Run]]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    scored: dict[Run, pd.DataFrame] = {}  # no run's episodes stay in memory: they would be most of what a page takes
+def _curves(pairs: Iterable[tuple[Cell, Run]]) -> Iterator[tuple[Cell, Run, Columns]]:
+    scored: dict[Run, Columns] = {}  # no run's episodes stay in memory: they would be most of what a page takes
     for cell, run in pairs:
         if run not in scored:
             scored[run] = _scored(read_curve(run), run.group.settings.eval_episodes, cell.evaluations[0].reference)
-        yield _whose(cell, run), scored[run]
+        yield cell, run, scored[run]
 
 
-def _evaluations(
-    pairs: Iterable[tuple[Cell, Run]], read: ReadEvaluation
-) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+def _evaluations(pairs: Iterable[tuple[Cell, Run]], read: ReadEvaluation) -> Iterator[tuple[Cell, Run, Columns]]:
     """The recorded evaluations; an experiment's variant name takes the place of the settings' label in the file."""
     for cell, run in pairs:
         for evaluation in cell.evaluations:
-            whose = {**_whose(cell, run), "action_samples": evaluation.action_samples}
-            yield whose, _scored(read(run, evaluation), evaluation.episodes, evaluation.reference)
+            scored = _scored(read(run, evaluation), evaluation.episodes, evaluation.reference)
+            yield cell, run, scored | {"action_samples": np.full(len(scored["step"]), evaluation.action_samples)}
 
 
-def _whose(cell: Cell, run: Run) -> dict[str, Any]:
-    return {"experiment": cell.experiment, "task": cell.task, "variant": cell.variant, "seed": run.seed}
-
-
-def _scored(rows: pd.DataFrame, episodes: int, reference: tuple[float, float]) -> pd.DataFrame:
+def _scored(rows: Columns, episodes: int, reference: tuple[float, float]) -> Columns:
     """Step, episodes, and mean score of every evaluation; a file may have scores by reference returns of before.
 
     Args:
         rows: one for each episode, so many of each evaluation, in order.
     """
-    scores = normalised_score(rows["return"].to_numpy(dtype=np.float64), *reference).reshape(-1, episodes)
+    scores = normalised_score(rows["return"], *reference).reshape(-1, episodes)
     # An episode that blew up is to be seen in the mean, whatever else is there.
     means = np.where(np.isnan(scores), np.inf, scores).mean(axis=1)
-    return pd.DataFrame({"step": rows["step"].to_numpy()[::episodes], "episodes": episodes, "score": means})
+    return {"step": rows["step"][::episodes], "episodes": np.full(len(means), episodes), "score": means}
 
 
 def _run(cell: Cell, run: Run, content: dict[str, Any]) -> dict[str, Any]:

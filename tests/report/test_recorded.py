@@ -24,6 +24,9 @@ def run(project: Project) -> Run:
 def test_a_whole_curve_is_read(run: Run) -> None:
     publish(run, CURVE.to_csv(index=False))
     assert read_curve(run)["return"].tolist() == [1.5] * 10
+    shuffled = CURVE.assign(length=7, **{"return": range(10)}).sample(frac=1, random_state=0)
+    publish(run, shuffled.to_csv(index=False))
+    assert read_curve(run)["return"].tolist() == list(range(10))
 
 
 @pytest.mark.parametrize(
@@ -32,8 +35,13 @@ def test_a_whole_curve_is_read(run: Run) -> None:
         ("", "not readable as a table"),
         ("a\nb\nb,c\n", "not readable as a table"),
         ("step,episode\n0,0\n", "return: found no such column"),
-        (CURVE.assign(step="x").to_csv(index=False), "step: found values of str"),
-        (CURVE.assign(step=CURVE["step"] + 0.5).to_csv(index=False), "step: found values of float64"),
+        ("step,episode,return,return\n0,0,1.5,1.5\n", "return: found no such column"),
+        (
+            CURVE.assign(step=pd.Series([None, *CURVE["step"][1:]], dtype="Int64")).to_csv(index=False),
+            "step: found values",
+        ),
+        (CURVE.assign(step="x").to_csv(index=False), "step: found values of string"),
+        (CURVE.assign(step=CURVE["step"] + 0.5).to_csv(index=False), "step: found values of double"),
         (CURVE.assign(**{"return": True}).to_csv(index=False), "return: found values of bool"),
         (CURVE.iloc[1:].to_csv(index=False), r"it has the episodes \[1\] at step 0, expected are \[0, 1\]"),
     ],
