@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dac.report import bandit
 from dac.report.cells import MEAN_STD, difference_text
 from dac.report.data import Experiment, ReportData, select
 from dac.report.statistics import Summary, action_sample_scores, interval, satterthwaite, squared_errors
@@ -71,7 +70,7 @@ def findings(data: ReportData, summary: Summary) -> Iterator[Finding]:
         return
     if not experiment.claims:
         return
-    drawn = None if experiment.shows_scores else bandit.measures(data, experiment)
+    drawn = None if experiment.shows_scores else summary.drawn
     kept = action_sample_scores(select(data.evaluations, experiment.name))
     frames = (drawn, kept, summary.run_scores)
     for claim in experiment.claims:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from dac.report import bandit, published
+from dac.report import published
 from dac.report.data import ReportData, in_order, select
 from dac.report.statistics import Summary
 from dac.report.suites import suites
@@ -98,7 +98,7 @@ def metrics(data: ReportData, summaries: Sequence[Summary]) -> dict[str, dict[st
         cells = [(task, variant) for task in experiment.tasks for variant in experiment.variants]
         means, measure = {cell: summary.cells[cell].mean for cell in cells}, "score"
         if not experiment.shows_scores:
-            rewards = bandit.measures(data, experiment).groupby(["task", "variant"])["reward"].mean()
+            rewards = summary.drawn.groupby(["task", "variant"])["reward"].mean()
             means, measure = {cell: float(rewards.get(cell, math.nan)) for cell in cells}, "reward"
         result.setdefault(measure, {})[experiment.name] = {
             task: {variant: _rounded(means[task, variant]) for variant in experiment.variants}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -68,13 +69,16 @@ def _scores() -> pd.DataFrame:
 
 
 @cache
+def _by_dataset_and_method() -> dict[tuple[str, str], dict[Any, Any]]:
+    return {(row["dataset"], row["method"]): row for row in _scores().to_dict("records")}
+
+
+@cache
 def score(dataset: str, method: str) -> PublishedScore | None:
     """The published score of a method on a dataset (e.g. "hopper-medium-v2"), or None."""
-    table = _scores()
-    rows = table[(table["dataset"] == dataset) & (table["method"] == method)]
-    if rows.empty:
+    row = _by_dataset_and_method().get((dataset, method))
+    if row is None:
         return None
-    row = rows.iloc[0]
     seeds, episodes = (None if pd.isna(row[name]) else int(row[name]) for name in ("seeds", "episodes"))
     protocol = Protocol(str(row["selection"]), seeds, episodes, str(row["protocol_source"]))
     std = None if pd.isna(row["std"]) else float(row["std"])
@@ -90,6 +94,7 @@ def scores(datasets: Sequence[str]) -> pd.DataFrame:
     return table[table["dataset"].isin(list(datasets))].reset_index(drop=True)
 
 
+@cache
 def curve(dataset: str) -> pd.DataFrame:
     """DAC's published learning curve: step, mean, std (over 8 seeds); empty where none was published."""
     table = _table("dac_curves.csv")

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from dac.report import bandit
 from dac.report.aggregates import Array, Estimate, iqm_interval, percentiles
 from dac.report.data import Experiment, ReportData, select
 from dac.report.suites import scopes
@@ -43,7 +44,7 @@ class Summary:
     evaluations: as `evaluation_means` makes them. run_scores: task, variant, seed, score. cells: (task, variant) →
     MeanScore. robust: (task or one of `suites.scopes`, variant) → Estimate. curves: task, variant, step, mean, std,
     low, high (the band). action_samples: task, variant, action_samples, seeds, mean, std, low, high. window: how many
-    evaluations a score is the mean of, smallest and largest.
+    evaluations a score is the mean of, smallest and largest. drawn: of one that shows a bandit `bandit.measures`.
     """
 
     experiment: Experiment
@@ -54,6 +55,7 @@ class Summary:
     curves: pd.DataFrame
     action_samples: pd.DataFrame
     window: tuple[int, int]
+    drawn: pd.DataFrame
 
 
 def mean_score(values: Array, diverged: int = 0, planned: int | None = None) -> MeanScore:
@@ -180,26 +182,19 @@ def over_seeds(frame: pd.DataFrame, point: str, settings: ReportSettings) -> pd.
 
     Returns: columns task, variant, `point`, seeds, mean, std (sample, NaN for one seed), low, high.
     """
+    columns = ["task", "variant", point, "seeds", "mean", "std", "low", "high"]
     parts = []
     for (task, variant), group in frame.groupby(["task", "variant"], sort=True):
-        values = _matrix(group, point)
-        low, high = band(values.to_numpy(), settings)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "task": task,
-                    "variant": variant,
-                    point: values.columns,
-                    "seeds": len(values),
-                    "mean": values.mean(axis=0).to_numpy(),
-                    "std": values.std(axis=0, ddof=1).to_numpy(),
-                    "low": low,
-                    "high": high,
-                }
-            )
-        )
-    columns = ["task", "variant", point, "seeds", "mean", "std", "low", "high"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+        values, points = _matrix(group, point)
+        seeds = len(values)
+        with np.errstate(invalid="ignore"):  # of infinite scores
+            std = values.std(axis=0, ddof=1) if seeds > 1 else np.full(len(points), np.nan)
+        low, high = band(values, settings)
+        names = ([name] * len(points) for name in (task, variant))
+        parts.append((*names, points, [seeds] * len(points), values.mean(axis=0), std, low, high))
+    # One table of all: one of each group would take longer than its numbers.
+    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return pd.DataFrame(dict(zip(columns, joined, strict=True)) if parts else {}, columns=columns)
 
 
 def summarise(data: ReportData, experiment: Experiment) -> Summary:
@@ -209,6 +204,8 @@ def summarise(data: ReportData, experiment: Experiment) -> Summary:
         ValueError: a task or variant of the experiment has no rows, or a seed is missing from some of its
         tasks.
     """
+    if experiment.times_steps:
+        return without_runs(experiment)
     means = evaluation_means(select(data.curves, experiment.name))
     settings = data.settings
     scores = as_planned(data, experiment, run_scores(means, settings.window))
@@ -223,13 +220,14 @@ def summarise(data: ReportData, experiment: Experiment) -> Summary:
         curves=over_seeds(means, "step", settings),
         action_samples=over_seeds(action_sample_scores(kept), "action_samples", settings),
         window=(int(evaluations.min()), int(evaluations.max())) if len(evaluations) else (0, 0),
+        drawn=bandit.measures(data, experiment) if "bandit" in experiment.show else pd.DataFrame(),
     )
 
 
 def without_runs(experiment: Experiment) -> Summary:
     """Of an experiment whose steps are timed: it has no scores."""
     nothing = pd.DataFrame()
-    return Summary(experiment, nothing, nothing, {}, {}, nothing, nothing, (0, 0))
+    return Summary(experiment, nothing, nothing, {}, {}, nothing, nothing, (0, 0), nothing)
 
 
 def as_planned(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> pd.DataFrame:
@@ -257,11 +255,12 @@ def _cells(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> di
 
 def _robust(data: ReportData, experiment: Experiment, scores: pd.DataFrame) -> dict[tuple[str, str], Estimate]:
     over = {**{task: [task] for task in experiment.tasks}, **scopes(data, experiment.tasks)}
-    return {
-        (name, variant): iqm_interval(score_matrix(scores, tasks, variant), data.settings)
-        for variant in experiment.variants
-        for name, tasks in over.items()
-    }
+    found = {}
+    for variant in experiment.variants:
+        matrix, names = _matrix(scores[scores["variant"] == variant], "task")
+        for name, tasks in over.items():
+            found[name, variant] = iqm_interval(_of_tasks(matrix, names, tasks), data.settings)
+    return found
 
 
 def score_matrix(scores: pd.DataFrame, tasks: Sequence[str], variant: str) -> Array:
@@ -275,22 +274,34 @@ def score_matrix(scores: pd.DataFrame, tasks: Sequence[str], variant: str) -> Ar
     Raises:
         ValueError: a seed is missing from some of the tasks.
     """
-    matrix: Array = _matrix(scores[scores["variant"] == variant], "task")[list(tasks)].to_numpy(dtype=np.float64)
-    there: Array = matrix[~np.isnan(matrix).any(axis=1)]
+    matrix, names = _matrix(scores[scores["variant"] == variant], "task")
+    return _of_tasks(matrix, names, tasks)
+
+
+def _of_tasks(matrix: Array, names: np.ndarray, tasks: Sequence[str]) -> Array:
+    """Of seeds × all tasks, by name, some tasks with the seeds that all of these have."""
+    place = {name: index for index, name in enumerate(names)}
+    ours: Array = matrix[:, [place[task] for task in tasks]]
+    there: Array = ours[~np.isnan(ours).any(axis=1)]
     return there
 
 
-def _matrix(frame: pd.DataFrame, point: str) -> pd.DataFrame:
-    """`score` as seeds × `point`; a ragged table is an error: a mean over it would mix sets of seeds."""
-    row, seeds = pd.factorize(frame["seed"], sort=True)
-    column, points = pd.factorize(frame[point], sort=True)
-    values, times = np.full((len(seeds), len(points)), np.nan), np.zeros((len(seeds), len(points)), dtype=np.intp)
+def _matrix(frame: pd.DataFrame, point: str) -> tuple[Array, np.ndarray]:
+    """`score` as seeds × `point`, and the points in order.
+
+    A ragged table is an error: a mean over it would mix sets of seeds.
+    """
+    row, seeds = pd.factorize(frame["seed"].to_numpy(), sort=True)
+    column, points = pd.factorize(frame[point].to_numpy(), sort=True)
+    # A point's seeds side by side in memory, where a sum over them is the same in its last digit as one of pandas.
+    values = np.full((len(seeds), len(points)), np.nan, order="F")
+    times = np.zeros(values.shape, dtype=np.intp)
     values[row, column] = frame["score"]
     np.add.at(times, (row, column), 1)
-    matrix = pd.DataFrame(values, index=pd.Index(seeds, name="seed"), columns=pd.Index(points, name=point))
     if (times != 1).any():
+        matrix = pd.DataFrame(values, index=pd.Index(seeds, name="seed"), columns=pd.Index(points, name=point))
         raise ValueError(f"scores are missing for some seeds, or there twice, at some values of {point!r}:\n{matrix}")
-    return matrix
+    return values, points
 
 
 def _visible(episodes: pd.DataFrame) -> pd.DataFrame:

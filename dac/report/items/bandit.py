@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dac.envs.bandit import BEST_ACTION, MODE_SHARE, SUPPORT_RADIUS, Behaviour, expected_reward
-from dac.report.bandit import fresh_name, measures
+from dac.report.bandit import fresh_name
 from dac.report.cells import MEAN_STD, diverged_mark, diverged_notes
 from dac.report.data import Experiment, ReportData, select
 from dac.report.item import Item, Picture
@@ -29,7 +29,7 @@ _REWARDS = LinearSegmentedColormap.from_list("rewards", ["0.9", "0.35"])
 def bandit_table(data: ReportData, summary: Summary) -> Table:
     """Behaviour set × variant: mean expected reward, share inside the support, modes covered."""
     experiment = summary.experiment
-    frame = measures(data, experiment)
+    frame = summary.drawn[summary.drawn["task"].isin(experiment.tasks)].reset_index(drop=True)
     names = dict.fromkeys([*experiment.variants, fresh_name(experiment)])
     rows = [_bandit_row(data, summary, frame, task, variant) for task in experiment.tasks for variant in names]
     return Table(
