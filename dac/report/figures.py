@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import Empty, PriorityQueue
 from types import TracebackType
 
 from matplotlib.figure import Figure
@@ -30,6 +30,7 @@ _METADATA: Mapping[str, Mapping[str, str | None]] = {
 }
 # As many panels take longer to draw than a second process to start, which takes some seconds of a core.
 MANY_PANELS = 60
+_END = (1, 0, None)  # behind all drawings that wait
 
 
 def figure_name(experiment: Experiment, item: str) -> str:
@@ -65,29 +66,27 @@ class Drawing:
         return [directory / f"{self.name}.{suffix}" for suffix in self.formats]
 
 
-def drawings(data: ReportData, summaries: Sequence[Summary]) -> Iterator[Drawing]:
-    """The figures of a page, in its order.
+def drawings(data: ReportData, summary: Summary) -> Iterator[Drawing]:
+    """The figures of an experiment, in the order of the page.
 
     Each in every format of the settings at the width of a text, and once more as a PDF at the width of a column.
     """
-    formats = data.settings.figure_formats
-    for summary in summaries:
-        name = summary.experiment.name
-        own = replace(
-            data,
-            curves=select(data.curves, name),
-            evaluations=select(data.evaluations, name),
-            actions=select(data.actions, name),
-            films={},
-        )
-        for item, picture in pictures_of(summary.experiment).items():
-            shown = partial.drawable(data, summary, picture)
-            if shown is None:
-                continue
-            file = figure_name(summary.experiment, item)
-            yield Drawing(own, shown, item, TEXT_WIDTH, file, formats)
-            if "pdf" in formats:
-                yield Drawing(own, shown, item, COLUMN_WIDTH, f"{file}-column", ("pdf",))
+    formats, name = data.settings.figure_formats, summary.experiment.name
+    own = replace(
+        data,
+        curves=select(data.curves, name),
+        evaluations=select(data.evaluations, name),
+        actions=select(data.actions, name),
+        films={},
+    )
+    for item, picture in pictures_of(summary.experiment).items():
+        shown = partial.drawable(data, summary, picture)
+        if shown is None:
+            continue
+        file = figure_name(summary.experiment, item)
+        yield Drawing(own, shown, item, TEXT_WIDTH, file, formats)
+        if "pdf" in formats:
+            yield Drawing(own, shown, item, COLUMN_WIDTH, f"{file}-column", ("pdf",))
 
 
 def write_films(data: ReportData, experiment: Experiment, directory: Path) -> list[Path]:
@@ -103,8 +102,9 @@ def write_films(data: ReportData, experiment: Experiment, directory: Path) -> li
 class Studio:
     """Draws the figures of a page, in this process or in this and another one.
 
-    The other starts with this object, so that it is ready when the figures are known. Each takes the next figure when
-    it has drawn one; which one draws it makes no difference to the files.
+    The other starts with this object, so that it is ready when the first figures are known. Each takes the largest
+    figure that waits when it has drawn one, so that both end at about the same time; which one draws a figure makes no
+    difference to the files.
 
     Args:
         directory: where figures are written.
@@ -113,34 +113,39 @@ class Studio:
 
     def __init__(self, directory: Path, *, apart: bool) -> None:
         self._directory = directory
-        self._waiting: deque[Drawing] = deque()
-        self._thread: threading.Thread | None = None
+        self._waiting: PriorityQueue[tuple[int, int, Drawing | None]] = PriorityQueue()
+        self._paths: list[Path] = []
         self._failure: BaseException | None = None
         self._child = Child("figure drawing", _draw_elsewhere, directory) if apart else None
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Studio:
         _keep()
+        if self._child is not None:
+            self._thread = threading.Thread(target=self._hand_out, args=(self._child,), daemon=True)
+            self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         gc.enable()
         gc.unfreeze()
-        self._waiting.clear()
+        while self._next() is not None:
+            pass
+        self._waiting.put(_END)
         if self._child is not None:
             self._child.close()
         if self._thread is not None:
             self._thread.join()
 
-    def begin(self, wanted: Sequence[Drawing]) -> None:
-        """Have the other process, if there is one, draw these while this one does something else."""
-        # The largest first, so that both end at about the same time.
-        self._waiting.extend(sorted(wanted, key=lambda one: -len(one.summary.experiment.tasks) * len(one.formats)))
-        if self._child is not None:
-            self._thread = threading.Thread(target=self._hand_out, args=(self._child,), daemon=True)
-            self._thread.start()
+    def begin(self, wanted: Iterable[Drawing]) -> None:
+        """Have the other process, if there is one, draw these, too, while this one does something else."""
+        for drawing in wanted:
+            size = len(drawing.summary.experiment.tasks) * len(drawing.formats)
+            self._waiting.put((-size, len(self._paths), drawing))
+            self._paths += drawing.paths(self._directory)
 
-    def finish(self) -> None:
-        """Draw what is still waiting, until all are drawn.
+    def finish(self) -> list[Path]:
+        """Draw what is still waiting, until all are drawn; returns the files of all, in the order of `begin`.
 
         Raises:
             UserError: the other process died.
@@ -148,20 +153,22 @@ class Studio:
         """
         while self._failure is None and (drawing := self._next()) is not None:
             drawing.save(self._directory)
+        self._waiting.put(_END)
         if self._thread is not None:
             self._thread.join()
         if self._failure is not None:
             raise self._failure
+        return self._paths
 
     def _next(self) -> Drawing | None:
         try:
-            return self._waiting.popleft()
-        except IndexError:
+            return self._waiting.get_nowait()[-1]
+        except Empty:
             return None
 
     def _hand_out(self, child: Child) -> None:
         try:
-            while (drawing := self._next()) is not None:
+            while (drawing := self._waiting.get()[-1]) is not None:
                 child.send(drawing)
                 child.receive()
         except BaseException as error:  # noqa: BLE001 - whatever it is, `finish` raises it

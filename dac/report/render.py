@@ -31,20 +31,20 @@ def render(data: ReportData, directory: Path) -> list[Path]:
     for folder in (directory / "tables", directory / "figures"):
         folder.mkdir(parents=True, exist_ok=True)
     with figures.Studio(directory / "figures", apart=figures.two_processes_pay(data.experiments)) as studio:
-        scored = {experiment.name: statistics.summarise(data, experiment) for experiment in data.trained}
-        summaries = [scored.get(item.name) or statistics.without_runs(item) for item in data.experiments]
-        drawings = list(figures.drawings(data, summaries))
-        studio.begin(drawings)
+        summaries = []
+        for experiment in data.experiments:
+            summaries.append(statistics.summarise(data, experiment))
+            studio.begin(figures.drawings(data, summaries[-1]))
         whole = page(data, summaries)
         paths: list[Path] = []
         for table in whole.tables():
             paths += writers.write(table, directory / "tables")
         for experiment in data.experiments:
             paths += figures.write_films(data, experiment, directory / "figures")
-        texts = {**data_files(data, list(scored.values())), "README.md": whole.markdown().encode()}
+        scored = [summary for summary in summaries if not summary.experiment.times_steps]
+        texts = {**data_files(data, scored), "README.md": whole.markdown().encode()}
         shown = contents(whole, summaries)
-        studio.finish()
-    paths += [path for drawing in drawings for path in drawing.paths(directory / "figures")]
+        paths += studio.finish()
     texts["report.html"] = browser_page(shown, directory / "figures")
     for name, content in texts.items():
         (directory / name).write_bytes(content)

@@ -20,7 +20,7 @@ from dac.report.statistics import summarise
 
 @pytest.fixture
 def wanted(data: ReportData) -> list[figures.Drawing]:
-    return list(figures.drawings(data, [summarise(data, experiment) for experiment in data.experiments]))
+    return [one for experiment in data.experiments for one in figures.drawings(data, summarise(data, experiment))]
 
 
 def counting(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, calls: Counter[str]) -> None:
