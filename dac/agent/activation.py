@@ -3,19 +3,18 @@
 With s = 1 / (1 + exp(-x)) and u = s (2 - s): tanh(softplus(x)) = u / (2 - u). Nothing overflows, nothing cancels, and
 PyTorch's logistic function is vectorised, while its own mish takes a logarithm and a hyperbolic tangent besides, which
 on a CPU costs more than the matrix products around it. On a GPU, PyTorch's own is one kernel instead of five. Where
-this machine can compile it, a CPU does in one pass what is written here in several (`onepass`), to the same bits.
+this machine can compile native.c, a CPU takes that.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dac.agent import onepass
+from dac.agent import native
 
 
 def mish(x: Tensor) -> Tensor:
@@ -25,15 +24,15 @@ def mish(x: Tensor) -> Tensor:
     if x.requires_grad:
         result: Tensor = _Mish.apply(x)  # type: ignore[no-untyped-call]
         return result
-    if onepass.takes(x) and (functions := _one_pass()):
-        return functions.mish(x, torch.sigmoid(x))
+    if native.takes(x) and x.is_contiguous():
+        return native.mish(x)
     return mish_in_passes(x)
 
 
 def mish_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mish of `x` and its derivative t + 4 x s (1 - u) / (2 - u)^2, t = tanh(softplus(x)), elementwise."""
-    if onepass.takes(x) and (functions := _one_pass()):
-        return functions.mish_and_slope(x, torch.sigmoid(x))
+    if native.takes(x) and x.is_contiguous():
+        return native.mish_and_slope(x)
     return mish_and_slope_in_passes(x)
 
 
@@ -53,22 +52,6 @@ def mish_and_slope_in_passes(x: Tensor) -> tuple[Tensor, Tensor]:
     minus_quarter = s.mul_(u.sub_(1.0)).div_(rest).div_(rest)
     slope = torch.addcmul(tanh, x, minus_quarter, value=-4.0)
     return tanh.mul_(x), slope
-
-
-@cache
-def _one_pass() -> onepass.Functions | None:
-    """The compiled functions, where they give every bit of the references' results."""
-    functions = onepass.functions()
-    return functions if functions is not None and same_bits(functions) else None
-
-
-def same_bits(functions: onepass.Functions) -> bool:
-    """Whether compiled functions agree with PyTorch's kernels, on numbers of every size."""
-    x = torch.cat([torch.linspace(-limit, limit, 2001) for limit in (1e-6, 1.0, 10.0, 200.0)])
-    value, slope = mish_and_slope_in_passes(x)
-    compiled = functions.mish_and_slope(x, torch.sigmoid(x))
-    alone = functions.mish(x.clone(), torch.sigmoid(x)), mish_in_passes(x.clone())
-    return torch.equal(compiled[0], value) and torch.equal(compiled[1], slope) and torch.equal(*alone)
 
 
 class _Mish(torch.autograd.Function):

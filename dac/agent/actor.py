@@ -18,7 +18,7 @@ from dac.agent.components import GUIDANCES, check_complete, function_of
 from dac.agent.config import AgentConfig
 from dac.agent.critic import Metrics
 from dac.agent.diffusion import Schedule, forward_noise
-from dac.agent.networks import Params, noise_prediction, q_values
+from dac.agent.networks import Params, action_gradient, noise_prediction, q_values
 
 NORM_EPSILON = 1e-6
 
@@ -61,11 +61,7 @@ def q_gradient(target_critic: Params, observations: Tensor, actions: Tensor, nor
     Returns:
         (R, B, A), without graph.
     """
-    with torch.enable_grad():
-        inputs = actions.detach().requires_grad_()
-        total = q_values(target_critic, observations, inputs).mean(1).sum()
-        (gradient,) = torch.autograd.grad(total, inputs)
-    return gradient / (norm + NORM_EPSILON).view(-1, 1, 1)
+    return action_gradient(target_critic, observations, actions) / (norm + NORM_EPSILON).view(-1, 1, 1)
 
 
 @function_of(_GUIDANCES, "soft")

@@ -17,8 +17,15 @@ from dac.agent.components import GUIDANCES
 from dac.agent.config import AgentConfig
 from dac.agent.critic import Metrics
 from dac.agent.diffusion import make_schedule
-from dac.agent.networks import Params, actor_layout, critic_layout, initial_parameters, noise_predictor, q_values
-from dac.agent.optim import Adam, clip_by_global_norm, cosine_decay, moving_average
+from dac.agent.networks import (
+    Params,
+    actor_layout,
+    computed_natively,
+    critic_layout,
+    initial_parameters,
+    q_values,
+)
+from dac.agent.optim import Adam, cosine_decay, moving_average
 from dac.agent.parameters import Layout, Parameters
 from dac.agent.policy import Policy, sample_actions, state_dims
 from dac.agent.precision import matrix_products, without_gradient
@@ -76,11 +83,8 @@ class Trained:
 
         A run whose loss or gradient is not finite is left as it is.
         """
-        gradients = torch.autograd.grad(loss.sum(), tuple(self.online.named.values()))
-        gradient, norm = clip_by_global_norm(self.online.flatten(gradients), max_norm)
-        active = active & torch.isfinite(loss.detach()) & torch.isfinite(norm)
-        self.adam.update(self.online.matrix, gradient, step, lr, active)
-        return active
+        gradient = self.online.gradient(loss.sum())
+        return self.adam.descend(self.online.matrix, gradient, loss.detach(), active, step, lr, max_norm)
 
     def follow(self, rate: Tensor | float, active: Tensor) -> None:
         """Move the target of the active runs towards the online network."""
@@ -177,8 +181,8 @@ class Agent:
     def next_action_values(self, next_observations: Tensor, prior: Tensor, z: Tensor | None) -> tuple[Tensor, Tensor]:
         """Actions of the target actor in the next states, and the target critics' values of them.
 
-        On a CPU it goes through the states in tiles whose activations stay in the cache. Rows do not depend on each
-        other, so a tile changes no number but by rounding.
+        PyTorch's operations go through the states in tiles on a CPU, so that activations stay in the cache. Rows do not
+        depend on each other, so a tile changes no number but by rounding.
 
         Args:
             next_observations: (R, B, O). prior: (R, B*N, A). z: (R, T - 1 or T, B*N, A); None for ddim.
@@ -187,11 +191,15 @@ class Agent:
             Actions (R, B*N, A) and values (R, H, B, N).
         """
         states = next_observations.shape[1]
-        tile = cpu_tile(self.config, prior.element_size()) if next_observations.device.type == "cpu" else states
         samples = prior.shape[1] // states
         actor, critic = (
-            without_gradient(network.target.named, self.config.precision) for network in (self.actor, self.critic)
+            without_gradient(network.target.named, self.config.precision, samples)
+            for network in (self.actor, self.critic)
         )
+        if next_observations.device.type != "cpu" or computed_natively(actor, next_observations):
+            tile = states
+        else:
+            tile = cpu_tile(self.config, prior.element_size())
         parts = [
             self._tile_values(
                 actor,
@@ -209,8 +217,7 @@ class Agent:
         self, actor: Params, critic: Params, observations: Tensor, prior: Tensor, z: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Actions (R, b*N, A) of the target actor in some states and the target critics' values (R, H, b*N)."""
-        predictor = noise_predictor(actor, observations, self.schedule.steps, prior.shape[-1])
-        actions = sample_actions(self.config, self.schedule, predictor, prior, z)
+        actions = sample_actions(self.config, self.schedule, actor, observations, prior, z)
         return actions, q_values(critic, observations, actions)
 
     def update(self, batch: Batch, draws: Draws) -> Metrics:

@@ -1,7 +1,8 @@
 """The reverse chain of the noise predictor with its own backward pass, for guidance through all of its steps.
 
 The chain is T networks in a row. Autograd would record some eighty small operations for each; here a step keeps what
-its gradient needs, and the gradients of the weights are summed over the steps in place.
+its gradient needs, and the gradients of the weights are summed over the steps in place. Where native.c computes the
+networks, each is one operation, and autograd does the rest.
 """
 
 from __future__ import annotations
@@ -13,8 +14,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dac.agent.activation import mish_and_slope
-from dac.agent.diffusion import Schedule, check_sampler_noise, reverse_step
-from dac.agent.networks import Params, first_layer_parts, layers_behind_first
+from dac.agent.diffusion import Schedule, check_sampler_noise, ddpm_sample, reverse_step
+from dac.agent.networks import (
+    Params,
+    computed_natively,
+    differentiable_predictor,
+    first_layer_parts,
+    layers_behind_first,
+)
+from dac.agent.parameters import Named
 
 
 def differentiable_ddpm_sample(
@@ -33,6 +41,9 @@ def differentiable_ddpm_sample(
         ValueError: z has another number of rows.
     """
     check_sampler_noise(schedule, z)
+    if isinstance(actor, Named) and computed_natively(actor, observations, prior):
+        predictor = differentiable_predictor(actor, observations, schedule.steps)
+        return ddpm_sample(predictor, schedule, prior, z, clip_denoised=clip_denoised)
     observation_part, time_part, action_kernel = first_layer_parts(actor, observations, schedule.steps, prior.shape[-1])
     layers = [part for kernel, bias, _ in layers_behind_first(actor, "noise/") for part in (kernel, bias)]
     result: Tensor = _Chain.apply(  # type: ignore[no-untyped-call]

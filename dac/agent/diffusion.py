@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -24,8 +24,8 @@ class Schedule:
     The tuples hold the same numbers as Python floats, so that a sampler's coefficients cost no device access.
     """
 
-    betas: Tensor
-    alpha_bars: Tensor
+    betas: Tensor = field(compare=False)
+    alpha_bars: Tensor = field(compare=False)
     beta: tuple[float, ...]
     alpha_bar: tuple[float, ...]
 
@@ -209,3 +209,15 @@ def ddim_sample(
         clean = predicted_clean(schedule, x, predictor(x, t), t, clip_denoised)
         x = torch.add(clean * step.clean, x, alpha=step.kept)
     return x
+
+
+def visited_steps(schedule: Schedule, sampler: str, sampler_steps: int | None) -> list[tuple[int, ReverseStep]]:
+    """The times that a sampler visits, from T down, each with its step's coefficients.
+
+    Args:
+        sampler: ddpm or ddim. sampler_steps: of ddim; None = T.
+    """
+    if sampler == "ddpm":
+        return [(t, reverse_step(schedule, t)) for t in range(schedule.steps, 0, -1)]
+    times = ddim_times(schedule.steps, sampler_steps or schedule.steps)
+    return [(t, ddim_step(schedule, t, s)) for t, s in pairwise(times)]

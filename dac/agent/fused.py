@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from itertools import pairwise
 
 import torch
 import triton
@@ -18,14 +17,7 @@ from torch.nn.functional import pad
 from dac.agent.agent import Agent
 from dac.agent.batch import Batch, Draws
 from dac.agent.config import AgentConfig
-from dac.agent.diffusion import (
-    ReverseStep,
-    Schedule,
-    check_sampler_noise,
-    ddim_step,
-    ddim_times,
-    reverse_step,
-)
+from dac.agent.diffusion import check_sampler_noise, visited_steps
 from dac.agent.kernels import sample_kernel, target_kernel, value_kernel
 from dac.agent.networks import Params, first_layer_parts, layers_behind_first, q_layer_parts
 
@@ -71,7 +63,7 @@ class FusedAgent(Agent):
     ) -> None:
         check_kernels(config, dtype)
         super()._assemble(config, states, step, device, dtype)
-        self._visited = visited_steps(config, self.schedule)
+        self._visited = visited_steps(self.schedule, config.sampler, config.sampler_steps)
         self._times = torch.tensor([t - 1 for t, _ in self._visited], device=device)
         numbers = [astuple(step) for _, step in self._visited]
         self._coefficients = torch.tensor(numbers, dtype=torch.float64).to(device, dtype)
@@ -165,14 +157,6 @@ def check_kernels(config: AgentConfig, dtype: torch.dtype = torch.float32) -> No
         raise ValueError(f"q_target: {config.q_target}; the Triton kernels have lcb, min and convex")
     if dtype != torch.float32:
         raise ValueError(f"dtype: {dtype}; the Triton kernels compute in float32")
-
-
-def visited_steps(config: AgentConfig, schedule: Schedule) -> list[tuple[int, ReverseStep]]:
-    """The times that the configured sampler visits, from T down, each with its step's coefficients."""
-    if config.sampler == "ddpm":
-        return [(t, reverse_step(schedule, t)) for t in range(schedule.steps, 0, -1)]
-    times = ddim_times(schedule.steps, config.sampler_steps or schedule.steps)
-    return [(t, ddim_step(schedule, t, s)) for t, s in pairwise(times)]
 
 
 def _widths(config: AgentConfig, tiles: Tiles) -> tuple[int, int]:

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from dac.agent import native
 from dac.agent.activation import mish
-from dac.agent.parameters import Layout
+from dac.agent.described import described
+from dac.agent.parameters import Layout, Named
 from dac.agent.precision import LOWERED, product_about_mean
 
 FOURIER_FREQUENCIES = 8
@@ -86,10 +89,20 @@ def fourier_features(t: Tensor, dtype: torch.dtype) -> Tensor:
     Returns:
         (..., 16).
     """
-    exponents = torch.arange(FOURIER_FREQUENCIES, device=t.device, dtype=dtype)
-    frequencies = torch.exp(exponents * (-math.log(10000.0) / (FOURIER_FREQUENCIES - 1)))
-    angles = t.unsqueeze(-1).to(dtype) * frequencies
+    angles = t.unsqueeze(-1).to(dtype) * _frequencies(t.device, dtype)
     return torch.cat([torch.cos(angles), torch.sin(angles)], dim=-1)
+
+
+@cache
+def features_of_times(steps: int) -> Tensor:
+    """(T, 16) Fourier features of the times 1..T, float32 on the CPU; steps: T."""
+    return fourier_features(torch.arange(1, steps + 1), torch.float32)
+
+
+@cache
+def _frequencies(device: torch.device, dtype: torch.dtype) -> Tensor:
+    exponents = torch.arange(FOURIER_FREQUENCIES, device=device, dtype=dtype)
+    return torch.exp(exponents * (-math.log(10000.0) / (FOURIER_FREQUENCIES - 1)))
 
 
 def noise_prediction(params: Params, x_t: Tensor, observations: Tensor, t: Tensor) -> Tensor:
@@ -101,6 +114,9 @@ def noise_prediction(params: Params, x_t: Tensor, observations: Tensor, t: Tenso
     Returns:
         (R, n, A).
     """
+    if isinstance(params, Named) and computed_natively(params, observations, x_t):
+        networks = described(params, "noise/")
+        return native.outputs(networks, params.matrix, observations, x_t, _time_embedding(params, t))
     observation_kernel, action_kernel, time_kernel = _noise_input_kernels(params, observations, x_t.shape[-1])
     hidden = torch.baddbmm(params["noise/0/bias"].unsqueeze(1), observations, observation_kernel)
     hidden = torch.baddbmm(hidden, _time_embedding(params, t), time_kernel)
@@ -130,6 +146,20 @@ def noise_predictor(
     return predictor
 
 
+def differentiable_predictor(params: Named, observations: Tensor, steps: int) -> Callable[[Tensor, int], Tensor]:
+    """`noise_predictor` by native.c, an action per observation, with gradients to the parameters and to x_t."""
+    runs, rows, _ = observations.shape
+    times = torch.arange(1, steps + 1, device=observations.device).expand(runs, steps)
+    embeddings = torch.split(_time_embedding(params, times), 1, dim=1)
+    networks = described(params, "noise/")
+
+    def predictor(x_t: Tensor, t: int) -> Tensor:
+        embedding = embeddings[t - 1].expand(-1, rows, -1)
+        return native.outputs(networks, params.matrix, observations, x_t, embedding)
+
+    return predictor
+
+
 def first_layer_parts(
     params: Params, observations: Tensor, steps: int, action_dim: int
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -150,6 +180,24 @@ def first_layer_parts(
     return observation_part, time_part, action_kernel
 
 
+def action_gradient(params: Params, observations: Tensor, actions: Tensor) -> Tensor:
+    """The gradient of the ensemble's mean to the actions: grad_a mean_h Q_h(s, a).
+
+    Args:
+        params: the critics'. observations: (R, n, O). actions: (R, n, A).
+
+    Returns:
+        (R, n, A), without graph.
+    """
+    if computed_natively(params, observations, actions):
+        return native.action_gradient(described(params, ""), observations, actions)
+    with torch.enable_grad():
+        inputs = actions.detach().requires_grad_()
+        total = q_values(params, observations, inputs).mean(1).sum()
+        (gradient,) = torch.autograd.grad(total, inputs)
+    return gradient
+
+
 def q_values(params: Params, observations: Tensor, actions: Tensor) -> Tensor:
     """Evaluate every critic of every run.
 
@@ -160,6 +208,12 @@ def q_values(params: Params, observations: Tensor, actions: Tensor) -> Tensor:
         Q_h(s, a), (R, H, b * m).
     """
     runs, ensemble = params["0/kernel"].shape[:2]
+    if computed_natively(params, observations, actions):
+        critics = described(params, "")
+        if not (torch.is_grad_enabled() and (actions.requires_grad or params["0/kernel"].requires_grad)):
+            return native.values(critics, observations, actions).view(runs, ensemble, -1)
+        if isinstance(params, Named) and actions.shape[1] == observations.shape[1]:
+            return native.outputs(critics, params.matrix, observations, actions).view(runs, ensemble, -1)
     shared, action_kernel = q_layer_parts(params, observations, actions.shape[-1])
     hidden = _add_to_rows(shared, _per_member(actions, ensemble), action_kernel)
     samples = actions.shape[1] // observations.shape[1]
@@ -181,6 +235,13 @@ def q_layer_parts(params: Params, observations: Tensor, action_dim: int) -> tupl
     return torch.baddbmm(bias.flatten(0, 1).unsqueeze(1), members, observation_kernel), action_kernel
 
 
+def computed_natively(params: Params, *inputs: Tensor) -> bool:
+    """Whether native.c computes networks: on a CPU in float32, unless some of their products are in bfloat16."""
+    if isinstance(params, Named):
+        return native.takes(*inputs, params.matrix)
+    return native.takes(*inputs, *params.values()) and not any(name.endswith(LOWERED) for name in params)
+
+
 def _noise_input_kernels(params: Params, observations: Tensor, action_dim: int) -> tuple[Tensor, ...]:
     """The parts of the first kernel that belong to the observation, the action and the time."""
     sizes = [observations.shape[-1], action_dim, TIME_EMBEDDING_SIZES[-1]]
@@ -189,6 +250,8 @@ def _noise_input_kernels(params: Params, observations: Tensor, action_dim: int) 
 
 def _time_embedding(params: Params, t: Tensor) -> Tensor:
     features = fourier_features(t, params["time/0/kernel"].dtype)
+    if isinstance(params, Named) and computed_natively(params, features):
+        return native.outputs(described(params, "time/"), params.matrix, features)
     hidden = torch.baddbmm(params["time/0/bias"].unsqueeze(1), features, params["time/0/kernel"])
     return _apply(layers_behind_first(params, "time/"), hidden)
 
@@ -227,7 +290,7 @@ def _apply(layers: list[Layer], hidden: Tensor, samples: int = 1) -> Tensor:
     """Apply layers to the first one's output: (M, b * samples, its width) -> (M, b * samples, outputs)."""
     for kernel, bias, lowered in layers:
         hidden = mish(hidden)
-        if lowered is None or samples == 1:
+        if lowered is None:
             hidden = torch.baddbmm(bias, hidden, kernel)
         else:
             hidden = product_about_mean(hidden, kernel, bias, lowered, samples)

@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor
 
+from dac.agent import native
+
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -55,6 +57,39 @@ class Adam:
         self.second = second
 
     @torch.no_grad()
+    def descend(
+        self,
+        parameters: Tensor,
+        gradient: Tensor,
+        loss: Tensor,
+        active: Tensor,
+        step: Tensor,
+        lr: Tensor,
+        max_norm: float,
+    ) -> Tensor:
+        """One step along the clipped gradient on the parameters (R, P) of the active runs.
+
+        Args:
+            gradient: (R, P), overwritten. loss: (R,). active: (R,) bool. step: (), float64, number of updates before
+                this one. lr: (), float64. max_norm: of a run's gradient.
+
+        Returns:
+            (R,) bool, the active runs whose loss and gradient are finite; the others are left as they are.
+        """
+        if native.takes(parameters, gradient):
+            made = float(step) + 1
+            corrections = 1 - BETA1**made, math.sqrt(1 - BETA2**made)
+            return native.descend(
+                parameters, gradient, (self.first, self.second), loss, active,
+                max_norm=max_norm, decays=(1 - BETA1, 1 - BETA2), scale=corrections[1], epsilon=EPSILON,
+                rate=float(lr) / corrections[0],
+            )  # fmt: skip
+        gradient, norm = clip_by_global_norm(gradient, max_norm)
+        active = active & torch.isfinite(loss) & torch.isfinite(norm)
+        self.update(parameters, gradient, step, lr, active)
+        return active
+
+    @torch.no_grad()
     def update(self, parameters: Tensor, gradient: Tensor, step: Tensor, lr: Tensor, active: Tensor) -> None:
         """Update the parameters (R, P) of the active runs in place.
 
@@ -80,4 +115,7 @@ def moving_average(target: Tensor, online: Tensor, rate: Tensor | float, active:
     Args:
         target, online: (R, P). active: (R,) bool.
     """
+    if native.takes(target, online):
+        native.follow(target, online, float(rate), active)
+        return
     target.lerp_(online, (active * rate).to(target.dtype).unsqueeze(1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +30,24 @@ class Layout:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
 
+class Named(dict[str, Tensor]):
+    """Views of parameters by their names.
+
+    Args:
+        matrix: (R, P), whose memory they are.
+
+    Attributes:
+        matrix: it; a computation may take its gradient at once, laid out as it is, instead of that of every view.
+        described: what `dac.agent.described` has found out about the views, by the prefix of their names and the
+            address of the matrix.
+    """
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        self.matrix = matrix
+        self.described: dict[tuple[str, int], Any] = {}
+
+
 class Parameters:
     """One network of R runs.
 
@@ -42,7 +61,7 @@ class Parameters:
         self.layout = layout
         members = math.prod(layout.ensemble)
         self.matrix = torch.zeros(runs, members * layout.size, device=device, dtype=dtype)
-        self.named: dict[str, Tensor] = {}
+        self.named = Named(self.matrix)
         blocks = self.matrix.view(runs, *layout.ensemble, layout.size)
         offset = 0
         for name, shape in layout.shapes.items():
@@ -51,10 +70,20 @@ class Parameters:
             offset += length
 
     def requires_grad_(self) -> Parameters:
-        """Make every named view a leaf of autograd; returns self."""
-        for view in self.named.values():
-            view.requires_grad_()
+        """Make the matrix and every named view a leaf of autograd; returns self."""
+        for leaf in (self.matrix, *self.named.values()):
+            leaf.requires_grad_()
         return self
+
+    def gradient(self, loss: Tensor) -> Tensor:
+        """The gradient (R, P) of a loss () that was computed from the matrix, the views, or both."""
+        leaves = (self.matrix, *self.named.values())
+        of_matrix, *of_views = torch.autograd.grad(loss, leaves, allow_unused=True)
+        if all(gradient is None for gradient in of_views):
+            return of_matrix
+        views = zip(of_views, self.named.values(), strict=True)
+        flat = self.flatten([torch.zeros_like(view) if found is None else found for found, view in views])
+        return flat if of_matrix is None else flat + of_matrix
 
     def flatten(self, tensors: Sequence[Tensor]) -> Tensor:
         """Lay tensors in the shapes and the order of `named` out like `matrix`: (R, P)."""

@@ -7,24 +7,64 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from dac.agent import native
 from dac.agent.config import AgentConfig
-from dac.agent.diffusion import NoisePredictor, Schedule, ddim_sample, ddpm_sample, make_schedule
-from dac.agent.networks import Params, actor_layout, critic_layout, noise_predictor, q_values
+from dac.agent.described import described, process
+from dac.agent.diffusion import (
+    Schedule,
+    check_sampler_noise,
+    ddim_sample,
+    ddpm_sample,
+    make_schedule,
+)
+from dac.agent.networks import (
+    Params,
+    actor_layout,
+    computed_natively,
+    critic_layout,
+    features_of_times,
+    noise_predictor,
+    q_values,
+)
 from dac.agent.parameters import Parameters
 
 
+@torch.no_grad()
 def sample_actions(
-    config: AgentConfig, schedule: Schedule, predictor: NoisePredictor, prior: Tensor, z: Tensor | None
+    config: AgentConfig, schedule: Schedule, actor: Params, observations: Tensor, prior: Tensor, z: Tensor | None
 ) -> Tensor:
-    """Run the configured sampler from the prior (R, n, A).
+    """Run the configured sampler with a noise predictor.
+
+    Args:
+        actor: the noise predictor's parameters. observations: (R, n, O).
+        prior: (R, n * m, A), any m >= 1, rows grouped by observation.
+        z: (R, T - 1 or T, n * m, A); None for the ddim sampler.
+
+    Returns:
+        (R, n * m, A).
 
     Raises:
-        ValueError: the ddpm sampler is configured and z is None.
+        ValueError: the ddpm sampler is configured, and z is None or has another number of rows.
     """
+    if config.sampler == "ddpm":
+        if z is None:
+            raise ValueError("the ddpm sampler needs its noise z")
+        check_sampler_noise(schedule, z)
+    if computed_natively(actor, observations, prior):
+        return native.sample(
+            described(actor, "noise/"),
+            described(actor, "time/"),
+            features_of_times(schedule.steps),
+            observations,
+            process(schedule, config.sampler, config.sampler_steps),
+            prior,
+            z,
+            clip=config.clip_denoised,
+        )
+    predictor = noise_predictor(actor, observations, schedule.steps, prior.shape[-1])
     if config.sampler == "ddim":
         return ddim_sample(predictor, schedule, prior, steps=config.sampler_steps, clip_denoised=config.clip_denoised)
-    if z is None:
-        raise ValueError("the ddpm sampler needs its noise z")
+    assert z is not None
     return ddpm_sample(predictor, schedule, prior, z, clip_denoised=config.clip_denoised)
 
 
@@ -86,8 +126,7 @@ class Policy:
             Actions (R, n, m, A) and values (R, n, m).
         """
         states = observations.shape[1]
-        predictor = noise_predictor(self.actor, observations, self.schedule.steps, prior.shape[-1])
-        actions = sample_actions(self.config, self.schedule, predictor, prior, z)
+        actions = sample_actions(self.config, self.schedule, self.actor, observations, prior, z)
         values = q_values(self.critic, observations, actions).mean(1)
         shape = (len(observations), states, action_samples)
         return actions.view(*shape, -1), values.view(shape)

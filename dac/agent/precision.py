@@ -43,17 +43,17 @@ def matrix_products(precision: str) -> Iterator[None]:
         flags.fp32_precision = before
 
 
-def without_gradient(params: Mapping[str, Tensor], precision: str) -> Mapping[str, Tensor]:
+def without_gradient(params: Mapping[str, Tensor], precision: str, samples: int) -> Mapping[str, Tensor]:
     """A network's parameters as the half without a gradient takes them: for bf16 with its inner kernels in bfloat16.
 
     Args:
-        params: of an actor or of critics, as in `networks`.
+        params: of an actor or of critics, as in `networks`. samples: actions a state; one has nothing to differ from.
 
     Returns:
         `params`, and for bf16 behind them under `<name>` + LOWERED the kernels between the first layer and the last,
         rounded to bfloat16; as float32 where the device has no products of bfloat16.
     """
-    if precision != "bf16":
+    if precision != "bf16" or samples == 1:
         return params
     inner = {name: value for name, value in params.items() if _is_inner(name, params)}
     return {**params, **{name + LOWERED: _lowered(value) for name, value in inner.items()}}

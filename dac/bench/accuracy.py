@@ -147,13 +147,14 @@ def _output(agent: Agent, network: str, layer: int, observations: Tensor, action
     """Output of one layer, (M, b * m, its width), in float64 on the CPU: of the network without those behind it."""
     precision = agent.config.precision if agent.eta.dtype == torch.float32 else "fp32"
     states, inputs = observations.to(agent.eta), actions.to(agent.eta)
+    samples = inputs.shape[1] // states.shape[1]
     with matrix_products(precision):
         if network == "actor":
-            actor = _up_to(without_gradient(agent.actor.target.named, precision), "noise/", layer)
+            actor = _up_to(without_gradient(agent.actor.target.named, precision, samples), "noise/", layer)
             steps = agent.config.diffusion_steps
             output = noise_predictor(actor, states, steps, inputs.shape[-1])(inputs, steps)
         else:
-            critic = _up_to(without_gradient(agent.critic.target.named, precision), "", layer)
+            critic = _up_to(without_gradient(agent.critic.target.named, precision, samples), "", layer)
             members = agent.config.ensemble_size
             output = q_values(critic, states, inputs).view(members, inputs.shape[1], -1)
     return output.double().cpu()

@@ -11,7 +11,7 @@ from dac.agent import ActingNoise, Agent, AgentConfig, Batch, ShuffledScan, Upda
 from dac.agent.critic import critic_loss, td_targets
 from dac.agent.graph import updater
 from dac.agent.inputs import Inputs
-from dac.agent.networks import noise_predictor, q_values
+from dac.agent.networks import q_values
 from dac.agent.policy import sample_actions
 from dac.agent.precision import without_gradient
 from dac.agent.streams import BLOCK_STEPS
@@ -86,16 +86,17 @@ class Workload:
             actions, values = agent.next_action_values(states, prior, draws.critic_z)
             targets = td_targets(config, batch, values)
 
-        actor = without_gradient(agent.actor.target.named, config.precision)
-        critics = without_gradient(agent.critic.target.named, config.precision)
+        actor, critics = (
+            without_gradient(network.target.named, config.precision, config.next_action_samples)
+            for network in (agent.actor, agent.critic)
+        )
 
         blocks = itertools.count(1)  # another at each call: the noise keeps the last
         zero = torch.zeros((), device=self.device, dtype=torch.float64)
 
         @torch.no_grad()
         def sample() -> None:
-            predictor = noise_predictor(actor, states, config.diffusion_steps, prior.shape[-1])
-            sample_actions(config, agent.schedule, predictor, prior, draws.critic_z)
+            sample_actions(config, agent.schedule, actor, states, prior, draws.critic_z)
 
         @torch.no_grad()
         def evaluate() -> None:

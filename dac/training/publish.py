@@ -28,6 +28,7 @@ class Publisher:
         device: its name.
         resumed_from: by run, the step that it went on from.
         pack: how many runs trained together.
+        compiled: whether native.c computed their networks.
     """
 
     config: AgentConfig
@@ -36,6 +37,7 @@ class Publisher:
     device: str
     resumed_from: dict[Run, int]
     pack: int
+    compiled: bool
 
     def publish_whole(self, states: list[RunState]) -> list[RunState]:
         """Publish the runs whose kept policies are whole; returns the others.
@@ -87,6 +89,7 @@ class Publisher:
             wall_seconds=round(state.wall_seconds, 1),
             evaluation_wait_seconds=round(state.waited_seconds, 1),
             pack=self.pack,
+            compiled=self.compiled,
             resumed_from_step=self.resumed_from[state.run],
         )
         try:

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from dac.agent import Agent, initial_run_state
+from dac.agent import Agent, initial_run_state, native
 from dac.agent.graph import ReplayError
 from dac.agent.precision import multiplies_bf16
 from dac.study import store
@@ -85,8 +85,10 @@ def _say_where_bf16_gains_nothing(group: Group, device: torch.device) -> None:
         LOG.warning(
             "training.precision: bf16 computes what tf32 does where next_action_samples is 1 (dac/agent/precision.py)."
         )
-    if not multiplies_bf16(device):
-        LOG.warning("This device has no products of bfloat16: steps take somewhat longer than fp32's.")
+    if device.type == "cpu" or not multiplies_bf16(device):
+        LOG.warning(
+            "training.precision: bf16 is for GPUs since Ampere; on this device its steps take longer than fp32's."
+        )
 
 
 @contextlib.contextmanager
@@ -135,7 +137,13 @@ class _Trainer:
         states = [self._load(run) for run in runs]
         resumed_from = {state.run: state.step for state in states}
         publisher = Publisher(
-            self.config, self.data, self.kept, devices.name(self.device), resumed_from, pack=len(runs)
+            self.config,
+            self.data,
+            self.kept,
+            devices.name(self.device),
+            resumed_from,
+            pack=len(runs),
+            compiled=native.takes(torch.empty(0, device=self.device)),
         )
         for _ in range(ATTEMPTS):
             self._finish(states)

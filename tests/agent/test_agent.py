@@ -306,6 +306,7 @@ def permuted_members(state: dict[str, torch.Tensor], order: torch.Tensor) -> dic
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.usefixtures("by_pytorch")
 def test_tiles_change_no_value(sampler: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixteen states at once, and five at a time with one left over."""
     agent = make_agent(small_config(sampler=sampler, precision=precision, hidden_sizes=(24, 24, 24)), [0, 1])

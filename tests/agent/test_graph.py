@@ -299,6 +299,7 @@ class NoWaiting(TorchDispatchMode):
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
 @pytest.mark.parametrize("guidance", GUIDANCES)
+@pytest.mark.usefixtures("by_pytorch")
 def test_a_step_never_waits_for_the_device(guidance: str, sampler: str) -> None:
     settings = config(guidance=guidance, sampler=sampler)
     agent, noise = make_agent(settings, SEEDS), UpdateNoise(SEEDS, settings, BATCH_SIZE, ACTION_DIM)

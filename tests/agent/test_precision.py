@@ -19,14 +19,15 @@ from dac.agent.precision import LOWERED, matrix_products, multiplies_bf16, produ
 def test_bf16_lowers_the_inner_kernels_alone() -> None:
     agent = make_agent(config(hidden_sizes=(8, 8, 8)), [0])
     for network, inner in ((agent.actor, {"noise/1", "noise/2"}), (agent.critic, {"1", "2"})):
-        lowered = without_gradient(network.target.named, "bf16")
+        lowered = without_gradient(network.target.named, "bf16", 2)
         added = lowered.keys() - network.target.named.keys()
         assert all(torch.equal(lowered[name], lowered[name].bfloat16()) for name in added)
         assert added == {f"{layer}/kernel{LOWERED}" for layer in inner}
         assert {name: lowered[name] for name in lowered.keys() - added} == network.target.named
-        assert without_gradient(network.target.named, "fp32") is network.target.named
+        assert without_gradient(network.target.named, "fp32", 2) is network.target.named
+        assert without_gradient(network.target.named, "bf16", 1) is network.target.named
     one_layer = make_agent(config(hidden_sizes=(8,)), [0])
-    assert without_gradient(one_layer.critic.target.named, "bf16") == one_layer.critic.target.named
+    assert without_gradient(one_layer.critic.target.named, "bf16", 2) == one_layer.critic.target.named
 
 
 def test_the_mean_over_a_states_rows_is_as_in_float32() -> None:
@@ -55,7 +56,7 @@ def test_a_device_without_bf16_computes_the_same(dtype: torch.dtype, monkeypatch
     products = {}
     for has in (True, False):
         monkeypatch.setattr(precision, "multiplies_bf16", lambda _, has=has: has)
-        lowered = without_gradient(params, "bf16")["1/kernel" + LOWERED]
+        lowered = without_gradient(params, "bf16", 4)["1/kernel" + LOWERED]
         assert lowered.dtype == (torch.bfloat16 if has else torch.float32)
         products[has] = product_about_mean(hidden.clone(), kernel, bias, lowered, 4)
         assert products[has].dtype == dtype

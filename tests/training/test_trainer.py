@@ -102,6 +102,7 @@ def test_a_run_is_published_with_its_curve_and_its_last_policies(project: Projec
     made = files.read_json(store.run_directory(Run(group, 0)) / "provenance.json")
     assert made is not None
     assert (made["device"], made["pack"], made["resumed_from_step"]) == ("cpu", 2, 0)
+    assert made["compiled"] == (shutil.which("cc") is not None)
     assert 0 <= made["evaluation_wait_seconds"] <= made["wall_seconds"]
     assert abs(made["wall_seconds"] - 2 * made["device_seconds"]) <= 0.11  # they are rounded to a tenth
     assert "seconds" not in made
@@ -675,23 +676,25 @@ def test_the_learning_rate_decays_over_all_steps_or_not_at_all(project: Project)
     assert agent_config(project.group().settings).lr_decay_steps is None
 
 
-@pytest.mark.parametrize(
-    ("imitated", "precision", "warns"), [(True, "bf16", True), (True, "fp32", False), (False, "bf16", False)]
-)
-def test_a_device_without_bf16_is_named(
-    imitated: bool,
-    precision: str,
-    warns: bool,
-    project: Project,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize(("precision", "warns"), [("bf16", True), ("fp32", False)])
+def test_a_device_that_bf16_is_slower_on_is_named(
+    precision: str, warns: bool, project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(trainer, "multiplies_bf16", lambda _: not imitated)
     group = project.set("studies.tiny.settings.precision", precision).group()
     train(group, [0], COMPUTE, 1)
-    assert ("This device has no products of bfloat16" in caplog.text) == warns
+    assert ("bf16 is for GPUs since Ampere; on this device its steps take longer" in caplog.text) == warns
     assert "where next_action_samples is 1" not in caplog.text
     assert store.run_problem(Run(group, 0)) is None
+
+
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_a_gpu_with_bf16_is_not_warned_of(
+    multiplies: bool, project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(trainer, "multiplies_bf16", lambda _: multiplies)
+    group = project.set("studies.tiny.settings.precision", "bf16").group()
+    trainer._say_where_bf16_gains_nothing(group, torch.device("cuda", 0))
+    assert ("bf16 is for GPUs since Ampere" in caplog.text) is not multiplies
 
 
 def test_bf16_with_one_action_a_state_is_named(project: Project, caplog: pytest.LogCaptureFixture) -> None:
