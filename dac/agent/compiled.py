@@ -19,9 +19,10 @@ LOG = logging.getLogger(__name__)
 
 FLAGS = (
     "-O3", "-march=native", "-fopenmp", "-fPIC", "-shared",
-    "-fno-math-errno", "-fno-trapping-math",  # nobody asks for errors of arithmetic
+    "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",  # roundings as written; errors are nobody's concern
 )  # fmt: skip
 COMPILE_SECONDS = 120.0
+DIGITS = 16  # of a hash in a file's name
 
 
 def library(source: Path) -> ctypes.CDLL | None:
@@ -39,18 +40,26 @@ def library(source: Path) -> ctypes.CDLL | None:
 
 
 def _compiled(compiler: str, source: Path) -> Path:
-    """The library of a source for this processor, compiled unless it is there."""
+    """The library of a source for this processor, compiled unless it is there and whole."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dac"
-    identity = "\0".join([source.read_text(), *FLAGS, platform.platform(), _instructions()])
-    found = folder / f"{source.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
-    if not found.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            made = Path(temporary) / found.name
-            command = [compiler, *FLAGS, "-o", str(made), str(source), "-lm"]
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPILE_SECONDS)
-            made.replace(found)  # whole at once: others may compile it at the same time
+    identity = _digest("\0".join([source.read_text(), *FLAGS, platform.platform(), _instructions()]).encode())
+    for path in folder.glob(f"{source.stem}-{identity}-*.so"):
+        if path.stem.endswith(_digest(path.read_bytes())):  # a damaged one would end the process that loads it
+            return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        made = Path(temporary) / "made.so"
+        command = [compiler, *FLAGS, "-o", str(made), str(source), "-lm"]
+        subprocess.run(
+            command, check=True, capture_output=True, encoding="utf-8", errors="replace", timeout=COMPILE_SECONDS
+        )
+        found = folder / f"{source.stem}-{identity}-{_digest(made.read_bytes())}.so"
+        made.replace(found)  # whole at once: others may compile it at the same time
     return found
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:DIGITS]
 
 
 def _instructions() -> str:

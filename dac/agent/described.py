@@ -19,7 +19,7 @@ class Described(NamedTuple):
     """Layers of M networks, as native.c reads them.
 
     Attributes:
-        numbers: see `described` there. members: M. outputs: of the last layer.
+        numbers: see `described` there. members: M. inputs, outputs: of the first layer, and of the last one.
         weights: of one network's kernels.
         whole: whether there are no other parameters in the memory that these are in.
         tensors: whose memory `numbers` points to.
@@ -27,6 +27,7 @@ class Described(NamedTuple):
 
     numbers: Any
     members: int
+    inputs: int
     outputs: int
     weights: int
     whole: bool
@@ -37,10 +38,9 @@ def described(params: Mapping[str, Tensor], prefix: str) -> Described:
     """Describe the networks of layers `<prefix>0/kernel` (..., in, out), `<prefix>0/bias` (..., out) and so on."""
     if not isinstance(params, Named):
         return _describe(params, prefix, None)
-    key = prefix, params.matrix.data_ptr()  # a copy of the parameters may have copied what is known of the original
-    if key not in params.described:
-        params.described[key] = _describe(params, prefix, params.matrix)
-    found: Described = params.described[key]
+    if prefix not in params.described:
+        params.described[prefix] = _describe(params, prefix, params.matrix)
+    found: Described = params.described[prefix]
     return found
 
 
@@ -65,6 +65,7 @@ def _describe(params: Mapping[str, Tensor], prefix: str, matrix: Tensor | None) 
     return Described(
         numbers,
         members,
+        kernels[0].shape[-2],
         kernels[-1].shape[-1],
         weights,
         matrix is not None and matrix.numel() == members * (weights + sum(bias.shape[-1] for bias in biases)),

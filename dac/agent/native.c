@@ -1,5 +1,5 @@
 /* The networks of dac/agent/networks.py on a CPU: what a gradient step and an action take, a function for each, instead
- * of hundreds of PyTorch's kernels. native.py has their references, and compares them before they are used.
+ * of hundreds of PyTorch's kernels. networks.py and optim.py have what they are held to.
  *
  * A network is M members of equal sizes, each a row of layers with Mish between them; run r has the members r * H to
  * (r + 1) * H. Rows are cut into blocks, whose activations stay in the cache from the first layer to the last. An
@@ -14,6 +14,8 @@
 #include <string.h>
 #if defined(__AVX__)
 #include <immintrin.h>
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #if defined(__AVX512F__)
@@ -50,6 +52,20 @@ static inline vec at_most(float limit, vec x) { return chosen(x > limit, all(lim
 static inline vec at_least(float limit, vec x) { return chosen(x < limit, all(limit), x); }
 #endif
 
+/* a * b + c, rounded once where the processor can. Nothing else is contracted (compiled.py): what the compiler would
+ * choose may differ from one place to the next, and with it a row's last bit from block to block. */
+#if defined(__AVX512F__)
+static inline vec sum_of_product(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+#elif defined(__AVX__) && defined(__FMA__)
+static inline vec sum_of_product(vec a, vec b, vec c) { return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+static inline vec sum_of_product(vec a, vec b, vec c) {
+    return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+#else
+static inline vec sum_of_product(vec a, vec b, vec c) { return a * b + c; }
+#endif
+
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t padded(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
 static float *floats(int64_t n) { return aligned_alloc(64, (n * sizeof(float) / 64 + 1) * 64); }
@@ -64,31 +80,34 @@ static float *floats(int64_t n) { return aligned_alloc(64, (n * sizeof(float) / 
 
 /* ---- Mish ------------------------------------------------------------------------------------------------------- */
 
-/* e^x within two units of the last place, for x cut to [-87, 20]; of a NaN a NaN. Behind 20, Mish is x in float32. */
+/* x where e^x is a float32 number; Mish is x in float32 behind 20, and 0 before -87 */
+static inline vec cut(vec x) { return at_least(-87.0f, at_most(20.0f, x)); }
+
+/* e^x within two units of the last place, of an x that is cut; of a NaN a NaN */
 static inline vec exponential(vec x) {
-    x = at_least(-87.0f, at_most(20.0f, x));
-    vec shifted = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: the last bits are the nearest whole number */
-    vec whole = shifted - 12582912.0f;
-    vec rest = x - whole * 0.693359375f + whole * 2.12194440e-4f;
+    vec shifted = sum_of_product(x, all(1.44269504f), all(12582912.0f)); /* 1.5 * 2^23: the last bits are the nearest */
+    vec whole = shifted - 12582912.0f;                                   /* whole number */
+    vec rest = sum_of_product(whole, all(-0.693359375f), x);
+    rest = sum_of_product(whole, all(2.12194440e-4f), rest);
     vec p = all(1.3835643805e-3f); /* e^rest = 1 + rest + rest^2 p, within 3.3e-9 of it on |rest| <= ln(2) / 2 */
-    p = p * rest + 8.3687041468e-3f;
-    p = p * rest + 4.1668011505e-2f;
-    p = p * rest + 1.6666520770e-1f;
-    p = p * rest + 4.9999995013e-1f;
-    p = p * (rest * rest) + rest + 1.0f;
+    p = sum_of_product(p, rest, all(8.3687041468e-3f));
+    p = sum_of_product(p, rest, all(4.1668011505e-2f));
+    p = sum_of_product(p, rest, all(1.6666520770e-1f));
+    p = sum_of_product(p, rest, all(4.9999995013e-1f));
+    p = sum_of_product(p, rest * rest, rest) + 1.0f;
     return (vec)((ivec)p + ((ivec)shifted << 23));
 }
 
 /* With e = e^x and w = e (e + 2): tanh(softplus(x)) = w / (w + 2), without a cancellation. */
 static inline vec mish_of(vec x) {
-    vec e = exponential(x), w = e * (e + 2.0f);
-    return x * w / (w + 2.0f);
+    vec e = exponential(cut(x)), w = e * (e + 2.0f);
+    return x * (w * (1.0f / (w + 2.0f))); /* as in the next one, to the bit */
 }
 
 /* Its derivative is tanh + 4 x e (e + 1) / (w + 2)^2. */
 static inline vec mish_and_slope_of(vec x, vec *slope) {
-    vec e = exponential(x), w = e * (e + 2.0f), share = 1.0f / (w + 2.0f), tanh = w * share;
-    *slope = tanh + 4.0f * x * (e * (e + 1.0f) * share) * share;
+    vec limited = cut(x), e = exponential(limited), w = e * (e + 2.0f), share = 1.0f / (w + 2.0f), tanh = w * share;
+    *slope = sum_of_product(4.0f * limited * share, e * (e + 1.0f) * share, tanh);
     return x * tanh;
 }
 
@@ -156,8 +175,8 @@ int mish_and_slope(const float *x, float *value, float *slope, int64_t n, int th
             vec b0 = load(b), b1 = load(b + LANES);                                                                 \
             _Pragma("GCC unroll 16") for (int i = 0; i < R; i++) {                                                  \
                 vec x = all(a[i * row + k * step]);                                                                 \
-                left[i] += x * b0;                                                                                  \
-                right[i] += x * b1;                                                                                 \
+                left[i] = sum_of_product(x, b0, left[i]);                                                           \
+                right[i] = sum_of_product(x, b1, right[i]);                                                         \
             }                                                                                                       \
         }                                                                                                           \
         _Pragma("GCC unroll 16") for (int i = 0; i < R; i++) {                                                      \
@@ -173,7 +192,8 @@ int mish_and_slope(const float *x, float *value, float *slope, int64_t n, int th
         _Pragma("GCC unroll 16") for (int i = 0; i < R; i++) sum[i] = load(c + i * width);                          \
         for (int64_t k = 0; k < depth; k++, b += LANES) {                                                           \
             vec b0 = load(b);                                                                                       \
-            _Pragma("GCC unroll 16") for (int i = 0; i < R; i++) sum[i] += a[i * row + k * step] * b0;              \
+            _Pragma("GCC unroll 16") for (int i = 0; i < R; i++) sum[i] =                                           \
+                sum_of_product(all(a[i * row + k * step]), b0, sum[i]);                                             \
         }                                                                                                           \
         _Pragma("GCC unroll 16") for (int i = 0; i < R; i++) store(c + i * width, sum[i]);                          \
     }
@@ -574,7 +594,7 @@ static int outputs_of_items(const Rows *r, float *outputs, int64_t block, int64_
 int forward(const int64_t *net, int64_t ensemble, int64_t rows, int64_t parts, const int64_t *part,
             const int64_t *part_width, float *inputs, float *kept, float *outputs, int threads) {
     Rows r = {described(net), ensemble, rows, parts, part, part_width, inputs, kept};
-    int64_t block = least(block_rows(&r.net), rows);
+    int64_t block = block_rows(&r.net);
     int failed = 0;
     SHARED_OUT(r.net.members * ((rows + block - 1) / block), threads, failed,
                outputs_of_items(&r, outputs, block, first, behind))
@@ -735,7 +755,10 @@ static int follow_of_items(int64_t n, const float *restrict online, float *restr
     for (int64_t item = first; item < behind; item++) {
         int64_t run = item / chunks(n), begin = run * n + item % chunks(n) * CHUNK;
         int64_t end = begin + least(CHUNK, n - item % chunks(n) * CHUNK);
-        for (int64_t i = begin; active[run] && i < end; i++) target[i] += rate * (online[i] - target[i]);
+        for (int64_t i = begin; active[run] && i < end; i++) {
+            float way = online[i] - target[i]; /* at a rate of 1 the target is the online parameter, to the bit */
+            target[i] = rate < 0.5f ? target[i] + rate * way : online[i] - (1.0f - rate) * way;
+        }
     }
     return 0;
 }

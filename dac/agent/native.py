@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.autograd.graph import increment_version
 
 from dac.agent import compiled
 from dac.agent.described import Described, Process, integers
@@ -68,13 +69,18 @@ def sample(
         (R, b * m, A).
     """
     runs, rows, size = prior.shape
-    states = observations.shape[1]
-    observations, prior = observations.contiguous(), _rows_together(prior)
-    z = None if z is None else _rows_together(z)
-    actions = torch.empty(runs, rows, size)
+    states, samples = _grouped(noise, observations, prior, time.outputs)
+    if time.members != runs or features.shape[1] != time.inputs:
+        raise ValueError(f"{runs} runs with {time.members} networks that embed {features.shape[1]} features of a time")
+    if z is not None:
+        if z.shape[2:] != prior.shape[1:]:
+            raise ValueError(f"sampler noise is {tuple(z.shape)}, actions are {tuple(prior.shape)}")
+        z = _rows_together(z.expand(runs, *z.shape[1:]))
+    observations, prior, features = observations.contiguous(), _rows_together(prior), features.contiguous()
+    actions = _empty(runs, rows, size)
     _check(
         _functions().sample(
-            noise.numbers, states, rows // states, observations.shape[2], size, observations.data_ptr(),
+            noise.numbers, states, samples, observations.shape[2], size, observations.data_ptr(),
             process.steps, len(features), process.visited, process.coefficients, time.numbers, features.data_ptr(),
             clip, prior.data_ptr(), prior.stride(0),
             None if z is None else z.data_ptr(), 0 if z is None else z.stride(0), 0 if z is None else z.stride(1),
@@ -95,12 +101,12 @@ def values(critics: Described, observations: Tensor, actions: Tensor) -> Tensor:
         (M, b * m, outputs).
     """
     runs, rows, size = actions.shape
-    states = observations.shape[1]
+    states, samples = _grouped(critics, observations, actions)
     observations, actions = observations.contiguous(), actions.contiguous()
-    found = torch.empty(critics.members, rows, critics.outputs)
+    found = _empty(critics.members, rows, critics.outputs)
     _check(
         _functions().values(
-            critics.numbers, critics.members // runs, states, rows // states, observations.shape[2], size,
+            critics.numbers, critics.members // runs, states, samples, observations.shape[2], size,
             observations.data_ptr(), actions.data_ptr(), found.data_ptr(),
             _threads(critics.members * rows * critics.weights),
         )
@@ -110,8 +116,6 @@ def values(critics: Described, observations: Tensor, actions: Tensor) -> Tensor:
 
 def outputs(networks: Described, matrix: Tensor, *parts: Tensor) -> Tensor:
     """Outputs of networks, with a gradient to their parameters and to the parts of their input.
-
-    The gradient is that of the parameters as they are when it is taken: change them afterwards.
 
     Args:
         networks: their layers, the first over the concatenated parts. matrix: (R, P), the memory of their parameters.
@@ -151,9 +155,12 @@ def _evaluate(networks: Described, parts: Sequence[Tensor]) -> _Evaluated:
     parts = [part.contiguous() for part in parts]
     widths = [part.shape[2] for part in parts]
     runs, rows, _ = parts[0].shape
-    inputs = torch.empty(runs, rows, sum(widths))
-    kept = torch.empty(_functions().kept(networks.numbers, rows))
-    found = torch.empty(networks.members, rows, networks.outputs)
+    if any(part.shape[:2] != parts[0].shape[:2] for part in parts):
+        raise ValueError(f"parts of one input are of unlike rows: {[tuple(part.shape) for part in parts]}")
+    _check_sizes(networks, runs, sum(widths))
+    inputs = _empty(runs, rows, sum(widths))
+    kept = _empty(_functions().kept(networks.numbers, rows))
+    found = _empty(networks.members, rows, networks.outputs)
     threads = _threads(networks.members * rows * networks.weights)
     _check(
         _functions().forward(
@@ -180,7 +187,7 @@ def _gradients(
     networks, inputs = evaluated.networks, evaluated.inputs
     (runs, rows, _), members = inputs.shape, networks.members
     found = None if matrix is None else (torch.empty_like if networks.whole else torch.zeros_like)(matrix)
-    of_inputs = torch.empty(members, rows, columns)
+    of_inputs = _empty(members, rows, columns)
     of_outputs = of_outputs.contiguous()
     _check(
         _functions().backward(
@@ -195,20 +202,25 @@ def _gradients(
 class _Outputs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, networks: Described, matrix: Tensor, *parts: Tensor) -> Tensor:
-        evaluated = _evaluate(networks, parts)
-        # What autograd does not know of is kept as it is: the matrix may have been written to before its gradient.
-        ctx.evaluated, ctx.matrix = evaluated._replace(outputs=torch.empty(0)), matrix.detach()
-        return evaluated.outputs
+        networks, widths, threads, inputs, kept, found = _evaluate(networks, parts)
+        ctx.save_for_backward(inputs, kept)
+        ctx.networks, ctx.widths, ctx.threads = networks, widths, threads
+        ctx.matrix, ctx.version = matrix.detach(), matrix._version
+        return found
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        widths: list[int] = ctx.evaluated.widths
+        inputs, kept = ctx.saved_tensors
+        if ctx.matrix._version != ctx.version:
+            raise RuntimeError("parameters were changed between networks' outputs and their gradient")
+        widths: list[int] = ctx.widths
+        evaluated = _Evaluated(ctx.networks, widths, ctx.threads, inputs, kept, gradient)
         _, of_matrix, *wanted = ctx.needs_input_grad
         # One range of the input's columns, from the first part whose gradient is wanted to the last one.
         first = sum(widths[: wanted.index(True)]) if any(wanted) else 0
         columns = sum(widths[: len(wanted) - wanted[::-1].index(True)]) - first if any(wanted) else 0
-        found, of_inputs = _gradients(ctx.evaluated, gradient, ctx.matrix if of_matrix else None, first, columns)
+        found, of_inputs = _gradients(evaluated, gradient, ctx.matrix if of_matrix else None, first, columns)
         starts = [sum(widths[:index]) - first for index in range(len(widths))]
         of_parts = (
             of_inputs[..., start : start + width] if asked else None
@@ -235,26 +247,57 @@ def descend(
     Args:
         decays: 1 - beta of the moments. scale: root of the second moment's correction. rate: lr over the first's.
     """
-    active = active.clone()
     runs, size = parameters.shape
+    _check_whole(parameters, *moments)
+    loss, gradient, active = loss.float().contiguous(), gradient.contiguous(), active.clone().contiguous()
     _check(
         _functions().descend(
             runs, size, parameters.data_ptr(), gradient.data_ptr(), moments[0].data_ptr(), moments[1].data_ptr(),
-            loss.contiguous().data_ptr(), active.data_ptr(), max_norm, *decays, scale, epsilon, rate,
-            _threads(runs * size),
+            loss.data_ptr(), active.data_ptr(), max_norm, *decays, scale, epsilon, rate, _threads(runs * size),
         )
     )  # fmt: skip
+    increment_version([parameters, *moments])
     return active
 
 
 def follow(target: Tensor, online: Tensor, rate: float, active: Tensor) -> None:
     """`optim.moving_average`."""
     runs, size = target.shape
+    _check_whole(target, online)
+    active = active.contiguous()
     _check(
         _functions().follow(
             runs, size, online.data_ptr(), target.data_ptr(), active.data_ptr(), rate, _threads(runs * size)
         )
     )
+    increment_version([target])
+
+
+def _grouped(networks: Described, observations: Tensor, actions: Tensor, further: int = 0) -> tuple[int, int]:
+    """States and rows of each, of inputs that are grouped by state; `further`: inputs besides those two."""
+    runs, rows, size = actions.shape
+    states = observations.shape[1]
+    if len(observations) != runs or rows != states * (samples := rows // max(states, 1)):
+        raise ValueError(f"actions are {tuple(actions.shape)}, observations {tuple(observations.shape)}")
+    _check_sizes(networks, runs, observations.shape[2] + size + further)
+    return states, max(samples, 1)
+
+
+def _check_sizes(networks: Described, runs: int, inputs: int) -> None:
+    if networks.inputs != inputs or networks.members % max(runs, 1):
+        raise ValueError(
+            f"inputs of {inputs} components for {runs} runs; the {networks.members} networks take {networks.inputs}"
+        )
+
+
+def _check_whole(*tensors: Tensor) -> None:
+    if any(x.shape != tensors[0].shape or not x.is_contiguous() for x in tensors):
+        raise ValueError("parameters and what belongs to them must be of one shape and in one piece")
+
+
+def _empty(*shape: int) -> Tensor:
+    """Float32 on the CPU, whatever PyTorch's defaults are."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
 
 
 def _rows_together(x: Tensor) -> Tensor:

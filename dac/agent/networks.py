@@ -96,7 +96,7 @@ def fourier_features(t: Tensor, dtype: torch.dtype) -> Tensor:
 @cache
 def features_of_times(steps: int) -> Tensor:
     """(T, 16) Fourier features of the times 1..T, float32 on the CPU; steps: T."""
-    return fourier_features(torch.arange(1, steps + 1), torch.float32)
+    return fourier_features(torch.arange(1, steps + 1, device="cpu"), torch.float32)
 
 
 @cache
@@ -184,12 +184,12 @@ def action_gradient(params: Params, observations: Tensor, actions: Tensor) -> Te
     """The gradient of the ensemble's mean to the actions: grad_a mean_h Q_h(s, a).
 
     Args:
-        params: the critics'. observations: (R, n, O). actions: (R, n, A).
+        params: the critics'. observations: (R, b, O). actions: (R, b * m, A), any m >= 1, grouped by observation.
 
     Returns:
-        (R, n, A), without graph.
+        (R, b * m, A), without graph.
     """
-    if computed_natively(params, observations, actions):
+    if computed_natively(params, observations, actions) and actions.shape[1] == observations.shape[1]:
         return native.action_gradient(described(params, ""), observations, actions)
     with torch.enable_grad():
         inputs = actions.detach().requires_grad_()
@@ -210,7 +210,7 @@ def q_values(params: Params, observations: Tensor, actions: Tensor) -> Tensor:
     runs, ensemble = params["0/kernel"].shape[:2]
     if computed_natively(params, observations, actions):
         critics = described(params, "")
-        if not (torch.is_grad_enabled() and (actions.requires_grad or params["0/kernel"].requires_grad)):
+        if not _wants_gradient(params, observations, actions):
             return native.values(critics, observations, actions).view(runs, ensemble, -1)
         if isinstance(params, Named) and actions.shape[1] == observations.shape[1]:
             return native.outputs(critics, params.matrix, observations, actions).view(runs, ensemble, -1)
@@ -240,6 +240,10 @@ def computed_natively(params: Params, *inputs: Tensor) -> bool:
     if isinstance(params, Named):
         return native.takes(*inputs, params.matrix)
     return native.takes(*inputs, *params.values()) and not any(name.endswith(LOWERED) for name in params)
+
+
+def _wants_gradient(params: Params, *inputs: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(x.requires_grad for x in (*inputs, *params.values()))
 
 
 def _noise_input_kernels(params: Params, observations: Tensor, action_dim: int) -> tuple[Tensor, ...]:

@@ -6,7 +6,7 @@ Clipping, Adam and the moving averages then cost a few operations per network, w
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,22 +30,42 @@ class Layout:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
 
-class Named(dict[str, Tensor]):
+View = tuple[tuple[int, ...], tuple[int, ...], int]  # a shape, its strides, and where it begins
+
+
+class Named(Mapping[str, Tensor]):
     """Views of parameters by their names.
 
+    Where native.c computes, a gradient is that of the matrix, not of a view: `Parameters.gradient` has both.
+
     Args:
-        matrix: (R, P), whose memory they are.
+        matrix: (R, P), whose memory they are, in one piece. views: their shapes, strides and places in it.
 
     Attributes:
         matrix: it; a computation may take its gradient at once, laid out as it is, instead of that of every view.
-        described: what `dac.agent.described` has found out about the views, by the prefix of their names and the
-            address of the matrix.
+        described: what `dac.agent.described` has found out about the views, by the prefix of their names.
     """
 
-    def __init__(self, matrix: Tensor) -> None:
-        super().__init__()
+    def __init__(self, matrix: Tensor, views: Mapping[str, View]) -> None:
         self.matrix = matrix
-        self.described: dict[tuple[str, int], Any] = {}
+        self.described: dict[str, Any] = {}
+        self._places = dict(views)
+        self._views = {name: matrix.detach().as_strided(*view) for name, view in views.items()}
+        for view in self._views.values():
+            view.requires_grad_(matrix.requires_grad)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy's views are of the copy's matrix."""
+        return Named, (self.matrix, self._places)
 
 
 class Parameters:
@@ -61,13 +81,15 @@ class Parameters:
         self.layout = layout
         members = math.prod(layout.ensemble)
         self.matrix = torch.zeros(runs, members * layout.size, device=device, dtype=dtype)
-        self.named = Named(self.matrix)
         blocks = self.matrix.view(runs, *layout.ensemble, layout.size)
         offset = 0
+        views: dict[str, View] = {}
         for name, shape in layout.shapes.items():
             length = math.prod(shape)
-            self.named[name] = blocks[..., offset : offset + length].view(runs, *layout.ensemble, *shape).detach()
+            view = blocks[..., offset : offset + length].view(runs, *layout.ensemble, *shape)
+            views[name] = tuple(view.shape), view.stride(), int(view.storage_offset())
             offset += length
+        self.named = Named(self.matrix, views)
 
     def requires_grad_(self) -> Parameters:
         """Make the matrix and every named view a leaf of autograd; returns self."""
@@ -76,10 +98,16 @@ class Parameters:
         return self
 
     def gradient(self, loss: Tensor) -> Tensor:
-        """The gradient (R, P) of a loss () that was computed from the matrix, the views, or both."""
+        """The gradient (R, P) of a loss () that was computed from the matrix, the views, or both.
+
+        Raises:
+            RuntimeError: it was computed from neither.
+        """
         leaves = (self.matrix, *self.named.values())
         of_matrix, *of_views = torch.autograd.grad(loss, leaves, allow_unused=True)
         if all(gradient is None for gradient in of_views):
+            if of_matrix is None:
+                raise RuntimeError("the loss does not depend on the network that is to be trained on it")
             return of_matrix
         views = zip(of_views, self.named.values(), strict=True)
         flat = self.flatten([torch.zeros_like(view) if found is None else found for found, view in views])

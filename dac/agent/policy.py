@@ -50,7 +50,7 @@ def sample_actions(
         if z is None:
             raise ValueError("the ddpm sampler needs its noise z")
         check_sampler_noise(schedule, z)
-    if computed_natively(actor, observations, prior):
+    if computed_natively(actor, observations, prior, *(() if z is None else (z,))):
         return native.sample(
             described(actor, "noise/"),
             described(actor, "time/"),

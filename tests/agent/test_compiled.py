@@ -42,6 +42,31 @@ def test_another_source_is_compiled_anew(source: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache/dac").iterdir())) == 2
 
 
+@needs_compiler
+@pytest.mark.parametrize("length", [0, 100, 5000])
+def test_a_damaged_library_is_compiled_anew(source: Path, tmp_path: Path, length: int) -> None:
+    """A file that a power cut shortened, say, whose loading would end the process."""
+    assert compiled.library(source) is not None
+    (kept,) = (tmp_path / "cache/dac").iterdir()
+    whole = kept.read_bytes()
+    assert len(whole) > 5000
+    kept.unlink()  # this process has it mapped
+    kept.write_bytes(whole[:length])
+    library = compiled.library(source)
+    assert library is not None and library.twice(21) == 42
+    assert kept.read_bytes() == whole
+
+
+@needs_compiler
+def test_a_compiler_may_say_anything(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    compiler = tmp_path / "bin/cc"
+    compiler.write_text(f"#!/bin/sh\nprintf '\\377 warning' >&2\nexec {shutil.which('cc')} \"$@\"\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    assert compiled.library(source) is not None
+
+
 def test_without_a_compiler(
     source: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -200,7 +203,7 @@ def test_the_optimiser(size: int, threads: None, request: pytest.FixtureRequest)
             gradient[2, 0] = float("inf") if step else 1.0
             count, lr = torch.tensor(float(step), dtype=torch.float64), torch.tensor(1e-2, dtype=torch.float64)
             active = adam.descend(parameters, gradient, torch.ones(3), active, count, lr, 1.0)
-            moving_average(target, parameters, 0.1, active)
+            moving_average(target, parameters, (0.1, 0.7, 1.0)[step], active)
         results.append((parameters, target, adam.first, adam.second))
         assert active.tolist() == [True, True, False]
     for one, other in zip(*results, strict=True):
@@ -241,6 +244,123 @@ def counted(name: str, called: list[str]) -> object:
         return function(*args, **settings)
 
     return wrapper
+
+
+@pytest.mark.parametrize("rows", range(1, 26))
+def test_a_row_does_not_know_of_others(rows: int) -> None:
+    """To the bit, wherever in a block it is: the first rows of many are those of few."""
+    agent = make_agent(config(hidden_sizes=(40, 24)), [0])
+    states, actions = normal(1, 60, OBSERVATION_DIM), normal(1, 60, ACTION_DIM, seed=1)
+    t = torch.full((1, 60), 3)
+    z = normal(1, agent.config.diffusion_steps - 1, 60, ACTION_DIM, seed=2)
+
+    def found(count: int) -> list[Tensor]:
+        few, taken = states[:, :count], actions[:, :count]
+        critics, actor = agent.critic.online.named, agent.actor.online.named
+        with torch.no_grad():
+            valued = networks.q_values(critics, few, taken).transpose(1, 2)
+        return [
+            valued,
+            networks.q_values(critics, few, taken).transpose(1, 2),
+            networks.action_gradient(critics, few, taken),
+            networks.noise_prediction(actor, taken, few, t[:, :count]),
+            sample_actions(agent.config, agent.schedule, actor, few, taken, z[:, :, :count]),
+        ]
+
+    for few, many in zip(found(rows), found(60), strict=True):
+        assert torch.equal(few, many[:, :rows])
+    without_gradient, with_gradient, *_ = found(rows)
+    assert torch.equal(without_gradient, with_gradient)
+
+
+def test_no_rows() -> None:
+    agent = make_agent(config(), [0, 1])
+    states, actions = torch.empty(2, 0, OBSERVATION_DIM), torch.empty(2, 0, ACTION_DIM)
+    z, t = torch.empty(2, agent.config.diffusion_steps - 1, 0, ACTION_DIM), torch.empty(2, 0, dtype=torch.int64)
+    critics, actor = agent.critic.target.named, agent.actor.online.named
+    assert networks.q_values(critics, states, actions).shape == (2, agent.config.ensemble_size, 0)
+    assert networks.action_gradient(critics, states, actions).shape == (2, 0, ACTION_DIM)
+    assert networks.noise_prediction(actor, actions, states, t).shape == (2, 0, ACTION_DIM)
+    assert sample_actions(agent.config, agent.schedule, actor, states, actions, z).shape == (2, 0, ACTION_DIM)
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    """What native.c would read lies behind the tensors."""
+    agent = make_agent(config(), [0, 1])
+    critics, actor = agent.critic.target.named, agent.actor.online.named
+    states, actions = normal(2, 4, OBSERVATION_DIM), normal(2, 8, ACTION_DIM)
+    z = normal(2, agent.config.diffusion_steps - 1, 8, ACTION_DIM)
+    t = torch.ones(2, 4, dtype=torch.int64)
+
+    def sampled(states: Tensor, prior: Tensor, z: Tensor) -> Tensor:
+        return sample_actions(agent.config, agent.schedule, actor, states, prior, z)
+
+    for refused in (
+        lambda: networks.q_values(critics, normal(2, 4, OBSERVATION_DIM + 1), actions),
+        lambda: networks.q_values(critics, states, normal(2, 8, ACTION_DIM - 1)),
+        lambda: networks.q_values(critics, states[:1], actions),
+        lambda: networks.q_values(critics, states, actions[:, :7]),
+        lambda: networks.action_gradient(critics, states[:, :, :-1], actions[:, :4]),
+        lambda: networks.noise_prediction(actor, actions, states, t),
+        lambda: networks.noise_prediction(actor, actions[:, :4], states, t[:, :1]),
+        lambda: sampled(states[:, :, :-1], actions, z),
+        lambda: sampled(states, actions[:1], z),
+        lambda: sampled(states, actions, z[:, :, :7]),
+        lambda: sampled(states, actions, z.double()),
+    ):
+        with pytest.raises((ValueError, RuntimeError)):
+            refused()
+    assert torch.equal(sampled(states, actions, z[:1]), sampled(states, actions, z[:1].expand(2, -1, -1, -1)))
+
+
+def test_pytorchs_defaults_change_nothing() -> None:
+    agent = make_agent(config(), [0])
+    states, actions = normal(1, 4, OBSERVATION_DIM), normal(1, 4, ACTION_DIM)
+    expected = networks.q_values(agent.critic.target.named, states, actions)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = networks.q_values(agent.critic.target.named, states, actions)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("again", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy], ids=["pickle", "deepcopy"])
+def test_copies_are_of_their_own_parameters(again: Callable[[Any], Any]) -> None:
+    """Of networks that were used: a copy computes the same, and goes its own way when it is trained."""
+    critics = make_agent(config(), [0]).critic.online
+    states, actions = normal(1, 4, OBSERVATION_DIM), normal(1, 4, ACTION_DIM)
+    before = networks.q_values(critics.named, states, actions)
+    other = again(critics)
+    assert torch.equal(networks.q_values(other.named, states, actions), before)
+    gradient = other.gradient(networks.q_values(other.named, states, actions).sum())
+    assert torch.equal(gradient, critics.gradient(before.sum()))
+    with torch.no_grad():
+        other.matrix.mul_(0.5)
+        assert torch.equal(other.named["1/kernel"], critics.named["1/kernel"] / 2)
+        assert not torch.equal(networks.q_values(other.named, states, actions), before)
+        assert torch.equal(networks.q_values(critics.named, states, actions), before)
+
+
+def test_gradients_of_changed_parameters_are_refused() -> None:
+    agent = make_agent(config(), [0])
+    critics, batch, draws = agent.critic.online, pack_batch([0], 0), draws_of(agent.config, [0], 0)
+    values = networks.q_values(critics.named, batch.observations, batch.actions)
+    agent.update(batch, draws)
+    with pytest.raises(RuntimeError, match="parameters were changed"):
+        critics.gradient(values.sum())
+    with pytest.raises(RuntimeError, match="does not depend on the network"):
+        critics.gradient(torch.ones((), requires_grad=True) * 2)
+
+
+def test_a_gradient_to_observations_is_not_lost() -> None:
+    critics = make_agent(config(), [0]).critic.target.named
+    states, actions = normal(1, 4, OBSERVATION_DIM).requires_grad_(), normal(1, 4, ACTION_DIM)
+    (found,) = torch.autograd.grad(networks.q_values(critics, states, actions).sum(), states)
+    doubled = {name: value.double() for name, value in critics.items()}
+    exact = states.detach().double().requires_grad_()
+    (expected,) = torch.autograd.grad(networks.q_values(doubled, exact, actions.double()).sum(), exact)
+    assert_near(found, expected)
 
 
 def test_memory_that_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
