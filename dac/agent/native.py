@@ -8,8 +8,10 @@ held to. A compiled sum depends on its terms alone: the pack that a run is in ch
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,10 +28,24 @@ SOURCE = Path(__file__).with_suffix(".c")
 # Multiplications, or values of Mish, from which on threads gain more than it costs to wake them.
 SHARED_OUT = 32768
 
+_by_pytorch = ContextVar("by_pytorch", default=False)
+
+
+@contextlib.contextmanager
+def by_pytorch() -> Iterator[None]:
+    """Let PyTorch's operations compute on the CPU, too, until the block ends: as on a GPU and without a compiler."""
+    before = _by_pytorch.set(True)
+    try:
+        yield
+    finally:
+        _by_pytorch.reset(before)
+
 
 def takes(*tensors: Tensor) -> bool:
     """Whether the compiled functions are here and can take tensors: float32 on a CPU."""
-    return all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors) and _library() is not None
+    if _by_pytorch.get() or any(x.dtype != torch.float32 or x.device.type != "cpu" for x in tensors):
+        return False
+    return _library() is not None
 
 
 def mish(x: Tensor) -> Tensor:

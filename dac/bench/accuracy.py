@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dac.agent import Agent, AgentConfig, ShuffledScan, UpdateNoise
+from dac.agent import Agent, AgentConfig, ShuffledScan, UpdateNoise, native
 from dac.agent.config import PRECISIONS
 from dac.agent.critic import next_values
 from dac.agent.networks import Params, noise_predictor, q_values
@@ -59,7 +59,7 @@ def _rows(subject: Subject, device: torch.device) -> Iterator[dict[str, Any]]:
             found = target_errors(subject, samples, precision, device)
             yield {"subject": subject.name, "samples": samples, "precision": precision, **found}
         if device.type == "cpu":  # which multiplies in float32 where tf32 is asked for
-            with Tf32Factors():
+            with native.by_pytorch(), Tf32Factors():
                 found = target_errors(subject, samples, "tf32", device)
             yield {"subject": subject.name, "samples": samples, "precision": IMITATED, **found}
 

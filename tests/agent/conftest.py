@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from dac.agent import native
 
 
 @pytest.fixture
-def by_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+def by_pytorch() -> Iterator[None]:
     """PyTorch's operations compute on the CPU, too, as on a GPU and where no C compiler is."""
-    monkeypatch.setattr(native, "takes", lambda *_: False)
+    with native.by_pytorch():
+        yield

@@ -93,13 +93,15 @@ def test_theorem_1_the_score_of_gaussian_behaviour() -> None:
     ids=["linear", "quadratic"],
 )
 @pytest.mark.parametrize("eta", [0.5, 2.0])
+@pytest.mark.usefixtures("by_pytorch")
 def test_theorem_2_the_minimiser_of_soft_guidance(
     q: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tensor], eta: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def known_q(_: object, observations: Tensor, actions: Tensor) -> Tensor:
         return q(actions).unsqueeze(1).expand(-1, 2, -1)
 
-    monkeypatch.setattr("dac.agent.actor.q_values", known_q)
+    for user in ("actor", "networks"):
+        monkeypatch.setattr(f"dac.agent.{user}.q_values", known_q)
     config = AgentConfig(guidance="soft", hidden_sizes=(48, 48), eta=eta, eta_lr=0.0)
     params, inverse_norm = train(config)
     norm = torch.tensor(MEAN) + STD * torch.randn(1_000_000, generator=torch.Generator().manual_seed(2))
@@ -112,9 +114,11 @@ def test_theorem_2_the_minimiser_of_soft_guidance(
     assert largest_error(config, params, shift) < 0.01 + 0.02 * moved
 
 
+@pytest.mark.usefixtures("by_pytorch")
 def test_hard_guidance_has_another_minimiser(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the noise scaling the shift is the same at all times: -g / (2 eta)."""
-    monkeypatch.setattr("dac.agent.actor.q_values", lambda _, observations, actions: linear(actions).unsqueeze(1))
+    for user in ("actor", "networks"):
+        monkeypatch.setattr(f"dac.agent.{user}.q_values", lambda _, observations, actions: linear(actions).unsqueeze(1))
     config = AgentConfig(guidance="hard", hidden_sizes=(48, 48), eta=1.0, eta_lr=0.0)
     params, inverse_norm = train(config)
     schedule = make_schedule("vp", config.diffusion_steps)
