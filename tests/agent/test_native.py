@@ -175,9 +175,9 @@ def test_steps_are_those_of_pytorch(guidance: str, precision: str, request: pyte
     expected = states_after(settings, [0, 1], 20)
     for one, other in zip(found, expected, strict=True):
         for name, value in other.items():
-            torch.testing.assert_close(
-                one[name], value, rtol=1e-3, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}"
-            )
+            # Of the whole tensor: where a gradient is all but zero, Adam makes a whole step of its rounding.
+            apart = torch.linalg.vector_norm(one[name].double() - value.double())
+            assert apart <= 1e-3 * torch.linalg.vector_norm(value.double()) + 1e-6, name
         assert not torch.equal(one["actor/noise/0/kernel"], other["actor/noise/0/kernel"])
 
 
