@@ -19,6 +19,7 @@ from dac.agent.batch import Batch, Draws
 from dac.agent.config import AgentConfig
 from dac.agent.diffusion import check_sampler_noise, visited_steps
 from dac.agent.kernels import sample_kernel, target_kernel, value_kernel
+from dac.agent.native import rows_together
 from dac.agent.networks import Params, first_layer_parts, layers_behind_first, q_layer_parts
 
 # How tl.dot multiplies. A precision that is missing has no kernel.
@@ -93,7 +94,7 @@ class FusedAgent(Agent):
         state_part, time_part, action_kernel = first_layer_parts(params, observations, self.schedule.steps, size)
         inner_kernels, inner_biases, last_kernel, last_bias = _packed(params, "noise/", width)
         actions = prior.new_empty(runs, rows, size)
-        prior, z = _rows_together(prior), _rows_together(z)
+        prior, z = rows_together(prior), rows_together(z)
         sample_kernel[triton.cdiv(rows, tiles.rows), runs](
             prior, z, _wide(state_part, width), _wide(time_part[:, self._times], width),
             _wide(action_kernel, width, components), inner_kernels, inner_biases,
@@ -194,8 +195,3 @@ def _wide(x: Tensor, columns: int, rows: int | None = None) -> Tensor:
     """`x` with zeros behind its last axis, and behind the one before, up to a size; its rows follow each other."""
     missing = [0, columns - x.shape[-1]] + ([] if rows is None else [0, rows - x.shape[-2]])
     return pad(x, missing).contiguous() if any(missing) else x.contiguous()
-
-
-def _rows_together(x: Tensor) -> Tensor:
-    """`x`, copied unless the rows of its last two axes follow each other in memory."""
-    return x if x.stride()[-2:] == (x.shape[-1], 1) else x.contiguous()

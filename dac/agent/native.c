@@ -161,8 +161,7 @@ int mish_and_slope(const float *x, float *value, float *slope, int64_t n, int th
 
 /* ---- Products --------------------------------------------------------------------------------------------------- */
 
-/* c (R, columns of a panel) += a (R, depth) times a panel (depth, its columns); a's element (i, k) is a[i row + k step]
- */
+/* c (R, columns of a panel) += a (R, depth) times a panel (depth, its columns); a's (i, k) is a[i row + k step] */
 #define PRODUCT_TWO(R)                                                                                              \
     static void two_##R(int64_t depth, const float *restrict a, int64_t row, int64_t step, const float *restrict b, \
                         float *restrict c, int64_t width) {                                                         \
@@ -242,8 +241,7 @@ static Left columns_of(int64_t depth, int64_t columns, const float *a, int64_t d
     return (Left){copied, 1, ROWS, ROWS * depth};
 }
 
-/* Lay a matrix (depth, columns) out as panels; its rows follow each other at a distance. Returns what is behind them.
- */
+/* Lay a matrix (depth, columns) with rows at a distance out as panels. Returns what is behind them. */
 static float *pack(int64_t depth, int64_t columns, const float *b, int64_t distance, float *packed) {
     for (int64_t j = 0; j < padded(columns); j += PANEL) {
         int64_t wide = padded(columns) - j > LANES ? PANEL : LANES, real = least(wide, columns - j);
@@ -338,8 +336,7 @@ static float *behind_first(const Network *net, const float *packed, int64_t rows
     return hidden;
 }
 
-/* ---- Without a gradient: several rows a state, whose part of the first layer is computed once
- * ------------------------ */
+/* ---- Without a gradient: several rows a state, whose part of the first layer is computed once -------------------- */
 
 typedef struct {
     Network net;
@@ -520,8 +517,7 @@ int sample(const int64_t *net, int64_t states, int64_t samples, int64_t observat
     return failed;
 }
 
-/* ---- With a gradient: a row of the input is [part 0, part 1, ...]
- * ----------------------------------------------------- */
+/* ---- With a gradient: a row of the input is [part 0, part 1, ...] ------------------------------------------------ */
 
 typedef struct {
     Network net;
@@ -676,8 +672,7 @@ int backward(const int64_t *net, int64_t ensemble, int64_t rows, float *inputs, 
     return failed;
 }
 
-/* ---- The optimiser ------------------------------------------------------------------------------------------------
- */
+/* ---- The optimiser ----------------------------------------------------------------------------------------------- */
 
 #define CHUNK 16384 /* parameters whose squares are added up together, by whatever thread */
 
@@ -698,8 +693,9 @@ static int squares_of_items(int64_t n, const float *gradient, double *sums, int6
 }
 
 typedef struct {
-    float decay1, decay2, scale2, epsilon,
-        rate; /* 1 - beta, the root of the second moment's correction, lr / the first's */
+    float decay1, decay2; /* 1 - beta */
+    float scale2;         /* the root of the second moment's correction */
+    float epsilon, rate;  /* lr / the first moment's correction */
 } Rates;
 
 static void adam_of_chunk(int64_t count, const Rates *r, float clip, const float *restrict gradient,

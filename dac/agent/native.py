@@ -91,8 +91,8 @@ def sample(
     if z is not None:
         if z.shape[2:] != prior.shape[1:]:
             raise ValueError(f"sampler noise is {tuple(z.shape)}, actions are {tuple(prior.shape)}")
-        z = _rows_together(z.expand(runs, *z.shape[1:]))
-    observations, prior, features = observations.contiguous(), _rows_together(prior), features.contiguous()
+        z = rows_together(z.expand(runs, *z.shape[1:]))
+    observations, prior, features = observations.contiguous(), rows_together(prior), features.contiguous()
     actions = _empty(runs, rows, size)
     _check(
         _functions().sample(
@@ -150,24 +150,23 @@ def action_gradient(critics: Described, observations: Tensor, actions: Tensor) -
     Args:
         critics: their layers, the first over [observation, action]. observations: (R, n, O). actions: (R, n, A).
     """
-    evaluated = _evaluate(critics, (observations, actions))
-    of_values = torch.full_like(evaluated.outputs, len(actions) / critics.members)
-    first, columns = evaluated.widths
-    return _gradients(evaluated, of_values, None, first, columns)[1]
+    values, kept = _evaluate(critics, (observations, actions))
+    first, columns = kept.widths
+    return _gradients(kept, torch.full_like(values, len(actions) / critics.members), None, first, columns)[1]
 
 
-class _Evaluated(NamedTuple):
-    """Networks' outputs (M, n, any), and what their gradient needs."""
+class _Kept(NamedTuple):
+    """What the gradient of networks' outputs needs."""
 
     networks: Described
     widths: list[int]
     threads: int
     inputs: Tensor
-    kept: Tensor
-    outputs: Tensor
+    activations: Tensor
 
 
-def _evaluate(networks: Described, parts: Sequence[Tensor]) -> _Evaluated:
+def _evaluate(networks: Described, parts: Sequence[Tensor]) -> tuple[Tensor, _Kept]:
+    """Networks' outputs (M, n, any), and what their gradient needs."""
     parts = [part.contiguous() for part in parts]
     widths = [part.shape[2] for part in parts]
     runs, rows, _ = parts[0].shape
@@ -175,21 +174,21 @@ def _evaluate(networks: Described, parts: Sequence[Tensor]) -> _Evaluated:
         raise ValueError(f"parts of one input are of unlike rows: {[tuple(part.shape) for part in parts]}")
     _check_sizes(networks, runs, sum(widths))
     inputs = _empty(runs, rows, sum(widths))
-    kept = _empty(_functions().kept(networks.numbers, rows))
+    activations = _empty(_functions().kept(networks.numbers, rows))
     found = _empty(networks.members, rows, networks.outputs)
     threads = _threads(networks.members * rows * networks.weights)
     _check(
         _functions().forward(
             networks.numbers, networks.members // runs, rows, len(parts),
             integers([part.data_ptr() for part in parts]), integers(widths),
-            inputs.data_ptr(), kept.data_ptr(), found.data_ptr(), threads,
+            inputs.data_ptr(), activations.data_ptr(), found.data_ptr(), threads,
         )
     )  # fmt: skip
-    return _Evaluated(networks, widths, threads, inputs, kept, found)
+    return found, _Kept(networks, widths, threads, inputs, activations)
 
 
 def _gradients(
-    evaluated: _Evaluated, of_outputs: Tensor, matrix: Tensor | None, first: int, columns: int
+    kept: _Kept, of_outputs: Tensor, matrix: Tensor | None, first: int, columns: int
 ) -> tuple[Tensor | None, Tensor]:
     """Gradients of a loss.
 
@@ -200,16 +199,16 @@ def _gradients(
     Returns:
         That of the matrix, and that of the columns, (R, n, columns).
     """
-    networks, inputs = evaluated.networks, evaluated.inputs
+    networks, inputs = kept.networks, kept.inputs
     (runs, rows, _), members = inputs.shape, networks.members
     found = None if matrix is None else (torch.empty_like if networks.whole else torch.zeros_like)(matrix)
     of_inputs = _empty(members, rows, columns)
     of_outputs = of_outputs.contiguous()
     _check(
         _functions().backward(
-            networks.numbers, members // runs, rows, inputs.data_ptr(), evaluated.kept.data_ptr(),
+            networks.numbers, members // runs, rows, inputs.data_ptr(), kept.activations.data_ptr(),
             of_outputs.data_ptr(), 0 if matrix is None else matrix.data_ptr(), 0 if found is None else found.data_ptr(),
-            first, columns, of_inputs.data_ptr(), evaluated.threads,
+            first, columns, of_inputs.data_ptr(), kept.threads,
         )
     )  # fmt: skip
     return found, of_inputs.view(runs, members // runs, rows, columns).sum(1) if columns else of_inputs
@@ -218,25 +217,24 @@ def _gradients(
 class _Outputs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, networks: Described, matrix: Tensor, *parts: Tensor) -> Tensor:
-        networks, widths, threads, inputs, kept, found = _evaluate(networks, parts)
-        ctx.save_for_backward(inputs, kept)
-        ctx.networks, ctx.widths, ctx.threads = networks, widths, threads
+        found, kept = _evaluate(networks, parts)
+        ctx.save_for_backward(kept.inputs, kept.activations)
+        ctx.networks, ctx.widths, ctx.threads = networks, kept.widths, kept.threads
         ctx.matrix, ctx.version = matrix.detach(), matrix._version
         return found
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, kept = ctx.saved_tensors
         if ctx.matrix._version != ctx.version:
             raise RuntimeError("parameters were changed between networks' outputs and their gradient")
         widths: list[int] = ctx.widths
-        evaluated = _Evaluated(ctx.networks, widths, ctx.threads, inputs, kept, gradient)
+        kept = _Kept(ctx.networks, widths, ctx.threads, *ctx.saved_tensors)
         _, of_matrix, *wanted = ctx.needs_input_grad
         # One range of the input's columns, from the first part whose gradient is wanted to the last one.
         first = sum(widths[: wanted.index(True)]) if any(wanted) else 0
         columns = sum(widths[: len(wanted) - wanted[::-1].index(True)]) - first if any(wanted) else 0
-        found, of_inputs = _gradients(evaluated, gradient, ctx.matrix if of_matrix else None, first, columns)
+        found, of_inputs = _gradients(kept, gradient, ctx.matrix if of_matrix else None, first, columns)
         starts = [sum(widths[:index]) - first for index in range(len(widths))]
         of_parts = (
             of_inputs[..., start : start + width] if asked else None
@@ -316,7 +314,7 @@ def _empty(*shape: int) -> Tensor:
     return torch.empty(shape, dtype=torch.float32, device="cpu")
 
 
-def _rows_together(x: Tensor) -> Tensor:
+def rows_together(x: Tensor) -> Tensor:
     """`x`, copied unless the rows of its last two axes follow each other in memory."""
     return x if x.stride()[-2:] == (x.shape[-1], 1) else x.contiguous()
 

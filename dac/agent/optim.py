@@ -78,11 +78,11 @@ class Adam:
         """
         if native.takes(parameters, gradient):
             made = float(step) + 1
-            corrections = 1 - BETA1**made, math.sqrt(1 - BETA2**made)
+            first_correction, second_correction = 1 - BETA1**made, 1 - BETA2**made
             return native.descend(
                 parameters, gradient, (self.first, self.second), loss, active,
-                max_norm=max_norm, decays=(1 - BETA1, 1 - BETA2), scale=corrections[1], epsilon=EPSILON,
-                rate=float(lr) / corrections[0],
+                max_norm=max_norm, decays=(1 - BETA1, 1 - BETA2), scale=math.sqrt(second_correction), epsilon=EPSILON,
+                rate=float(lr) / first_correction,
             )  # fmt: skip
         gradient, norm = clip_by_global_norm(gradient, max_norm)
         active = active & torch.isfinite(loss) & torch.isfinite(norm)
