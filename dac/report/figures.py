@@ -60,7 +60,7 @@ class Drawing:
         assert picture is not None  # `drawings` takes the items that have one
         with style():
             _save(picture.draw(self.data, self.summary, self.width), self.paths(directory), self.data.settings)
-        gc.collect()
+        gc.collect(0)  # all that a figure leaves is young, since nothing else collects
 
     def paths(self, directory: Path) -> list[Path]:
         return [directory / f"{self.name}.{suffix}" for suffix in self.formats]
