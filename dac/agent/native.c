@@ -233,11 +233,19 @@ static void add_product(int64_t rows, int64_t depth, int64_t width, Left a, cons
 /* The rows of a matrix that follow each other at a distance */
 static Left rows_of(const float *a, int64_t distance) { return (Left){a, distance, 1, ROWS * distance}; }
 
+/* Copy so many floats, of whole vectors mostly: a copy of a constant length is no call. */
+static inline void copy(float *to, const float *from, int64_t count, int64_t whole) {
+    if (count == whole)
+        memcpy(to, from, whole * sizeof(float));
+    else
+        memcpy(to, from, count * sizeof(float));
+}
+
 /* The columns of a matrix (depth, columns) as rows, copied so that those taken at once lie together */
 static Left columns_of(int64_t depth, int64_t columns, const float *a, int64_t distance, float *copied) {
     for (int64_t j = 0; j < columns; j += ROWS)
         for (int64_t k = 0; k < depth; k++)
-            memcpy(copied + j * depth + k * ROWS, a + k * distance + j, least(ROWS, columns - j) * sizeof(float));
+            copy(copied + j * depth + k * ROWS, a + k * distance + j, least(ROWS, columns - j), ROWS);
     return (Left){copied, 1, ROWS, ROWS * depth};
 }
 
@@ -246,19 +254,56 @@ static float *pack(int64_t depth, int64_t columns, const float *b, int64_t dista
     for (int64_t j = 0; j < padded(columns); j += PANEL) {
         int64_t wide = padded(columns) - j > LANES ? PANEL : LANES, real = least(wide, columns - j);
         for (int64_t k = 0; k < depth; k++, packed += wide) {
-            memcpy(packed, b + k * distance + j, real * sizeof(float));
+            copy(packed, b + k * distance + j, real, PANEL);
             for (int64_t i = real; i < wide; i++) packed[i] = 0.0f;
         }
     }
     return packed;
 }
 
+/* Elements of two vectors by turns: those of their first halves, and of their second ones */
+#if LANES == 16
+#define FIRST_HALVES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define SECOND_HALVES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif LANES == 8
+#define FIRST_HALVES 0, 8, 1, 9, 2, 10, 3, 11
+#define SECOND_HALVES 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define FIRST_HALVES 0, 4, 1, 5
+#define SECOND_HALVES 2, 6, 3, 7
+#endif
+#if defined(__clang__)
+#define MIXED(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define MIXED(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
+#endif
+
+/* Transpose a square of LANES rows at a distance; the transposed ones have another one. */
+static inline void transpose(const float *from, int64_t distance, float *to, int64_t new_distance) {
+    vec rows[LANES], mixed[LANES];
+    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) rows[i] = load(from + i * distance);
+    _Pragma("GCC unroll 4") for (int count = LANES; count > 1; count /= 2) {
+        _Pragma("GCC unroll 8") for (int i = 0; i < LANES / 2; i++) {
+            mixed[2 * i] = MIXED(rows[i], rows[i + LANES / 2], FIRST_HALVES);
+            mixed[2 * i + 1] = MIXED(rows[i], rows[i + LANES / 2], SECOND_HALVES);
+        }
+        _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) rows[i] = mixed[i];
+    }
+    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) store(to + i * new_distance, rows[i]);
+}
+
 /* The transpose of a matrix (columns, depth), likewise */
 static void pack_transposed(int64_t depth, int64_t columns, const float *b, float *packed) {
     for (int64_t j = 0; j < padded(columns); j += PANEL) {
         int64_t wide = padded(columns) - j > LANES ? PANEL : LANES;
-        for (int64_t i = 0; i < wide; i++)
-            for (int64_t k = 0; k < depth; k++) packed[k * wide + i] = j + i < columns ? b[(j + i) * depth + k] : 0.0f;
+        for (int64_t i = 0; i < wide; i += LANES) {
+            int64_t squares = j + i + LANES <= columns ? depth / LANES * LANES : 0;
+            const float *rows = b + (j + i) * depth;
+            for (int64_t k = 0; k < squares; k += LANES) transpose(rows + k, depth, packed + k * wide + i, wide);
+            for (int64_t column = i; column < i + LANES; column++)
+                for (int64_t k = squares; k < depth; k++)
+                    packed[k * wide + column] = j + column < columns ? b[(j + column) * depth + k] : 0.0f;
+        }
         packed += depth * wide;
     }
 }
@@ -443,17 +488,18 @@ typedef struct {
     int64_t prior_run, z_run, z_step;
 } Process;
 
-/* x <- the next x of a step; n: elements of x (n / size rows), of which the prediction has `width` a row */
-static void next_x(const Process *p, int64_t step, int64_t n, int64_t size, const float *prediction, int64_t width,
+/* x (rows, size) <- the next x of a step; the prediction's rows are `width` long */
+static void next_x(const Process *p, int64_t step, int64_t rows, int64_t size, const float *prediction, int64_t width,
                    const float *z, float *x) {
     const float *number = p->numbers + 5 * step;
-    for (int64_t i = 0; i < n; i++) {
-        float clean = (x[i] - number[0] * prediction[i / size * width + i % size]) / number[1];
-        if (p->clip) clean = clean > 1.0f ? 1.0f : clean < -1.0f ? -1.0f : clean;
-        float next = clean * number[2];
-        if (number[3] != 0.0f) next += number[3] * x[i];
-        x[i] = number[4] != 0.0f ? next + number[4] * z[i] : next;
-    }
+    for (int64_t row = 0; row < rows; row++, x += size, prediction += width)
+        for (int64_t i = 0; i < size; i++) {
+            float clean = (x[i] - number[0] * prediction[i]) / number[1];
+            if (p->clip) clean = clean > 1.0f ? 1.0f : clean < -1.0f ? -1.0f : clean;
+            float next = clean * number[2];
+            if (number[3] != 0.0f) next += number[3] * x[i];
+            x[i] = number[4] != 0.0f ? next + number[4] * z[row * size + i] : next;
+        }
 }
 
 /* What the times 1..T add to a run's first layer: rows (T, its width). Returns 1 where memory is lacking. */
@@ -497,7 +543,7 @@ static int samples_of_items(const States *s, const Process *p, float *actions, i
             const float *time = part + p->visited[step] * width_of(&s->net, 0);
             const float *prediction = of_actions(s, count, b.x, time, &b);
             const float *z = p->z ? p->z + run * p->z_run + step * p->z_step + begin : NULL;
-            next_x(p, step, n, s->action, prediction, width, z, b.x);
+            next_x(p, step, count * s->samples, s->action, prediction, width, z, b.x);
         }
         memcpy(actions + run * rows_of_run * s->action + begin, b.x, n * sizeof(float));
     }
