@@ -44,7 +44,7 @@ def measure(device: str, threads: int, runs: Sequence[str] = ()) -> dict[str, An
         UserError: a run is not there, or not as recorded.
     """
     torch.set_num_threads(threads)
-    with devices.claimed(device) as chosen:
+    with devices.claimed(device, asked_by="--device") as chosen:
         subjects = [of_run(name) for name in runs] if runs else [trained(training) for training in TRAININGS]
         found: dict[str, Any] = {"accuracy": [row for subject in subjects for row in _rows(subject, chosen)]}
         if not runs:

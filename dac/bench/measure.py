@@ -69,7 +69,7 @@ def measure(
     env = envs.make(ENVIRONMENT)
     assert env.observation_space.shape and env.action_space.shape  # vectors, says envs.make
     sizes = env.observation_space.shape[0], env.action_space.shape[0]
-    with devices.claimed(device) as chosen:
+    with devices.claimed(device, asked_by="--device") as chosen:
         check_device(kernel, chosen)
         before = _peak_bytes(chosen)
         packs = [_pack(kind, count, sizes, chosen, seconds, precision, before) for count in sorted(runs)]

@@ -12,16 +12,18 @@ import torch
 from dac.system import gpus
 from dac.system.errors import UserError
 
+SETTING = "params.yaml: compute.device"
+
 
 @contextlib.contextmanager
-def claimed(setting: str, packs: int = 1) -> Iterator[torch.device]:
+def claimed(setting: str, packs: int = 1, *, asked_by: str = SETTING) -> Iterator[torch.device]:
     """The device to compute on, made current; a GPU, or a share of one, is held for this process in the block.
 
     A process is bound to the GPU that it gets: CUDA, here and in the processes started from here, sees no other.
 
     Args:
         setting: `cpu`, `cuda` (see `gpus.held`), `cuda:<number>`, or `auto`: `cuda` where there is a GPU, else `cpu`.
-        packs: how many processes may hold a GPU at a time.
+        packs: how many processes may hold a GPU at a time. asked_by: what errors call the setting.
 
     Raises:
         UserError: a GPU is to be used, and there is none, or PyTorch cannot use it; there is none of this number.
@@ -29,28 +31,28 @@ def claimed(setting: str, packs: int = 1) -> Iterator[torch.device]:
     if setting == "cpu":
         yield prepared(torch.device("cpu"))
         return
-    look = _look(setting)
+    look = _look(setting, asked_by)
     if not look():
         if setting != "auto":
-            raise _no_gpu(setting, gpus.why_none())
+            raise _no_gpu(asked_by, setting, gpus.why_none())
         yield prepared(torch.device("cpu"))
         return
     with gpus.held(look, packs) as gpu:
         if gpu.uuid.startswith(("GPU-", "MIG-")):  # NVML's names, which CUDA takes
             os.environ[gpus.VISIBLE] = gpu.uuid
         if not torch.cuda.is_available():
-            raise _no_gpu(setting, _why_torch_sees_none())
+            raise _no_gpu(asked_by, setting, _why_torch_sees_none())
         # One is visible; more only where CUDA was in use before, which then keeps the numbers of that time.
         yield prepared(torch.device("cuda", 0 if torch.cuda.device_count() == 1 else gpu.number))
 
 
-def _look(setting: str) -> Callable[[], list[gpus.Gpu]]:
+def _look(setting: str, asked_by: str) -> Callable[[], list[gpus.Gpu]]:
     """What looks for the GPUs that a setting admits."""
 
     def look() -> list[gpus.Gpu]:
         found = gpus.visible() or _seen_by_torch()
         if found and setting.startswith("cuda:"):
-            return [gpus.numbered(found, int(setting.removeprefix("cuda:")))]
+            return [gpus.numbered(found, int(setting.removeprefix("cuda:")), asked_by)]
         return found
 
     return look
@@ -63,10 +65,10 @@ def _seen_by_torch() -> list[gpus.Gpu]:
     return [gpus.Gpu(number, str(gpu.uuid), gpu.name) for number, gpu in enumerate(found)]
 
 
-def _no_gpu(setting: str, reason: str) -> UserError:
+def _no_gpu(asked_by: str, setting: str, reason: str) -> UserError:
     return UserError(
-        f"params.yaml: compute.device: a GPU is to be used ({setting}), and none can be: {reason}. Correct that, or "
-        "set compute.device: cpu, which computes the same many times slower."
+        f"{asked_by}: a GPU is to be used ({setting}), and none can be: {reason}. Correct that, or choose cpu there, "
+        "which computes the same many times slower."
     )
 
 

@@ -293,15 +293,15 @@ def _occupied(gpu: Gpu) -> str:
     return f"{gpu} is {'too full' if gpu.full else 'held by ' + (holder or 'another process')}"
 
 
-def numbered(gpus: Sequence[Gpu], number: int) -> Gpu:
-    """The GPU `cuda:<number>`.
+def numbered(gpus: Sequence[Gpu], number: int, asked_by: str) -> Gpu:
+    """The GPU `cuda:<number>`; `asked_by`: what errors call the setting that asks for it.
 
     Raises:
         UserError: there are not so many.
     """
     if number >= len(gpus):
         raise UserError(
-            f"params.yaml: compute.device: found 'cuda:{number}'; {len(gpus)} GPUs are visible here, the last is "
+            f"{asked_by}: found 'cuda:{number}'; {len(gpus)} GPUs are visible here, the last is "
             f"cuda:{len(gpus) - 1}. Give one of them, or auto."
         )
     return gpus[number]
