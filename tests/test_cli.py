@@ -78,6 +78,21 @@ def test_jobs_of_an_old_plan_refuse(project: Project, capsys: Capture) -> None:
     assert not Path("results").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train", "pendulun", "soft", "--seeds", "0"), "no task 'pendulun'; allowed: pendulum"),
+        (("collect", "Pendulun-v1", "--datasets", "0"), "collect: no environment 'Pendulun-v1'; allowed: "),
+        (("runs", "pendulun"), "no task 'pendulun'; allowed: pendulum"),
+        (("fetch", "tiny"), "No task or D4RL dataset 'tiny'. `dac fetch --all tiny` fetches what that study needs."),
+    ],
+)
+def test_a_name_that_was_mistyped(arguments: tuple[str, ...], said: str, project: Project, capsys: Capture) -> None:
+    project.load()
+    assert said in refused(*arguments, capsys=capsys)
+    assert not Path("results").exists()
+
+
 def test_evaluating_and_reporting_before_training(project: Project, capsys: Capture) -> None:
     cell = project.plan().cells[0]
     wanted = ("--seeds", "0", "--evaluations", cell.evaluations[0].fingerprint)

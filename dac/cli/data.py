@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 
 from dac.cli.commands import Commands
-from dac.study import check
+from dac.study import check, plan
 from dac.study.identity import dataset_named
 from dac.study.params import Params, Task
 from dac.study.sources import SOURCES
 from dac.system import files, paths, progress
-from dac.system.errors import UserError, closest
+from dac.system.errors import UserError
 
 
 def register(commands: Commands) -> None:
@@ -60,8 +60,7 @@ def _datasets(options: argparse.Namespace) -> None:
         print(describe.listing(params), end="")
     elif len(options.what) == 2 and options.what[0] == "describe":
         task = options.what[1]
-        if task not in params.tasks:
-            raise UserError(f"params.yaml: no task {task!r}; {closest(task, list(params.tasks))}")
+        plan.check_task(params, task)
         figure = options.figure or paths.HISTOGRAMS / f"{task}.png"
         print(describe.describe(params, task, figure), end="")
     else:
@@ -112,7 +111,8 @@ def _dataset_to_fetch(params: Params, what: str) -> str:
     name = what if source else f"d4rl:{what}"
     if name.startswith("d4rl:") and name.partition(":")[2] not in d4rl_ids():
         known = list(dict.fromkeys([*params.tasks, *d4rl_ids()]))
-        raise UserError(f"No task or D4RL dataset {what!r}. {suggestions(what, known)}")
+        hint = f"`dac fetch --all {what}` fetches what that study needs." if what in params.studies else ""
+        raise UserError(f"No task or D4RL dataset {what!r}. {hint or suggestions(what, known)}")
     return name
 
 

@@ -84,9 +84,12 @@ def _why(options: argparse.Namespace) -> None:
 
 
 def _runs(options: argparse.Namespace) -> None:
-    found = listing.runs(check.load(), options.task)
+    params = check.load()
+    found = listing.runs(params, options.task)
     damaged = [run for run in found if run.damaged]
     if not found:
+        for task in options.task:
+            plan.check_task(params, task)  # runs of a task that is no longer there are listed
         print(f"the store {paths.RUNS} has no run" + (f" of {', '.join(options.task)}" if options.task else ""))
     elif options.task or options.all:
         _print_table([run.row for run in found])

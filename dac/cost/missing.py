@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable
 
 from dac.cost import estimate, speeds, table
-from dac.study import store
+from dac.study import store, timings
 from dac.study.catalog import d4rl_file
 from dac.study.identity import Dataset
 from dac.study.jobs import Fetch, Job, jobs
@@ -24,8 +24,16 @@ def line(plan: StudyPlan) -> str:
     disk = table.size_text(sum(estimate.run_bytes(run.group) for run in missing))
     device = speeds.device_kind(plan.params.compute.device)
     gpu = "" if device == "cuda" else ", no GPU"
-    text = f"{plan.name}: {len(missing):,} of {len(runs):,} runs, {time}{gpu}, {disk} of disk, {_downloads(work)}"
+    text = f"{plan.name}: {_counts(plan, len(missing))}, {time}{gpu}, {disk} of disk, {_downloads(work)}"
     return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def _counts(plan: StudyPlan, missing: int) -> str:
+    """How many runs are missing, and times of steps, of a study that has them."""
+    runs, timed = len(plan.runs()), plan.timings()
+    lacking = sum(timings.problem(timing) is not None for timing in timed)
+    parts = [f"{missing:,} of {runs:,} runs"] if runs or not timed else []
+    return ", ".join([*parts, *([f"{lacking:,} of {len(timed):,} timings"] if timed else [])])
 
 
 def _downloads(work: Iterable[Job]) -> str:

@@ -41,7 +41,7 @@ def _section_at(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _dereference(schema: Any, definitions: Any) -> Any:
-    for option in schema.get("anyOf", []):
+    for option in schema.get("anyOf", schema.get("oneOf", [])):
         if option.get("type") != "null":
             return _dereference(option, definitions)
     if "$ref" in schema:
@@ -51,6 +51,8 @@ def _dereference(schema: Any, definitions: Any) -> Any:
 
 def _child(schema: Any, part: int | str, definitions: Any) -> Any:
     schema = _dereference(schema, definitions)
+    if isinstance(part, int) and isinstance(schema.get("items"), dict):
+        return schema["items"]
     if part in schema.get("properties", {}):
         return schema["properties"][part]
     child: Any = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), {})
@@ -78,15 +80,17 @@ _NAMES = {
 _ALLOWED = {
     r"tasks\..+\.dataset": "allowed is <source>:<name>, such as d4rl:hopper-medium-v2",
     r"experiments\..+\.title": f"allowed is {_LINE.format(200)}",
+    r"experiments\..+\.claims\[\d+\]\.lower": "allowed is a variant, such as {variant: soft}, or data",
+    r"compute\.device": "allowed: auto, cpu, cuda, cuda:<index>",
     r"compute\.d4rl_mirrors": "allowed is a list of addresses (http, https) and folders, such as [/disk/d4rl]; or null",
-    r"compute\.d4rl_mirrors\.\d+": "allowed is an address (http://…, https://…, file://…) or a folder",
+    r"compute\.d4rl_mirrors\[\d+\]": "allowed is an address (http://…, https://…, file://…) or a folder",
 }
 
 
 def explained_one(detail: ErrorDetails) -> str:
     """One place that the schema finds wrong: where, what was found, what is allowed."""
-    location = tuple(part for part in detail["loc"] if part != "[key]")
-    where = ".".join(map(_shown, location)) or "the file"
+    location = tuple(part for part in detail["loc"] if part != "[key]" and not _is_tag(part))
+    where = _place(location) or "the file"
     found = detail["input"]
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):  # of a section; of a data class
         return f"{where}: unknown key; {closest(str(location[-1]), _section_at(location))}"
@@ -103,10 +107,21 @@ def explained_one(detail: ErrorDetails) -> str:
             "string_pattern_mismatch",
             "string_too_long",
             "tuple_type",
+            "model_type",
         ):
             return f"{where}: found {_brief(found)}; {rule}"
-    message = f"{where}: found {_brief(found)}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
-    return f"{message}{_spelling_hint(found, detail['type'])}"
+    return f"{where}: found {_brief(found)}; {_rule(detail)}{_spelling_hint(found, detail['type'])}"
+
+
+def _rule(detail: ErrorDetails) -> str:
+    """What the schema asks for, in words of YAML."""
+    if detail["type"] in ("tuple_type", "list_type"):
+        return "a list is needed, such as [a, b]"
+    if detail["type"] in ("dict_type", "model_type", "model_attributes_type", "dataclass_type"):
+        return "keys with values are needed, such as {key: value}"
+    if detail["type"] == "too_short":
+        return f"at least {detail['ctx']['min_length']} of them is needed"
+    return f"{detail['msg'][0].lower()}{detail['msg'][1:]}"
 
 
 def _spelling_hint(found: Any, error: str) -> str:
@@ -120,6 +135,17 @@ def _spelling_hint(found: Any, error: str) -> str:
     if error.startswith("int_") and value.is_integer():
         return f". Write it without point, exponent and quotes: {value:.0f}"
     return ". Write it without quotes" if isinstance(found, str) and math.isfinite(value) else ""
+
+
+def _is_tag(part: int | str) -> bool:
+    """Whether a part of a place is no key: pydantic names the kind of value that was taken of several."""
+    return part in ("<side>", "<data>")
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """A place in the file: keys behind points, and numbers of a list's values in brackets."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_shown(part)}" for part in location)
+    return text.removeprefix(".")
 
 
 def _shown(part: int | str) -> str:

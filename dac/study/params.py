@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, create_model
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, TypeAdapter, create_model
 from pydantic_core import PydanticCustomError
 
 from dac.agent.config import AgentSettings, Precision
@@ -226,7 +226,11 @@ class Claim(Section):
 
     says: str
     higher: ClaimSide
-    lower: ClaimSide | Literal["data"]  # data: the mean score of the data
+    # data: the mean score of the data. A mistake is told of what was meant: the tags name no key (`mistakes`).
+    lower: Annotated[
+        Annotated[ClaimSide, Tag("<side>")] | Annotated[Literal["data"], Tag("<data>")],
+        Discriminator(lambda value: "<data>" if value == "data" else "<side>"),
+    ]
     # inside, reward: of a bandit's drawn actions. step_ms, actor_ms: of an experiment that times steps.
     measure: Literal["score", "inside", "reward", "step_ms", "actor_ms"] = "score"
     within: Annotated[float, Field(gt=0)] | None = Field(None, exclude_if=lambda value: value is None)

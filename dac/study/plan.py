@@ -203,12 +203,23 @@ def setting_place(params: Params, study: str, cell: Cell, key: str) -> str:
     return found
 
 
+def check_task(params: Params, task: str) -> None:
+    """Check that params.yaml has a task.
+
+    Raises:
+        UserError: it has none of this name.
+    """
+    if task not in params.tasks:
+        raise UserError(f"params.yaml: no task {task!r}; {closest(task, list(params.tasks))}")
+
+
 def find_group(params: Params, task: str, name: str) -> Group:
     """The group that a job was started for, looked up in params.yaml as it is now.
 
     Raises:
-        UserError: params.yaml no longer describes it, so it was edited after the job was planned.
+        UserError: params.yaml has no such task, or no longer describes the group: it was edited after the planning.
     """
+    check_task(params, task)
     for cell in cells_of_task(params, task):
         if cell.group.name == name:
             return cell.group

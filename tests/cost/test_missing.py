@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from tiny import Project, publish
+from tiny import Project, publish, publish_timing
 
 from dac.cost import missing
 from dac.study.catalog import d4rl_file
@@ -16,6 +16,14 @@ def test_what_a_study_lacks(project: Project) -> None:
         "nothing to download",
         missing.line(plan),
     )
+
+
+def test_times_that_are_not_measured_count(project: Project) -> None:
+    plan = project.with_timing().plan()
+    publish_timing(plan.timings()[0])
+    assert missing.line(plan).startswith("tiny: 2 of 2 runs, 3 of 4 timings, about ")
+    project.set("studies.tiny.experiments", ["timed"])
+    assert missing.line(project.plan()).startswith("tiny: 3 of 4 timings, about ")
 
 
 def test_what_is_to_be_downloaded(project: Project) -> None:

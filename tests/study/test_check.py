@@ -72,7 +72,16 @@ def test_a_preset_that_does_not_exist(project: Project) -> None:
         ),
         (
             {"higher": {"variant": "soft"}, "lower": "data", "tasks": []},
-            "experiments.main.claims.0.tasks: found []; tuple should have at least 1 item after validation, not 0",
+            "experiments.main.claims[0].tasks: found []; at least 1 of them is needed",
+        ),
+        (
+            {"higher": {"variant": "soft"}, "lower": "dta"},
+            "experiments.main.claims[0].lower: found 'dta'; allowed is a variant, such as {variant: soft}, or data",
+        ),
+        (
+            {"higher": {"variant": "soft"}, "lower": {"variant": "soft", "valu": 5}},
+            "experiments.main.claims[0].lower.valu: unknown key; allowed: action_samples, value, variant. Did you mean "
+            "'value'?",
         ),
     ],
 )
@@ -189,15 +198,15 @@ def test_a_key_may_override_a_merged_one(project: Project) -> None:
         ("agent.lcb_coefficient", None, "found None; input should be a valid number"),
         ("agent.max_backup", 1, "found 1; input should be a valid boolean"),
         ("agent.max_backup", "yes", "found 'yes'; input should be a valid boolean"),
-        ("agent.hidden_sizes", 256, "found 256; input should be a valid array"),
-        ("agent.hidden_sizes", [], "found []; tuple should have at least 1 item"),
+        ("agent.hidden_sizes", 256, "found 256; a list is needed, such as [a, b]"),
+        ("agent.hidden_sizes", [], "found []; at least 1 of them is needed"),
         ("agent.ensemble_size", True, "found True; input should be a valid integer"),
         ("training.kept_policies", 0, "found 0; input should be greater than or equal to 1"),
         ("report.confidence", 1, "found 1; input should be less than 1"),
         ("compute.evaluation_workers", 257, "found 257; allowed: auto, or a whole number from 0 to 256"),
         ("compute.evaluation_workers", True, "found True; allowed: auto, or a whole number from 0 to 256"),
         ("compute.evaluation_workers", "some", "found 'some'; allowed: auto, or a whole number from 0 to 256"),
-        ("compute.device", "gpu", "found 'gpu'; string should match pattern"),
+        ("compute.device", "gpu", "found 'gpu'; allowed: auto, cpu, cuda, cuda:<index>"),
         (
             "compute.d4rl_mirrors",
             ["ftp://x.example/d4rl"],
@@ -208,8 +217,8 @@ def test_a_key_may_override_a_merged_one(project: Project) -> None:
         ("tasks.pendulum.dataset", "files:pendulum.hdf5", "no source 'files'; allowed: d4rl, minari, file, "),
         ("tasks.pendulum.settings.eta", None, "found None; input should be a valid number"),
         ("tasks.pendulum.reference_returns", [0.0], "this key is required and missing"),
-        ("studies.tiny.seeds", [], "found []; tuple should have at least 1 item"),
-        ("agent", 3, "found 3; input should be an object"),
+        ("studies.tiny.seeds", [], "found []; at least 1 of them is needed"),
+        ("agent", 3, "found 3; keys with values are needed"),
     ],
 )
 def test_a_wrong_value(place: str, value: Any, said: str, project: Project) -> None:
@@ -254,7 +263,7 @@ def test_all_mistakes_are_listed_at_once(project: Project) -> None:
     project.set("agent.guidence", "soft").set("training.steps", -1).set("tasks.pendulum.settings.eta", "0.1")
     project.set("studies.tiny.seeds", [0, -1])
     places = [found.partition(": ")[0] for found in problems(project)]
-    expected = ["agent.guidence", "training.steps", "tasks.pendulum.settings.eta", "studies.tiny.seeds.1"]
+    expected = ["agent.guidence", "training.steps", "tasks.pendulum.settings.eta", "studies.tiny.seeds[1]"]
     assert sorted(places) == sorted(expected)
 
 
@@ -269,7 +278,7 @@ def test_what_is_no_yaml_or_not_there(project: Project) -> None:
         load_text("agent: [")
     with pytest.raises(UserError, match=r"params.yaml: not readable as YAML"):
         load_text("? [1, 2]\n: 3\n")
-    with pytest.raises(UserError, match=r"the file: found None; input should be an object"):
+    with pytest.raises(UserError, match=r"the file: found None; keys with values are needed"):
         load_text("")
     Path("params.yaml").unlink()
     with pytest.raises(
@@ -311,11 +320,11 @@ def test_what_is_no_yaml_or_not_there(project: Project) -> None:
         ("experiments.guidance.vary", {"eta": [float("nan")]},
          "experiments.guidance.vary.eta[0]: found nan; input should be a finite number"),
         ("experiments.guidance.vary", {"hidden_sizes": [[8], [8, 0]]},
-         "experiments.guidance.vary.hidden_sizes[1].1: found 0; input should be greater than or equal to 1"),
+         "experiments.guidance.vary.hidden_sizes[1][1]: found 0; input should be greater than or equal to 1"),
         ("experiments.guidance.vary", {"eta": [2, 2.0]},
          "experiments.guidance.vary.eta[1]: 2.0 stands twice; each may stand once"),
         ("experiments.guidance.vary", {"eta": []},
-         "experiments.guidance.vary.eta: found []; tuple should have at least 1 item"),
+         "experiments.guidance.vary.eta: found []; at least 1 of them is needed"),
         ("studies.tiny.experiments", ["main", "guidence"],
          "studies.tiny.experiments[1]: unknown experiment 'guidence'; allowed: main, guidance. Did you mean"),
         ("studies.tiny.seeds", [0, 1, 0], "studies.tiny.seeds[2]: 0 stands twice; each may stand once"),
@@ -463,7 +472,7 @@ POLICIES = {"files": ["Pendulum-v1-5000"], "noise": [0.0, 0.5]}
          ": give exactly one of sac (it trains and is recorded) and policies (recorded ones, with noise)"),
         ("policies", None,
          ": give exactly one of sac (it trains and is recorded) and policies (recorded ones, with noise)"),
-        ("policies.files", [], ".policies.files: found []; tuple should have at least 1 item after validation, not 0"),
+        ("policies.files", [], ".policies.files: found []; at least 1 of them is needed"),
         ("policies.files", ["Pendulum-v1-50000"],
          ".policies.files[0]: no recorded policy 'Pendulum-v1-50000'; allowed: HalfCheetah-v5-12500, "
          "HalfCheetah-v5-17500, Pendulum-v1-2000, Pendulum-v1-5000. Did you mean 'Pendulum-v1-5000'? Or give a file of "
@@ -471,7 +480,7 @@ POLICIES = {"files": ["Pendulum-v1-5000"], "noise": [0.0, 0.5]}
         ("policies.files", ["Pendulum-v1-5000", "Pendulum-v1-5000"],
          ".policies.files[1]: 'Pendulum-v1-5000' stands twice; each may stand once"),
         ("policies.noise", [0.5, 0.25], ".policies.noise: found [0.5, 0.25]; the first must not exceed the second"),
-        ("policies.noise", [0.0, 1.5], ".policies.noise.1: found 1.5; input should be less than or equal to 1"),
+        ("policies.noise", [0.0, 1.5], ".policies.noise[1]: found 1.5; input should be less than or equal to 1"),
         ("policies.noises", [0.0, 1.0],
          ".policies.noises: unknown key; allowed: files, mixture, noise. Did you mean 'noise'?"),
         ("policies.mixture", "blended",

@@ -15,7 +15,7 @@ from dac.study.identity import Dataset
 from dac.study.params import Params
 from dac.study.task_data import dataset_of
 from dac.system import locks, paths
-from dac.system.errors import UserError
+from dac.system.errors import UserError, closest
 
 LOG = logging.getLogger(__name__)
 
@@ -34,9 +34,11 @@ def collect(params: Params, env: str, fingerprints: list[str]) -> None:
     """Collect datasets of one environment by their fingerprints, with one SAC training for all, or recorded policies.
 
     Raises:
-        UserError: params.yaml no longer describes one of them, or a policy's file is not usable.
+        UserError: params.yaml has no recipe for it, or no longer describes one of them; a policy's file is not usable.
         Interrupted: SIGTERM or SIGINT came; the same call goes on from there.
     """
+    if env not in params.collect:
+        raise UserError(f"params.yaml: collect: no environment {env!r}; {closest(env, list(params.collect))}")
     tasks = (name for name, task in params.tasks.items() if task.dataset.startswith(f"collect:{env}/"))
     known = {dataset.fingerprint: dataset for dataset in (dataset_of(params, name) for name in tasks)}
     gone = [name for name in fingerprints if name not in known]
