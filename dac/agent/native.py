@@ -48,6 +48,11 @@ def takes(*tensors: Tensor) -> bool:
     return _library() is not None
 
 
+def computes_on(device: torch.device) -> bool:
+    """Whether they compute the float32 networks of a device."""
+    return takes(torch.empty(0, dtype=torch.float32, device=device))
+
+
 def mish(x: Tensor) -> Tensor:
     """Overwrite `x`, which is in one piece, with its Mish."""
     _check(_functions().mish(x.data_ptr(), x.numel(), _threads(x.numel())))

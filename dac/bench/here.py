@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from dac.agent import native
 from dac.system import devices, provenance
 
 
@@ -18,6 +19,7 @@ def here(device: torch.device, threads: int) -> dict[str, Any]:
         "device": device.type,
         "device_name": made["device"],
         "threads": threads,
+        "compiled": native.computes_on(device),
         "versions": made["versions"],
         "commit": made["commit"],
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

@@ -71,7 +71,9 @@ def _machine(record: Record) -> str:
     kernel = "" if record.get("kernel", "torch") == "torch" else f", {record['kernel']}"
     threads = f"{record['threads']} thread{'s' * (record['threads'] > 1)}"
     where = f", {threads}" if record["device"] == "cpu" else f" ({record['device_name']})"
-    return f"{record['machine']}{precision}{kernel}{where}, torch {record['versions']['torch']}, {record['date']}"
+    compiled = ", compiled networks" if record.get("compiled") else ""
+    made = f"torch {record['versions']['torch']}, {record['date']}"
+    return f"{record['machine']}{precision}{kernel}{where}{compiled}, {made}"
 
 
 def table(rows: Iterable[tuple[Any, ...]], headers: tuple[str, ...]) -> str:

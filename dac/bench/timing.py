@@ -9,6 +9,7 @@ import statistics
 import torch
 
 from dac import envs
+from dac.agent import native
 from dac.agent.precision import matrix_products
 from dac.bench.clock import WARM_UP, mean_seconds
 from dac.bench.workload import Workload
@@ -46,7 +47,8 @@ def _measure(timing: Timing, compute: ComputeSettings, threads: int) -> None:
     with devices.claimed(compute.device) as device:
         repeats = _repeats(timing, device)
         name = devices.name(device)
-    timings.publish(timing, repeats, provenance.provenance(name, threads=threads))
+        made = provenance.provenance(name, threads=threads, compiled=native.computes_on(device))
+    timings.publish(timing, repeats, made)
     store.journal("time", timing=str(timing))
     means = [statistics.fmean(repeat[what] for repeat in repeats) for what in ("step_ms", "actor_ms")]
     LOG.info("%s: %.3f ms a step, %.3f ms of them the actor's update, on %s", timing, *means, name)

@@ -25,7 +25,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "times": (
         "experiment", "task", "variant", "value", "repeat", "step_ms", "actor_ms", "machine", "device", "threads",
-        "torch", "timing",
+        "compiled", "torch", "timing",
     ),
     "tasks": (
         "task", "dataset", "env", "episodes", "steps", "data_return_mean", "data_return_std",

@@ -16,7 +16,7 @@ from dac.study.plan import StudyPlan
 
 MEASURES = {"step_ms": "a gradient step", "actor_ms": "the actor's update alone"}
 # What times must have in common to be compared.
-MACHINE = ["machine", "device", "threads", "torch"]
+MACHINE = ["machine", "device", "threads", "compiled", "torch"]
 
 
 def rows_of(plan: StudyPlan) -> Iterator[dict[str, object]]:
@@ -39,6 +39,7 @@ def rows_of(plan: StudyPlan) -> Iterator[dict[str, object]]:
                 "machine": made["machine"],
                 "device": made["device"],
                 "threads": made["threads"],
+                "compiled": made.get("compiled", False),  # before they were at all, it was not recorded
                 "torch": made.get("versions", {}).get("torch", "not recorded"),
                 "timing": cell.timing.name,
             }
@@ -105,4 +106,5 @@ def machine_text(row: pd.Series) -> str:
     """A machine in words."""
     threads = f"{row['threads']} thread{'' if row['threads'] == 1 else 's'}"
     where = threads if row["device"] == "cpu" else f"{row['device']}, {threads}"
-    return f"{row['machine']} ({where}, torch {row['torch']})"
+    compiled = ", compiled networks" if row["compiled"] else ""
+    return f"{row['machine']} ({where}{compiled}, torch {row['torch']})"

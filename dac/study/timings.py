@@ -142,7 +142,7 @@ def publish(timing: Timing, repeats: Sequence[Mapping[str, float]], provenance: 
 
     Args:
         repeats: `step_ms`, milliseconds of a whole gradient step, and `actor_ms`, of the actor's update alone.
-        provenance: versions, machine, device, threads and time.
+        provenance: versions, machine, device, threads, whether networks were compiled, and time.
     """
     write_json(
         timing.directory / "timing.json",

@@ -143,7 +143,7 @@ class _Trainer:
             devices.name(self.device),
             resumed_from,
             pack=len(runs),
-            compiled=native.takes(torch.empty(0, device=self.device)),
+            compiled=native.computes_on(self.device),
         )
         for _ in range(ATTEMPTS):
             self._finish(states)

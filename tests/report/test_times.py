@@ -14,7 +14,7 @@ from dac.report.items.timing import actor_table, step_table, timing_figure
 from dac.report.panels import COLUMN_WIDTH, TEXT_WIDTH, style
 from dac.report.statistics import Summary, without_runs
 from dac.report.study_data import report_data
-from dac.report.times import machine_text, means, published_ratio
+from dac.report.times import MACHINE, machine_text, means, published_ratio
 from dac.study.params import Claim, ClaimSide
 from dac.system.errors import UserError
 
@@ -33,7 +33,8 @@ def rows(machine: str = "box", factor: float = 1.0, values: tuple[float, ...] = 
         for value in values:
             for repeat, noise in enumerate((0.9, 1.0, 1.1)):
                 step, actor = (factor * noise * time for time in times(value))
-                row = ("timed", "hopper-medium-v2", variant, value, repeat, step, actor, machine, "cpu", 1, "2.0", "x")
+                made = (machine, "cpu", 1, False, "2.0")
+                row = ("timed", "hopper-medium-v2", variant, value, repeat, step, actor, *made, "x")
                 found.append(dict(zip(COLUMNS["times"], row, strict=True)))
     return pd.DataFrame(found)
 
@@ -63,7 +64,7 @@ def shown(data: ReportData) -> list[list[str]]:
 def test_every_recorded_time_is_a_row(project: Project) -> None:
     plan = project.with_timing().set("studies.tiny.experiments", ["timed"]).plan()
     first, *others = plan.timings()
-    publish_timing(first, (3.0, 1.0), (5.0, 2.0), machine="fast", device="a GPU", threads=4)
+    publish_timing(first, (3.0, 1.0), (5.0, 2.0), machine="fast", device="a GPU", threads=4, compiled=True)
     with pytest.raises(UserError, match="missing"):
         report_data(plan)
     for timing in others:
@@ -75,9 +76,8 @@ def test_every_recorded_time_is_a_row(project: Project) -> None:
     assert of_first[["variant", "value", "repeat", "step_ms", "actor_ms"]].to_numpy().tolist() == [
         ["soft", 1.0, 0, 3.0, 1.0], ["soft", 1.0, 1, 5.0, 2.0],
     ]  # fmt: skip
-    assert of_first[["machine", "device", "threads", "torch"]].drop_duplicates().to_numpy().tolist() == [
-        ["fast", "a GPU", 4, "0.0"]
-    ]
+    assert of_first[MACHINE].drop_duplicates().to_numpy().tolist() == [["fast", "a GPU", 4, True, "0.0"]]
+    assert not times[times["timing"] != first.name]["compiled"].any()  # of records from before it was one
 
 
 def test_an_experiment_that_times_has_no_scores(timed: ReportData) -> None:
@@ -126,9 +126,11 @@ def test_times_of_different_machines_are_not_compared(timed: ReportData) -> None
 
 
 def test_a_machine_in_words() -> None:
-    made = {"machine": "box, 2 cores", "device": "cpu", "threads": 2, "torch": "2.0"}
+    made = {"machine": "box, 2 cores", "device": "cpu", "threads": 2, "compiled": False, "torch": "2.0"}
     assert machine_text(pd.Series(made)) == "box, 2 cores (2 threads, torch 2.0)"
     assert machine_text(pd.Series({**made, "device": "a GPU"})) == "box, 2 cores (a GPU, 2 threads, torch 2.0)"
+    compiled = machine_text(pd.Series({**made, "compiled": True}))
+    assert compiled == "box, 2 cores (2 threads, compiled networks, torch 2.0)"
 
 
 def test_the_paper_gives_one_ratio() -> None:
