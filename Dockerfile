@@ -4,7 +4,7 @@
 #   docker run --rm --volume "$PWD/results:/dac/results" dac
 FROM python:3.11-slim-bookworm
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends git libosmesa6 make \
+    && apt-get install --yes --no-install-recommends gcc git libc6-dev libosmesa6 make \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /dac
 COPY . .

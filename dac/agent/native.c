@@ -1,12 +1,12 @@
 /* The networks of dac/agent/networks.py on a CPU: what a gradient step and an action take, a function for each, instead
- * of hundreds of PyTorch's kernels. networks.py and optim.py have what they are held to.
+ * of hundreds of PyTorch's kernels. networks.py, diffusion.py and optim.py have what they are held to.
  *
  * A network is M members of equal sizes, each a row of layers with Mish between them; run r has the members r * H to
  * (r + 1) * H. Rows are cut into blocks, whose activations stay in the cache from the first layer to the last. An
  * element of a product is one sum in the order of its terms, whatever the block, the pack or the number of threads:
  * neither changes a bit of a result. Rows of activations are as long as whole vectors, with zeros behind what is real.
  *
- * Every function returns 0, or 1 where memory is lacking. */
+ * Every function but `kept` returns 0, or 1 where memory is lacking. */
 
 #include <omp.h>
 #include <stdint.h>

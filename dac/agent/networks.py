@@ -5,7 +5,8 @@ have the ensemble axis H behind it, (R, H, in, out). All products are batched ov
 
 The first layer of either network reads a concatenation, [observation, action, time] or [observation, action]. It is
 computed as the sum of one product per part: the observation's part is the same for all actions tried in a state and
-for all steps of a reverse chain, and the time's part for all rows of a step, so neither is repeated.
+for all steps of a reverse chain, and the time's part for all rows of a step, so neither is repeated. With a gradient,
+native.c multiplies whole rows.
 """
 
 from __future__ import annotations

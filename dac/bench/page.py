@@ -103,7 +103,7 @@ def _packs(records: list[Record], folder: Path) -> list[str]:
         "ms a step and run",
         "plain PyTorch ÷ this",
         "GFLOP/s",
-        "of the ceiling",
+        "of torch.bmm's",
         "ms to act",
         "peak MB",
     )
@@ -113,9 +113,10 @@ def _packs(records: list[Record], folder: Path) -> list[str]:
     )
     _plot(frame, "runs", "machine", folder / "figures/packs.png", "Runs in the pack", "ms per gradient step of all")
     text = """\
-The ceiling is what the same machine reaches in nothing but the critics' batched matrix products. To act is to choose
-one of ten candidates in ten states of every run, as an evaluation does at every environment step. Plain PyTorch is the
-same step in float32 as one would first write it (`dac/agent/plain.py`), with as many runs one after the other.
+`torch.bmm` is what the same machine reaches in nothing but the critics' batched matrix products as PyTorch computes
+them; compiled networks have products of their own, which may be faster. To act is to choose one of ten candidates in
+ten states of every run, as an evaluation does at every environment step. Plain PyTorch is the same step in float32 as
+one would first write it (`dac/agent/plain.py`), with as many runs one after the other.
 """
     return [
         "## Time against the number of runs that train together\n",

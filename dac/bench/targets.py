@@ -84,7 +84,7 @@ class Target:
 
 
 TARGETS = (
-    Target("the paper's sizes: float32 step ÷ its products alone", "fp32", "products", 1.12),
+    Target("the paper's sizes: float32 step ÷ its products alone, by PyTorch", "fp32", "products", 1.12),
     Target("the paper's sizes: bf16 step ÷ float32 step", "bf16", "fp32", 0.7),
     Target("small networks: step of one run, one thread", "small", None, 2.5e-3),
     Target(f"small networks: step of a pack of {SMALL_PACK}, per run, one thread", "small_pack", None, 1.5e-3),

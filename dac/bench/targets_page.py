@@ -10,7 +10,7 @@ Table = Callable[[Iterable[tuple[Any, ...]], tuple[str, ...]], str]
 
 NAMES = {
     "fp32": "the paper's sizes, one run, float32 step",
-    "products": "its products alone, at the speed of the critics' largest",
+    "products": "its products alone, by PyTorch (torch.bmm), at the speed of the critics' largest",
     "bf16": "the paper's sizes, one run, bf16 step",
     "small": "small networks, one run, step",
     "small_pack": "small networks, a pack of 8, step, per run",

@@ -121,13 +121,20 @@ def _device(text: str) -> str:
 
 
 def _add_gpu_check(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--minutes", type=_positive, default=10.0, help="that it may take; the last parts are dropped")
+    command.add_argument(
+        "--minutes",
+        type=_positive,
+        default=10.0,
+        help="that it may take; parts for which too little is left are dropped",
+    )
     command.add_argument(
         "--data", type=files.expanded, help="a file in D4RL's layout to train on, instead of collecting"
     )
     command.add_argument("--env", help="the Gymnasium id of its environment")
     command.add_argument(
-        "--folder", type=files.expanded, help="where the results go; default: benchmarks/gpu-check/HOST"
+        "--folder",
+        type=files.expanded,
+        help="where the results go; default: benchmarks/gpu-check/HOST, of a CPU work/gpu-check",
     )
     command.add_argument(
         "--on", choices=("gpu", "cpu"), help="default: a GPU where there is one, else small on the CPU"

@@ -68,7 +68,7 @@ def _seen_by_torch() -> list[gpus.Gpu]:
 def _no_gpu(asked_by: str, setting: str, reason: str) -> UserError:
     return UserError(
         f"{asked_by}: a GPU is to be used ({setting}), and none can be: {reason}. Correct that, or choose cpu there, "
-        "which computes the same many times slower."
+        "which takes many times longer."
     )
 
 
