@@ -44,10 +44,12 @@ class Stage:
     Attributes:
         lacking: what its study lacks of it, in words; empty where it is complete.
         damaged: its files whose contents are not what is recorded of them.
+        unlisted: the hash of what dvc.lock records of it, where nobody here can say which files these are.
     """
 
     lacking: tuple[str, ...] = ()
     damaged: tuple[Path, ...] = ()
+    unlisted: str = ""
 
 
 def record() -> list[str]:
@@ -69,7 +71,7 @@ def record() -> list[str]:
         stages = look(params)
         done = _record_stages(stages)
     said = [line for name, stage in stages.items() for line in _explained(name, stage, params.dvc_study)]
-    return [f"dvc.lock: recorded {' and '.join(done)}.", *said]
+    return [f"dvc.lock: recorded {' and '.join(done) or 'nothing'}.", *said]
 
 
 def check(name: str) -> None:
@@ -191,7 +193,6 @@ def _record_stages(stages: dict[str, Stage]) -> list[str]:
         raise UserError(f"dvc.lock: nothing was recorded: DVC cannot be imported ({error}).") from None
 
     logging.getLogger("dvc").setLevel(logging.ERROR)  # what was written is said below
-    done = []
     try:
         with Repo() as repo:
             with make_lock(str(RWLOCK.with_name("rwlock.lock")), tmp_dir=str(RWLOCK.parent)):
@@ -199,7 +200,8 @@ def _record_stages(stages: dict[str, Stage]) -> list[str]:
                     RWLOCK.unlink()
             for name in FOLDERS:
                 if stages[name].lacking or stages[name].damaged:
-                    _record_files(repo, name, stages[name].damaged)
+                    unlisted = _record_files(repo, name, stages[name].damaged)
+                    stages[name] = replace(stages[name], unlisted=unlisted)
                 else:
                     repo.commit(name, force=True)
             # The page is of the runs that were recorded.
@@ -215,10 +217,16 @@ def _record_stages(stages: dict[str, Stage]) -> list[str]:
             f"dvc.lock: not recorded: {str(error).rstrip('.')}. Nothing is lost; `dac record` does it once that is "
             "mended, and so does every snakemake that runs something."
         ) from None
+    return _recorded(stages)
+
+
+def _recorded(stages: dict[str, Stage]) -> list[str]:
+    """What of the stages was recorded, in words."""
+    done = []
     for name, stage in stages.items():
-        if name in FOLDERS:
+        if name in FOLDERS and not stage.unlisted:
             done.append(f"the files of {name}" if stage.lacking or stage.damaged else name)
-        elif not stage.lacking and not stages["runs"].damaged:
+        elif name not in FOLDERS and not stage.lacking and not stages["runs"].damaged:
             done.append(name)
     return done
 
@@ -228,15 +236,22 @@ def rwlock_is_torn() -> bool:
     return RWLOCK.exists() and read_json(RWLOCK) is None
 
 
-def _record_files(repo: Repo, name: str, damaged: Collection[Path]) -> None:
+def _record_files(repo: Repo, name: str, damaged: Collection[Path]) -> str:
     """Record a stage's files alone: neither its parameters, which they are not complete for, nor what it read.
 
     What dvc.lock records and is not here (it was not pulled, say), or is here and damaged, stays recorded as it was.
+    Which files these are says a listing. Where it is not here and the remote that may have it does not give it, nothing
+    is written; where there is no remote, nobody has it.
+
+    Returns:
+        The hash of the listing that is lacking, else nothing.
     """
     stage = repo.stage.load_one(name=name)
     (out,) = stage.outs
     with repo.lock:
         before = out.get_dir_cache() if out.hash_info else None
+        if before is None and out.hash_info and (out.remote or repo.config["core"].get("remote")):
+            return str(out.hash_info.value)
         stage.add_outs()
         out.obj = _merged(out.obj, before, {path.relative_to(FOLDERS[name]).parts for path in damaged})
         out.hash_info = out.obj.hash_info
@@ -245,6 +260,7 @@ def _record_files(repo: Repo, name: str, damaged: Collection[Path]) -> None:
         out.cache.add(out.obj.path, out.obj.fs, out.obj.oid)
         _without_params(stage)
         stage.dump(update_pipeline=False)
+    return ""
 
 
 def _merged(here: Tree, before: Tree | None, damaged: Collection[tuple[str, ...]]) -> Tree:
@@ -277,6 +293,13 @@ def _without_params(stage: Any) -> None:
 
 
 def _explained(name: str, stage: Stage, study: str) -> Iterator[str]:
+    if stage.unlisted:
+        yield (
+            f"dvc.lock: {name} is left as it was recorded, without what was made here: which files these are says "
+            f"{stage.unlisted}, which is neither in DVC's cache nor got from its remote. When that is reached again "
+            "(`dvc fetch`), `dac record` records both; `dvc commit --force "
+            f"{name}` records what is here alone."
+        )
     if stage.damaged:
         yield (
             f"dvc.lock: not recorded: the contents of {_some([str(path) for path in stage.damaged])} are not what "

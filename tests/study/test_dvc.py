@@ -202,6 +202,35 @@ def test_what_is_recorded_and_not_here_stays_recorded(complete: Project) -> None
     assert read_json(new / "run.json") is not None
 
 
+def test_what_is_recorded_stays_where_the_remote_is_not_reached(complete: Project, tmp_path: Path) -> None:
+    """As in a clone without network that made a run before `dvc pull`."""
+    remote = tmp_path / "remote"
+    config = Path(".dvc/config")
+    config.write_text(f"{config.read_text()}    remote = lab\n['remote \"lab\"']\n    url = {remote}\n")
+    dvc.record()
+    shutil.copytree(".dvc/cache/files", remote / "files")
+    before = lock()
+    shutil.rmtree(".dvc/cache")
+    gone = store.run_directory(complete.plan().runs()[1])
+    shutil.rmtree(gone)
+    new = publish(complete.set("studies.tiny.seeds", [0, 1, 2]).plan().runs()[2])
+    remote.rename(tmp_path / "away")
+    listing = before["runs"]["outs"][0]["md5"]
+    first, *others = dvc.record()
+    assert first == "dvc.lock: recorded datasets."
+    assert others[0].startswith("dvc.lock: runs is left as it was recorded, without what was made here: which files")
+    assert listing in others[0]
+    assert lock()["runs"] == before["runs"]
+    (tmp_path / "away").rename(remote)
+    assert dvc.record()[0] == "dvc.lock: recorded datasets and the files of runs."
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        repo.pull(force=True)
+    assert read_json(gone / "run.json") is not None
+    assert read_json(new / "run.json") is not None
+
+
 @pytest.mark.parametrize("content", ["{", '{"files": null}', '{"files": {}}', '{"files": {"curve.csv": {"size": 1}}}'])
 def test_a_record_that_says_nothing_is_damage(content: str, complete: Project) -> None:
     dvc.record()
