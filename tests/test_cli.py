@@ -82,6 +82,7 @@ def test_jobs_of_an_old_plan_refuse(project: Project, capsys: Capture) -> None:
     ("arguments", "said"),
     [
         (("train", "pendulun", "soft", "--seeds", "0"), "no task 'pendulun'; allowed: pendulum"),
+        (("time", "pendulun", "timing-soft"), "no task 'pendulun'; allowed: pendulum"),
         (("collect", "Pendulun-v1", "--datasets", "0"), "collect: no environment 'Pendulun-v1'; allowed: "),
         (("runs", "pendulun"), "no task 'pendulun'; allowed: pendulum"),
         (("fetch", "tiny"), "No task or D4RL dataset 'tiny'. `dac fetch --all tiny` fetches what that study needs."),

@@ -63,6 +63,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _time(options: argparse.Namespace) -> None:
     params = check.load()
+    plan.check_task(params, options.task)
     timing = timings.find(params, options.task, options.timing)
     with progress.announced(f"time {timing}", job=f"time/{timing}"):
         from dac.bench import timing as bench  # torch

@@ -24,13 +24,13 @@ def line(plan: StudyPlan) -> str:
     disk = table.size_text(sum(estimate.run_bytes(run.group) for run in missing))
     device = speeds.device_kind(plan.params.compute.device)
     gpu = "" if device == "cuda" else ", no GPU"
-    text = f"{plan.name}: {_counts(plan, len(missing))}, {time}{gpu}, {disk} of disk, {_downloads(work)}"
+    text = f"{plan.name}: {_counts(plan, len(runs), len(missing))}, {time}{gpu}, {disk} of disk, {_downloads(work)}"
     return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
-def _counts(plan: StudyPlan, missing: int) -> str:
+def _counts(plan: StudyPlan, runs: int, missing: int) -> str:
     """How many runs are missing, and times of steps, of a study that has them."""
-    runs, timed = len(plan.runs()), plan.timings()
+    timed = plan.timings()
     lacking = sum(timings.problem(timing) is not None for timing in timed)
     parts = [f"{missing:,} of {runs:,} runs"] if runs or not timed else []
     return ", ".join([*parts, *([f"{lacking:,} of {len(timed):,} timings"] if timed else [])])

@@ -39,7 +39,7 @@ def rows_of(plan: StudyPlan) -> Iterator[dict[str, object]]:
                 "machine": made["machine"],
                 "device": made["device"],
                 "threads": made["threads"],
-                "compiled": made.get("compiled", False),  # before they were at all, it was not recorded
+                "compiled": made.get("compiled", False),
                 "torch": made.get("versions", {}).get("torch", "not recorded"),
                 "timing": cell.timing.name,
             }

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from dac.study.params import Params
+from dac.study.params import DATA_TAG, SIDE_TAG, Params
 from dac.system.errors import closest
 
 MOST_TOLD = 50  # problems; of more, and of longer texts than this, the beginning says enough
@@ -89,7 +89,7 @@ _ALLOWED = {
 
 def explained_one(detail: ErrorDetails) -> str:
     """One place that the schema finds wrong: where, what was found, what is allowed."""
-    location = tuple(part for part in detail["loc"] if part != "[key]" and not _is_tag(part))
+    location = tuple(part for part in detail["loc"] if part not in ("[key]", SIDE_TAG, DATA_TAG))
     where = _place(location) or "the file"
     found = detail["input"]
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):  # of a section; of a data class
@@ -135,11 +135,6 @@ def _spelling_hint(found: Any, error: str) -> str:
     if error.startswith("int_") and value.is_integer():
         return f". Write it without point, exponent and quotes: {value:.0f}"
     return ". Write it without quotes" if isinstance(found, str) and math.isfinite(value) else ""
-
-
-def _is_tag(part: int | str) -> bool:
-    """Whether a part of a place is no key: pydantic names the kind of value that was taken of several."""
-    return part in ("<side>", "<data>")
 
 
 def _place(location: tuple[int | str, ...]) -> str:

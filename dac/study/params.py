@@ -28,6 +28,9 @@ Temperature = Annotated[float, Field(ge=0, le=1000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
+# What pydantic puts into the place of a mistake in one of several kinds of value; they are no keys.
+SIDE_TAG, DATA_TAG = "<side>", "<data>"
+
 # A place with D4RL's files: an address, or a folder of this machine.
 MIRROR_PATTERN = r"^((https?|file)://.+|[^:]+)$"
 
@@ -226,10 +229,10 @@ class Claim(Section):
 
     says: str
     higher: ClaimSide
-    # data: the mean score of the data. A mistake is told of what was meant: the tags name no key (`mistakes`).
+    # data: the mean score of the data. A mistake is told of the kind that was meant alone.
     lower: Annotated[
-        Annotated[ClaimSide, Tag("<side>")] | Annotated[Literal["data"], Tag("<data>")],
-        Discriminator(lambda value: "<data>" if value == "data" else "<side>"),
+        Annotated[ClaimSide, Tag(SIDE_TAG)] | Annotated[Literal["data"], Tag(DATA_TAG)],
+        Discriminator(lambda value: DATA_TAG if value == "data" else SIDE_TAG),
     ]
     # inside, reward: of a bandit's drawn actions. step_ms, actor_ms: of an experiment that times steps.
     measure: Literal["score", "inside", "reward", "step_ms", "actor_ms"] = "score"

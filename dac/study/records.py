@@ -81,6 +81,7 @@ class _TimingProvenance(_Made):
     machine: str
     device: str
     threads: int
+    compiled: bool = False  # it was not recorded before networks were compiled at all
 
 
 class _Timing(_Record):

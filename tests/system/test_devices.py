@@ -69,7 +69,10 @@ def test_two_claims_of_one_number_wait_for_each_other(
 
 
 def test_a_gpu_that_is_not_there_is_refused(made_current: list[torch.device]) -> None:
-    refused = r"^params\.yaml: compute\.device: found 'cuda:2'; 2 GPUs are visible here, the last is cuda:1"
+    refused = (
+        r"^params\.yaml: compute\.device: found 'cuda:2'; 2 GPUs are visible here, the last is cuda:1\. "
+        "Give one of them, or auto"
+    )
     with pytest.raises(UserError, match=refused), devices.claimed("cuda:2"):
         pass
     assert made_current == []
@@ -79,7 +82,10 @@ def test_a_gpu_that_is_not_there_is_refused(made_current: list[torch.device]) ->
 @pytest.mark.parametrize("asked_by", ["params.yaml: compute.device", "--device"])
 def test_a_gpu_that_was_promised_and_is_not_there_is_an_error(setting: str, asked_by: str, box: Box) -> None:
     """It names what asked for the GPU."""
-    said = rf"^{asked_by}: a GPU is to be used \({setting}\), and none can be: NVIDIA's driver does not answer \(NVML"
+    said = (
+        rf"^{asked_by}: a GPU is to be used \({setting}\), and none can be: "
+        r"NVIDIA's driver does not answer \(NVML Shared Libra"
+    )
     with pytest.raises(UserError, match=said), devices.claimed(setting, asked_by=asked_by):
         pass
 

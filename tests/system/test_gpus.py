@@ -101,7 +101,8 @@ def test_visible_devices_are_heeded(
 def test_a_number_that_is_not_there(box: Box) -> None:
     box(gpu("GPU-a"), gpu("GPU-b"))
     assert gpus.numbered(gpus.visible(), 1, "--device").uuid == "GPU-b"
-    with pytest.raises(UserError, match=r"^--device: found 'cuda:2'; 2 GPUs are visible here, the last is cuda:1"):
+    said = r"^--device: found 'cuda:2'; 2 GPUs are visible here, the last is cuda:1\. Give one"
+    with pytest.raises(UserError, match=said):
         gpus.numbered(gpus.visible(), 2, "--device")
 
 
