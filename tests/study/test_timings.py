@@ -118,6 +118,7 @@ def test_a_timing_is_recorded_with_its_machine(timed: Project) -> None:
         ({"repeats": []}, "corrupt: timing.json"),
         ({"repeats": [{"step_ms": -1.0, "actor_ms": 1.0}] * 2}, "corrupt: timing.json"),
         ({"provenance": {}}, "corrupt: timing.json"),
+        ({"provenance": {"machine": "box", "device": "cpu", "threads": 1, "compiled": None}}, "corrupt: timing.json"),
         ({"identity": {"env": "another"}}, "corrupt: timing.json is of another timing"),
     ],
 )
