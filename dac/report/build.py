@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+from dac.report.figures import Studio
 from dac.report.render import render
-from dac.report.study_data import report_data
+from dac.report.study_data import experiments, report_data
 from dac.study import pages, states, timings
+from dac.study.identity import Run
 from dac.study.plan import StudyPlan
 from dac.system import paths
 from dac.system.errors import UserError
@@ -26,11 +29,16 @@ def build(plan: StudyPlan) -> None:
     key = pages.key_of(plan)  # before anything is read: what another process changes meanwhile is not in the page
     with tempfile.TemporaryDirectory() as folder:
         try:
-            data = report_data(plan)
+            _write(plan, Path(folder))
         except UserError as error:
             raise _with_hint(plan, error) from error
-        render(data, Path(folder))
         pages.publish(plan, Path(folder), key)
+
+
+def _write(plan: StudyPlan, folder: Path, there: Collection[Run] | None = None) -> None:
+    """Read what a page shows, and write it; a second process that draws starts at once, while this one reads."""
+    with Studio.of(folder, experiments(plan)) as studio:
+        render(report_data(plan, there), folder, studio)
 
 
 def _with_hint(plan: StudyPlan, error: UserError) -> UserError:
@@ -61,7 +69,7 @@ def build_partial(plan: StudyPlan) -> Path:
         )
     folder = paths.PARTIAL / plan.name
     with tempfile.TemporaryDirectory() as rendered:
-        render(report_data(_with_whole_timings(plan), there), Path(rendered))
+        _write(_with_whole_timings(plan), Path(rendered), there)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(rendered, folder)
     return folder

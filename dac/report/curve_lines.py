@@ -54,7 +54,8 @@ def _chart(data: ReportData, summary: Summary, task: str, look: dict[tuple[str, 
 
 def _values(frame: pd.DataFrame, steps: list[float]) -> dict[str, list[float | None]]:
     found = frame.set_index("step").reindex(steps)
+    columns = {name: found[name].to_numpy(dtype=float).tolist() for name in ("mean", "low", "high")}
     return {
-        column: [round(value, DIGITS) if math.isfinite(value) else None for value in found[column].astype(float)]
-        for column in ("mean", "low", "high")
+        name: [round(value, DIGITS) if math.isfinite(value) else None for value in values]
+        for name, values in columns.items()
     }

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from dac.cost import speeds
 from dac.report import partial
 from dac.report.data import Experiment, PageSettings, ReportData, select
+from dac.report.figure_layout import lay_out
 from dac.report.items import clips_of, items, pictures_of
 from dac.report.panels import COLUMN_WIDTH, TEXT_WIDTH, style
 from dac.report.statistics import Summary
@@ -107,7 +108,7 @@ class Studio:
     difference to the files.
 
     Args:
-        directory: where figures are written.
+        directory: where figures are written; it exists by the time of `begin`.
         apart: whether to draw in two processes.
     """
 
@@ -119,8 +120,12 @@ class Studio:
         self._child = Child("figure drawing", _draw_elsewhere, directory) if apart else None
         self._thread: threading.Thread | None = None
 
+    @classmethod
+    def of(cls, page: Path, experiments: Sequence[Experiment]) -> Studio:
+        """For a page in a folder."""
+        return cls(page / "figures", apart=two_processes_pay(experiments))
+
     def __enter__(self) -> Studio:
-        _keep()
         if self._child is not None:
             self._thread = threading.Thread(target=self._hand_out, args=(self._child,), daemon=True)
             self._thread.start()
@@ -151,6 +156,7 @@ class Studio:
             UserError: the other process died.
             Exception: what drawing raised, in whichever process.
         """
+        _keep()
         while self._failure is None and (drawing := self._next()) is not None:
             drawing.save(self._directory)
         self._waiting.put(_END)
@@ -195,19 +201,6 @@ def _draw_elsewhere(connection: Connection, directory: Path) -> None:
 
 
 def _save(figure: Figure, paths: Sequence[Path], settings: PageSettings) -> None:
-    _place(figure)
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-    figure.set_layout_engine(None)  # it stays as laid out; with a placeholder, each format would be drawn twice
+    lay_out(figure)
     for path in paths:
         figure.savefig(path, dpi=settings.dpi, metadata=_METADATA.get(path.suffix[1:]))
-
-
-def _place(figure: Figure) -> None:
-    """Titles and empty labels where they are anyway: Matplotlib would measure all ticks to find that, at every draw."""
-    for axes in figure.axes:
-        axes.set_title(axes.get_title(), y=1.0)
-        for axis in (axes.xaxis, axes.yaxis):
-            if not axis.get_label_text():
-                axis.set_label_coords(0.0, 0.0)

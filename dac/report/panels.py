@@ -60,6 +60,9 @@ COLOURS = tuple(
 _COLOUR_ORDER = (0, 1, 2, 3, 4, 9, 5, 6, 8)
 
 
+_WHOSE = ("experiment", "variant", "task", "run")
+
+
 @dataclass(frozen=True)
 class Look:
     """How one variant is drawn, in every figure of the study."""
@@ -132,8 +135,9 @@ def _free_look(index: int) -> Look:
 def _methods(data: ReportData) -> dict[tuple[str, str], int]:
     """(experiment, variant) → number of its method."""
     found: list[tuple[set[tuple[str, str]], set[object]]] = []
-    runs = data.runs.groupby(["experiment", "variant"])[["task", "run"]]
-    of = {key: set(frame.itertuples(index=False, name=None)) for key, frame in runs}
+    of: dict[tuple[str, str], set[object]] = {}
+    for name, variant, *run in zip(*(data.runs[key].tolist() for key in _WHOSE), strict=True):
+        of.setdefault((name, variant), set()).add(tuple(run))
     for experiment in data.experiments:
         for variant in experiment.variants if not is_numeric(experiment) else ():
             names = {(experiment.name, variant)}
@@ -177,7 +181,7 @@ def grid_of(
     width = min(width, 4.0) if len(tasks) == 1 else width
     panel = width / columns
     # Titles and ticks take as much of a small panel as of a large one.
-    figure = Figure(figsize=(width, max(panel * height, 1.4) * len(rows) + 0.45), layout="constrained")
+    figure = Figure(figsize=(width, max(panel * height, 1.4) * len(rows) + 0.45))
     places = figure.add_gridspec(len(rows), columns)
     axes: dict[str, Axes] = {}
     lowest: dict[int, str] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from dac.report import figures, published, statistics, writers
@@ -11,13 +12,16 @@ from dac.report.data_files import data_files
 from dac.report.page import page
 
 
-def render(data: ReportData, directory: Path) -> list[Path]:
+def render(data: ReportData, directory: Path, studio: figures.Studio | None = None) -> list[Path]:
     """Write the report of a study; the same input gives the same bytes.
 
     Writes `tables/*.{csv,md,tex}`, `figures/*`, `README.md` (the page), `report.html` (the same for a browser),
     `metrics.json` (measure → experiment → task → variant → mean), `curves.csv` (experiment, task, variant, step, mean,
     std over seeds), `scores.csv` (a row per experiment and run) and, where there are some, `published.csv` (what is
     quoted) under `directory`. Files of an earlier report that this one does not write are left where they are.
+
+    Args:
+        studio: draws in `directory`/figures; None: one of this call's own.
 
     Returns: every path written.
 
@@ -30,11 +34,11 @@ def render(data: ReportData, directory: Path) -> list[Path]:
         published.check_methods(experiment.published)
     for folder in (directory / "tables", directory / "figures"):
         folder.mkdir(parents=True, exist_ok=True)
-    with figures.Studio(directory / "figures", apart=figures.two_processes_pay(data.experiments)) as studio:
+    with nullcontext(studio) if studio else figures.Studio.of(directory, data.experiments) as drawing:
         summaries = []
         for experiment in data.experiments:
             summaries.append(statistics.summarise(data, experiment))
-            studio.begin(figures.drawings(data, summaries[-1]))
+            drawing.begin(figures.drawings(data, summaries[-1]))
         whole = page(data, summaries)
         paths: list[Path] = []
         for table in whole.tables():
@@ -44,7 +48,7 @@ def render(data: ReportData, directory: Path) -> list[Path]:
         scored = [summary for summary in summaries if not summary.experiment.times_steps]
         texts = {**data_files(data, scored), "README.md": whole.markdown().encode()}
         shown = contents(whole, summaries)
-        paths += studio.finish()
+        paths += drawing.finish()
     texts["report.html"] = browser_page(shown, directory / "figures")
     for name, content in texts.items():
         (directory / name).write_bytes(content)

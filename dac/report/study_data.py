@@ -41,18 +41,16 @@ def report_data(plan: StudyPlan, there: Collection[Run] | None = None) -> Report
     Args:
         there: of a partial page, the runs that are in the store; None: all of the study's.
     """
-    study = plan.params.studies[plan.name]
-    shown = {cell.experiment for cell in plan.cells} | {cell.experiment for cell in plan.timed}
-    experiments = tuple(_experiment(plan, name) for name in study.experiments if name in shown)
+    study, shown = plan.params.studies[plan.name], experiments(plan)
     contents = {run: store.read_run(run) for run in (plan.runs() if there is None else there)}
     pairs = [(cell, run) for cell, run in _cells(plan) if run in contents]
     drawn = bandit_runs.drawn_runs(plan, contents)
-    with learned(drawn, level_grid(), apart=two_processes_pay(experiments)) as learned_q:
+    with learned(drawn, level_grid(), apart=two_processes_pay(shown)) as learned_q:
         read = cache(read_evaluation)  # experiments share runs
         return ReportData(
             study=plan.name,
             description=study.description,
-            experiments=experiments,
+            experiments=shown,
             settings=PageSettings(**plan.params.report.model_dump()),
             curves=_joined("curves", _curves(pairs)),
             evaluations=_joined("evaluations", _evaluations(pairs, read)),
@@ -68,6 +66,12 @@ def report_data(plan: StudyPlan, there: Collection[Run] | None = None) -> Report
             planned=None if there is None else Planned(plan.seeds, len(plan.runs()), len(contents)),
             bandits=bandit_runs.bandits(plan, contents, dict(zip(drawn, learned_q(), strict=True))),
         )
+
+
+def experiments(plan: StudyPlan) -> tuple[Experiment, ...]:
+    """What a study's page has a section of each."""
+    shown = {cell.experiment for cell in plan.cells} | {cell.experiment for cell in plan.timed}
+    return tuple(_experiment(plan, name) for name in plan.params.studies[plan.name].experiments if name in shown)
 
 
 def _made_with(plan: StudyPlan) -> dict[tuple[str, str, str], dict[str, Any]]:

@@ -90,8 +90,9 @@ def bandit_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     columns = len(experiment.tasks) if turned else len(experiment.variants)
     width = min(width, max(2.6 * columns, COLUMN_WIDTH))  # the legend needs as much
     rows = len(places) // columns
-    figure = Figure(figsize=(width, width / columns * rows + 0.7), layout="constrained")
+    figure = Figure(figsize=(width, width / columns * rows + 0.7))
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    _frame(axes[0, 0])
     panel = width / columns
     # Marks of the size that panels of a text's width have would cover a small one.
     scale = min(1.0, panel / (TEXT_WIDTH / 5))
@@ -133,12 +134,16 @@ def _behaviour(axis: Axes, recorded: Behaviour, scale: float) -> None:
     rewards, norm = expected_reward(recorded.actions), Normalize(-1.7, 0.0)
     # One picture of a thousand points: as shapes they would be most of a PDF.
     axis.scatter(x, y, s=4 * scale**2, c=rewards, cmap=_REWARDS, norm=norm, linewidths=0, zorder=2, rasterized=True)
+    axis.set_aspect("equal")
+    axis.grid(visible=False)
+
+
+def _frame(axis: Axes) -> None:
+    """The square of all actions, for all panels: these share their axes."""
     axis.set_xticks([-1, 0, 1])
     axis.set_yticks([-1, 0, 1])
     axis.set_xlim(-1.05, 1.05)
     axis.set_ylim(-1.05, 1.05)
-    axis.set_aspect("equal")
-    axis.grid(visible=False)
 
 
 def _level_curves(axis: Axes, grid: np.ndarray, q: np.ndarray, labelled: bool) -> None:

@@ -110,7 +110,7 @@ def timing_figure(data: ReportData, summary: Summary, width: float) -> Figure:
     kinds = ["ms", "ratio"] if len(experiment.variants) > 1 else ["ms"]
     columns = len(kinds) if width > COLUMN_WIDTH else 1
     rows = len(experiment.tasks) * len(kinds) // columns
-    figure = Figure(figsize=(width, max(0.62 * width / columns, 1.6) * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(width, max(0.62 * width / columns, 1.6) * rows + 0.5))
     panels = figure.subplots(rows, columns, squeeze=False).flat
     axes = {(task, kind): next(panels) for task in experiment.tasks for kind in kinds}
     values = sorted(frame["value"].unique())
