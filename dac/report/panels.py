@@ -30,7 +30,7 @@ from dac.report.symbols import assigned
 TEXT_WIDTH, COLUMN_WIDTH = 6.75, 3.25
 LEGEND_ROW = 0.17  # inches
 DATA_GREY = "0.45"
-_NOTE_SIZE, _NOTE_ROW = 6.5, 8.0  # points
+_NOTE_SIZE, _NOTE_ROW, _NOTE_GAP = 6.5, 8.0, 1.5  # points; the gap is to the edge of the panel, which stays whole
 # Of a font of so few characters, without tables of what other scripts need, a PDF embeds its part in a tenth of the
 # time; what it lacks is taken from the whole one. tests/support/figure_font.py makes it.
 FONT = Path(__file__).parent / "vendor/DejaVuSans-figures.ttf"
@@ -271,12 +271,12 @@ def level(axis: Axes, value: float, label: str, dashes: str) -> None:
 
 def _note(axis: Axes, text: str, *, above: bool) -> None:
     """A number far outside in the panel's corner, further in than those that are there, beyond all that is drawn."""
-    edge = 0.98 if above else 0.02
+    edge, inwards = (1.0, -1) if above else (0.0, 1)
     rows = sum(note.xy[1] == edge for note in axis.texts if isinstance(note, Annotation))
     axis.annotate(
         f"{text} {'↑' if above else '↓'}",
         (0.98, edge),
-        xytext=(0, (-1 if above else 1) * rows * _NOTE_ROW),
+        xytext=(0, inwards * (_NOTE_GAP + rows * _NOTE_ROW)),
         xycoords="axes fraction",
         textcoords="offset points",
         ha="right",

@@ -184,7 +184,7 @@ def _repeat(frame: pd.DataFrame, tasks: tuple[str, ...]) -> pd.DataFrame:
     return pd.concat([frame.assign(task=task) for task in tasks], ignore_index=True)
 
 
-@pytest.mark.parametrize(("values", "edge"), [((500.0, 900.0), 0.98), ((-500.0, -900.0), 0.02)])
+@pytest.mark.parametrize(("values", "edge"), [((500.0, 900.0), 1.0), ((-500.0, -900.0), 0.0)])
 def test_notes_of_one_corner_stand_below_each_other(values: tuple[float, float], edge: float) -> None:
     with style():
         figure = Figure(figsize=(2, 1.4))
@@ -197,6 +197,10 @@ def test_notes_of_one_corner_stand_below_each_other(values: tuple[float, float],
     first, second = (text.get_window_extent(renderer) for text in axis.texts)
     assert not first.overlaps(second)
     assert axis.texts[0].xy[1] == edge  # type: ignore[attr-defined]
+    ground = axis.texts[0].get_bbox_patch()
+    assert ground is not None
+    line = axis.spines["bottom"].get_linewidth() / 2 * figure.dpi / 72
+    assert axis.bbox.y0 + line <= ground.get_window_extent(renderer).y0  # which would cut it off
     # Beyond all that is drawn.
     drawn_over = axis.transData.transform([(0, 0), (1, 100)])[:, 1]
     for box in (first, second):
