@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import traceback
@@ -18,6 +19,7 @@ from multiprocessing import resource_tracker, util
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from dac.system import imports
 from dac.system.errors import UserError
 from dac.system.signals import SIGNALS
 
@@ -44,7 +46,7 @@ class Child:
         self._name = name
         self._awaited = 0
         # No daemon, as such may have no children of their own; that it ends with this process is seen to below.
-        self._process = context.Process(target=main, args=(theirs, *arguments), name=name)
+        self._process = context.Process(target=_begin, args=(theirs, pickle.dumps((main, arguments))), name=name)
         with _without_signals():
             self._process.start()
         theirs.close()  # else the child's death would not end what is read from it
@@ -102,6 +104,13 @@ class Child:
         self._process.kill()
         self._process.join()
         self._at_exit.cancel()
+
+
+def _begin(connection: Connection, what: bytes) -> None:
+    """In the child: import what `main` and its arguments need, and be it."""
+    with imports.of_what_stays():
+        main, arguments = pickle.loads(what)
+    main(connection, *arguments)
 
 
 @contextlib.contextmanager
