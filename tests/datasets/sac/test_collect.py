@@ -187,14 +187,14 @@ from pathlib import Path
 from dac.datasets.sac import collect
 recipe, out = json.loads(sys.argv[1]), Path(sys.argv[2])
 levels = {level: out / level for level in recipe["levels"] if not (out / level).exists()}
-collect.collect("Hopper-v5", recipe, levels, out / "work", lambda line: print(line, flush=True), checkpoint_seconds=0.2)
+collect.collect("Hopper-v5", recipe, levels, out / "work", lambda line: print(line, flush=True), checkpoint_seconds=0.1)
 """
 LONG: dict[str, Any] = {
     "seed": 1,
-    "sac": {"steps": 1200, "learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "eval_interval": 200},
+    "sac": {"steps": 600, "learning_starts": 100, "batch_size": 16, "hidden_sizes": [16], "eval_interval": 200},
     "levels": {
-        "medium-replay": {"at_step": 1200},
-        "medium": {"at_step": 1000, "transitions": 300},
+        "medium-replay": {"at_step": 600},
+        "medium": {"at_step": 500, "transitions": 300},
         "expert": {"at_return": 10.0, "transitions": 200},
     },
 }
@@ -236,7 +236,7 @@ def test_a_collection_that_was_ended_goes_on_and_gives_the_same_data(
 ) -> None:
     """Once after the first level was taken, and once more in the resumed process, which lacks the others alone."""
     resumed: list[str] = []
-    for wanted in ("SAC step 480/", "SAC step 840/"):
+    for wanted in ("SAC step 240/", "SAC step 420/"):
         process = start(tmp_path)
         seen = lines_until(process, wanted)
         resumed += [line for line in seen if line.startswith("resumed at SAC step ")]
@@ -254,14 +254,23 @@ def test_a_collection_that_was_ended_goes_on_and_gives_the_same_data(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(LONG["levels"]), "the state is gone"
 
 
-@pytest.mark.parametrize("name", ["model.zip", "replay-buffer.pkl", "recording.pt", "manifest.json"])
-def test_a_killed_collection_whose_newest_state_is_damaged(
-    name: str, uninterrupted: dict[str, str], tmp_path: Path
-) -> None:
-    process = start(tmp_path)
-    lines_until(process, "SAC step 840/")
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collection that was killed; to copy."""
+    directory = tmp_path_factory.mktemp("killed") / "collection"
+    directory.mkdir()
+    process = start(directory)
+    lines_until(process, "SAC step 420/")
     process.kill()
     process.communicate(timeout=TIMEOUT)
+    return directory
+
+
+@pytest.mark.parametrize("name", ["model.zip", "replay-buffer.pkl", "recording.pt", "manifest.json"])
+def test_a_killed_collection_whose_newest_state_is_damaged(
+    name: str, killed: Path, uninterrupted: dict[str, str], tmp_path: Path
+) -> None:
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
     newest = max((tmp_path / "work").glob("*/steps-*"), key=lambda path: int(path.name.split("-")[1]))
     (newest / name).write_bytes((newest / name).read_bytes()[:-10])
     finish(tmp_path)
@@ -269,23 +278,31 @@ def test_a_killed_collection_whose_newest_state_is_damaged(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(LONG["levels"])
 
 
-def test_a_state_that_has_passed_a_wanted_level_is_not_used(tmp_path: Path) -> None:
-    process = start(tmp_path)
-    lines_until(process, "medium taken at step 1000")
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collection that was stopped with medium-replay ahead, `medium` taken; to copy."""
+    directory = tmp_path_factory.mktemp("stopped") / "collection"
+    directory.mkdir()
+    process = start(directory)
+    lines_until(process, "medium taken at step 500")
     process.terminate()
     process.communicate(timeout=TIMEOUT)
+    return directory
+
+
+def test_a_state_that_has_passed_a_wanted_level_is_not_used(stopped: Path, tmp_path: Path) -> None:
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "medium")
     for before in (tmp_path / "work").glob("*medium-medium-replay"):
         shutil.rmtree(before)  # the state before the newest one has `medium` ahead
     assert any("training starts anew" in line for line in finish(tmp_path))
 
 
-def test_a_training_for_other_levels_leaves_a_saved_state_alone(uninterrupted: dict[str, str], tmp_path: Path) -> None:
+def test_a_training_for_other_levels_leaves_a_saved_state_alone(
+    stopped: Path, uninterrupted: dict[str, str], tmp_path: Path
+) -> None:
     """Stopped with medium-replay ahead; then `medium`, which it has passed, is asked for and made anew beside it."""
-    process = start(tmp_path)
-    lines_until(process, "medium taken at step 1000")
-    process.terminate()
-    process.communicate(timeout=TIMEOUT)
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
     saved = max((tmp_path / "work").glob("*/steps-*"), key=lambda path: int(path.name.split("-")[1]))
     assert saved.parent.name == "medium-replay"
     recipe = {**LONG, "levels": {"medium": LONG["levels"]["medium"]}}
@@ -301,9 +318,9 @@ def test_a_training_for_other_levels_leaves_a_saved_state_alone(uninterrupted: d
 # policy is evaluated or rolled out, that step is taken back.
 MOMENTS: dict[str, tuple[type, str, Callable[..., bool], int]] = {
     "before the first episode's end": (Recorder, "step", lambda recorder, _: recorder.steps == 7, 10),
-    "in the middle of an episode": (Recorder, "step", lambda recorder, _: recorder.steps == 555, 560),
+    "in the middle of an episode": (Recorder, "step", lambda recorder, _: recorder.steps == 255, 260),
     "in an evaluation": (Taker, "_evaluate", lambda taker, model, step: step == 200, 199),
-    "in a roll-out": (Taker, "_roll_out", lambda taker, model, transitions, seed: transitions == 300, 999),
+    "in a roll-out": (Taker, "_roll_out", lambda taker, model, transitions, seed: transitions == 300, 499),
 }
 
 
