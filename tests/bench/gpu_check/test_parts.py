@@ -108,21 +108,12 @@ def test_targets_that_are_not_float32_fail(setup: Setup, monkeypatch: pytest.Mon
         trained.targets(setup)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="the kernels are compiled where there is a GPU")
-def test_the_kernels_are_compared_with_pytorchs_operations(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On networks that were trained, and by the time of a step; in Triton's interpreter here."""
+def test_kernels_need_what_was_trained_and_triton(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they find where both are there is looked at in the check as a whole."""
     pytest.importorskip("triton", reason="Triton is not installed")
     monkeypatch.setenv("TRITON_INTERPRET", "1")  # which it sets in a process of its own
     with pytest.raises(Skipped, match="`training`"):
         trained.kernels(setup)
-    found_before(setup, "training", trained.training(setup))
-    found = trained.kernels(setup)
-    assert set(found["errors"]) == {"fp32", "tf32"}
-    assert 0 < found["errors"]["fp32"]["rms"] < 1e-3 * found["errors"]["fp32"]["spread"]
-    assert [(row["precision"], row["kernel"]) for row in found["times"]] == [
-        ("fp32", "torch"), ("fp32", "triton"), ("tf32", "torch"), ("tf32", "triton")
-    ]  # fmt: skip
-    assert all(row["step_ms"] > 0 for row in found["times"])
     monkeypatch.setattr("dac.bench.kernel.installed", lambda: False)
     with pytest.raises(Skipped, match="Triton is not installed"):
         trained.kernels(setup)

@@ -42,6 +42,13 @@ def test_the_whole_check_on_a_cpu(tmp_path: Path) -> None:
     assert "2 runs do not fit the device's memory; 1 at a time" in results["out-of-memory"]["said"][0]
     assert results["two-packs"]["gain"] > 0
     assert results["parity"]["float64"] < 1e-4
+    if kernel.installed():  # in Triton's interpreter
+        errors, times = results["kernels"]["errors"], results["kernels"]["times"]
+        assert set(errors) == {"fp32", "tf32"}
+        assert 0 < errors["fp32"]["rms"] < 1e-3 * errors["fp32"]["spread"]
+        rows = [(row["precision"], row["kernel"]) for row in times]
+        assert rows == [("fp32", "torch"), ("fp32", "triton"), ("tf32", "torch"), ("tf32", "triton")]
+        assert all(row["step_ms"] > 0 for row in times)
     page = (tmp_path / "check/README.md").read_text()
     assert page.startswith("# Small, on a CPU: this says nothing of a GPU\n")
     assert re.findall(r"^\| ([a-z-]+) +\|", page, re.M)[1:11] == [part.name for part in PARTS]
