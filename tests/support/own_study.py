@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import yaml
-from project import Project, new_project
+from project import PYTHON, Project, new_project
 
 SETTINGS = {
     "steps": 6, "batch_size": 16, "eval_interval": 3, "eval_episodes": 1, "eval_action_samples": 2, "kept_policies": 1,
@@ -14,9 +14,9 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def project_with(folder: Path, task: dict[str, object], **compute: object) -> Project:
+def project_with(folder: Path, task: dict[str, object], python: Path = PYTHON, **compute: object) -> Project:
     """A project whose study `own` trains one seed on one task."""
-    project = new_project(folder)
+    project = new_project(folder, python)
     params = {
         "dvc_study": "own",
         "agent": {},

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+PYTHON = Path(sys.executable)
 SOURCES = ("Snakefile", "dvc.yaml", ".gitignore", ".dvcignore", ".dvc/config", "pyproject.toml", "dac", "workflow")
 TIMEOUT = 900  # seconds, for any one command, on a machine that has much else to do
 
@@ -71,18 +72,23 @@ def made(*names: str) -> Work:
 
 @dataclass(frozen=True)
 class Project:
-    """A project folder with the repository's code, its own params.yaml, git and DVC."""
+    """A project folder with the repository's code, its own params.yaml, git and DVC.
+
+    Args:
+        path: of the folder. python: that runs its commands, see `preloaded`; Snakemake and DVC are beside it.
+    """
 
     path: Path
+    python: Path = PYTHON
 
     # Commands
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `python -m <arguments>` in the project, with the project's code and this interpreter's tools."""
+        """Start `python -m <arguments>` in the project, with the project's code and the interpreter's tools."""
         return subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [self.python, "-m", *arguments],
             cwd=self.path,
-            env=environment(),
+            env=environment(self.python),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -286,20 +292,20 @@ def _run_name(run: str) -> str:
     return "/".join(match.groups())
 
 
-def environment() -> dict[str, str]:
-    """This environment, without what would lead a command to other code, and with this interpreter's tools first."""
+def environment(python: Path = PYTHON) -> dict[str, str]:
+    """This environment, without what would lead a command to other code, and with an interpreter's tools first."""
     kept = {
         key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "DVC_", "SNAKEMAKE", "GIT_"))
     }
     return kept | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join([str(python.parent), str(PYTHON.parent), os.environ["PATH"]]),
         "GIT_CONFIG_GLOBAL": os.devnull,
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
 
 
-def new_project(folder: Path) -> Project:
+def new_project(folder: Path, python: Path = PYTHON) -> Project:
     """The repository's code in a folder, without parameters."""
     for name in SOURCES:
         target = folder / name
@@ -308,7 +314,7 @@ def new_project(folder: Path) -> Project:
             shutil.copytree(ROOT / name, target)  # what is compiled, too
         else:
             shutil.copy(ROOT / name, target)
-    return Project(folder)
+    return Project(folder, python)
 
 
 def build_base(folder: Path) -> Project:
@@ -338,10 +344,10 @@ def build_base(folder: Path) -> Project:
 def copy_of(base: Project, folder: Path) -> Project:
     """A working copy in the state of the base: results, DVC's cache and Snakemake's notes included."""
     shutil.copytree(base.path, folder, symlinks=True)
-    return Project(folder)
+    return replace(base, path=folder)
 
 
 def clone_of(base: Project, folder: Path) -> Project:
     """A fresh clone of the base's repository, before `dvc pull`."""
     base.git("clone", "--quiet", str(base.path), str(folder))
-    return Project(folder)
+    return replace(base, path=folder)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import preloaded
 import pytest
-from project import Project, build_base
+from project import Project, build_base, environment
 
 from dac.system import locks
 
@@ -20,3 +25,16 @@ def base(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
             build_base(folder)
             finished.touch()
     return Project(folder / "project")
+
+
+@pytest.fixture(scope="session")
+def quick_python() -> Iterator[Path]:
+    """For commands of which a test asks what they do, not how they start and end: large libraries are imported once."""
+    with preloaded.interpreter(environment()) as python:
+        yield python
+
+
+@pytest.fixture(scope="session")
+def quick_base(base: Project, quick_python: Path) -> Project:
+    """The finished project, which real interpreters built; those of its copies and clones have little to import."""
+    return replace(base, python=quick_python)

@@ -38,8 +38,8 @@ print(json.dumps({name: study_plan(params, name).identity for name in params.stu
 """
 
 
-def test_each_is_a_record_and_a_function(tmp_path: Path) -> None:
-    project = tiny_project(tmp_path / "project")
+def test_each_is_a_record_and_a_function(quick_python: Path, tmp_path: Path) -> None:
+    project = tiny_project(tmp_path / "project", quick_python)
     project.succeed("snakemake", "tiny", "--cores", "1", "--show-failed-logs")
     assert variants(project) == {"soft-H2-lcb0.5": ["complete"] * 2}
 
@@ -77,8 +77,8 @@ print(repr(agent_config(group.settings).bc_floor), '"bc_floor":2.0' in group.ide
 """
 
 
-def test_a_setting_of_the_agent_is_one_line(tmp_path: Path) -> None:
-    project = tiny_project(tmp_path / "project")
+def test_a_setting_of_the_agent_is_one_line(quick_python: Path, tmp_path: Path) -> None:
+    project = tiny_project(tmp_path / "project", quick_python)
     project.edit("dac/agent/config.py", "    bc_threshold: ", SETTING + "    bc_threshold: ")
     (project.path / "told.py").write_text(TOLD)
     assert project.succeed("told") == "0.5 False\n"
@@ -90,9 +90,9 @@ def test_a_setting_of_the_agent_is_one_line(tmp_path: Path) -> None:
     assert "tasks.pendulum.settings.bc_floor: found -2; input should be greater than or equal to 0" in output
 
 
-def tiny_project(folder: Path) -> Project:
+def tiny_project(folder: Path, python: Path) -> Project:
     """The tiny study in a copy of the repository's code, with data and parameters."""
-    project = new_project(folder)
+    project = new_project(folder, python)
     tiny.write_rows(project.path / "data/pendulum.hdf5")
     (project.path / "params.yaml").write_text(yaml.safe_dump(tiny.PARAMS, sort_keys=False))
     return project

@@ -55,9 +55,9 @@ ITEM = Item(place=5, picture=Picture(evaluations_figure, lambda data, summary: "
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def finished(quick_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The tiny study, made."""
-    project = new_project(tmp_path_factory.mktemp("contributing") / "project")
+    project = new_project(tmp_path_factory.mktemp("contributing") / "project", quick_python)
     tiny.write_rows(project.path / "data/pendulum.hdf5")
     (project.path / "params.yaml").write_text(yaml.safe_dump(tiny.PARAMS, sort_keys=False))
     project.succeed("snakemake", "tiny", "--cores", "1", "--show-failed-logs")

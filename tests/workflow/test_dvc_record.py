@@ -33,9 +33,9 @@ def store_of(project: Project) -> set[str]:
     return {name for name in project.store() if name.startswith("results/runs/") and name.endswith("run.json")}
 
 
-def test_params_edited_while_another_study_runs(base: Project, tmp_path: Path) -> None:
+def test_params_edited_while_another_study_runs(quick_base: Project, tmp_path: Path) -> None:
     """DVC's study was complete before the edit and is not after it: the runs are recorded, that it is is not."""
-    project = copy_of(base, tmp_path / "project")
+    project = copy_of(quick_base, tmp_path / "project")
     process = project.start("snakemake", "other", "--cores", "2", "--show-failed-logs")
     status, output = once_trained(project, process, lambda: project.set_param(SEEDS, [0, 1, 2, 3, 4]))
     assert status == 0, output
@@ -47,9 +47,9 @@ def test_params_edited_while_another_study_runs(base: Project, tmp_path: Path) -
     project.assert_settled()
 
 
-def test_params_edited_while_dvc_repro_runs(base: Project, tmp_path: Path) -> None:
+def test_params_edited_while_dvc_repro_runs(quick_base: Project, tmp_path: Path) -> None:
     """DVC would record the parameters of the end with what was made for those of the beginning."""
-    project = copy_of(base, tmp_path / "project")
+    project = copy_of(quick_base, tmp_path / "project")
     project.set_param(SEEDS, [0, 1, 2, 3])
     process = project.start("dvc", "repro")
     status, output = once_trained(project, process, lambda: project.set_param(SEEDS, [0, 1, 2, 3, 4]))
@@ -63,24 +63,24 @@ def test_params_edited_while_dvc_repro_runs(base: Project, tmp_path: Path) -> No
     project.assert_settled()
 
 
-def test_another_study_of_a_fresh_clone_survives_a_forced_pull(base: Project, tmp_path: Path) -> None:
+def test_another_study_of_a_fresh_clone_survives_a_forced_pull(quick_base: Project, tmp_path: Path) -> None:
     """DVC's own study is not there and never was, and yet what was made is DVC's from its publication on."""
-    clone = clone_of(base, tmp_path / "clone")
+    clone = clone_of(quick_base, tmp_path / "clone")
     clone.make("snakemake", "other")
     made_here = store_of(clone)
     assert len(made_here) == 3
     assert "pushed" in clone.succeed("dvc", "push")
     clone.succeed("dvc", "pull", "--force")
-    assert store_of(clone) == made_here | store_of(base)  # what was recorded and not pulled is still recorded
+    assert store_of(clone) == made_here | store_of(quick_base)  # what was recorded and not pulled is still recorded
     clone.git("commit", "--all", "--message", "runs of other")
     again = clone_of(clone, tmp_path / "again")
     again.succeed("dvc", "pull")
-    assert store_of(again) == made_here | store_of(base)
+    assert store_of(again) == made_here | store_of(quick_base)
     assert again.make("snakemake", "other").trained == []
 
 
-def test_what_was_published_is_recorded_also_where_another_job_failed(base: Project, tmp_path: Path) -> None:
-    clone = clone_of(base, tmp_path / "clone")
+def test_what_was_published_is_recorded_also_where_another_job_failed(quick_base: Project, tmp_path: Path) -> None:
+    clone = clone_of(quick_base, tmp_path / "clone")
     content = clone.params
     large = {"title": "Large", "tasks": ["expert"], "variants": {"large": {"batch_size": 100_000}}}
     clone.set_param("experiments", {**content["experiments"], "large": large})
@@ -94,11 +94,11 @@ def test_what_was_published_is_recorded_also_where_another_job_failed(base: Proj
     assert len(published) == 1
     clone.succeed("dvc", "push")
     clone.succeed("dvc", "pull", "--force")
-    assert store_of(clone) == published | store_of(base)
+    assert store_of(clone) == published | store_of(quick_base)
 
 
-def test_a_study_without_collected_data_is_recorded(base: Project, tmp_path: Path) -> None:
-    clone = clone_of(base, tmp_path / "clone")
+def test_a_study_without_collected_data_is_recorded(quick_base: Project, tmp_path: Path) -> None:
+    clone = clone_of(quick_base, tmp_path / "clone")
     content = clone.params
     bandit = {"dataset": "bandit:two-moons", "reward_scaling": "none", "settings": {"eval_action_samples": 1}}
     clone.set_param("tasks", {**content["tasks"], "moons": bandit})
@@ -116,9 +116,9 @@ def test_a_study_without_collected_data_is_recorded(base: Project, tmp_path: Pat
     assert clone.make("dvc").trained == []
 
 
-def test_a_damaged_policy_is_neither_recorded_nor_pushed(base: Project, tmp_path: Path) -> None:
+def test_a_damaged_policy_is_neither_recorded_nor_pushed(quick_base: Project, tmp_path: Path) -> None:
     """And the command that the message names brings the good one back."""
-    project = copy_of(base, tmp_path / "project")
+    project = copy_of(quick_base, tmp_path / "project")
     (policy,) = project.run_folder("replay/lcb0.5/1").glob("policy-*.safetensors")
     name, whole = str(policy.relative_to(project.path)), policy.read_bytes()
     policy.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -134,14 +134,14 @@ def test_a_damaged_policy_is_neither_recorded_nor_pushed(base: Project, tmp_path
     project.succeed("dvc", "checkout", "--force", "results/runs/expert")  # what else was made is DVC's already
     project.succeed("dvc", "checkout", "--force", name)
     assert policy.read_bytes() == whole
-    assert len(store_of(project)) == len(store_of(base)) + 3  # what was not recorded yet is still there
+    assert len(store_of(project)) == len(store_of(quick_base)) + 3  # what was not recorded yet is still there
     assert project.make("dvc").trained == []
     project.assert_settled()
 
 
-def test_an_experiment_of_dvc_that_changes_nothing_says_so(base: Project, tmp_path: Path) -> None:
+def test_an_experiment_of_dvc_that_changes_nothing_says_so(quick_base: Project, tmp_path: Path) -> None:
     """And a number is one as DVC writes it: text to a reader of YAML 1.1."""
-    project = copy_of(base, tmp_path / "project")
+    project = copy_of(quick_base, tmp_path / "project")
     project.set_param("training.steps", 2_000_000)
     project.git("commit", "--all", "--message", "steps that no study uses")
     output = project.succeed("dvc", "exp", "run", "-S", "training.steps=7", "-S", "agent.actor_lr=0.00005")
@@ -155,8 +155,8 @@ def test_an_experiment_of_dvc_that_changes_nothing_says_so(base: Project, tmp_pa
     assert UP_TO_DATE in project.succeed("dvc", "status")
 
 
-def test_anchors_are_warned_of_under_dvc(base: Project, tmp_path: Path) -> None:
-    project = copy_of(base, tmp_path / "project")
+def test_anchors_are_warned_of_under_dvc(quick_base: Project, tmp_path: Path) -> None:
+    project = copy_of(quick_base, tmp_path / "project")
     project.git("checkout", "params.yaml")  # as it is written by hand, not as set_param writes it
     project.edit("params.yaml", "seeds: [0, 1, 2]", "seeds: [0, 2]")
     assert "YAML anchors" not in project.succeed("snakemake", "mini", "other", "-n")

@@ -64,8 +64,8 @@ MISTAKES = {
 
 
 @pytest.fixture(scope="module")
-def finished(base: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return copy_of(base, tmp_path_factory.mktemp("errors") / "project")
+def finished(quick_base: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return copy_of(quick_base, tmp_path_factory.mktemp("errors") / "project")
 
 
 @pytest.fixture
@@ -123,9 +123,9 @@ def test_a_job_of_an_old_plan_refuses(project: Project, step: str) -> None:
     assert project.journal() == journal
 
 
-def test_an_edit_while_a_study_runs(base: Project, tmp_path: Path) -> None:
+def test_an_edit_while_a_study_runs(quick_base: Project, tmp_path: Path) -> None:
     """The training that was planned before the edit refuses; started again, the edited study is what is made."""
-    project = copy_of(base, tmp_path / "project")
+    project = copy_of(quick_base, tmp_path / "project")
     for folder in (project.path / "results/runs/replay").glob("soft-H2-lcb0.5-*"):
         shutil.rmtree(folder)
     for folder in (project.path / "results/datasets").glob("*-medium-replay-*"):
@@ -151,9 +151,9 @@ def test_an_edit_while_a_study_runs(base: Project, tmp_path: Path) -> None:
     project.assert_settled()
 
 
-def test_a_damaged_policy(base: Project, tmp_path: Path) -> None:
+def test_a_damaged_policy(quick_base: Project, tmp_path: Path) -> None:
     """Other contents of the same size: the evaluation names the file. Another size: its seed alone is trained again."""
-    project = copy_of(base, tmp_path / "project")
+    project = copy_of(quick_base, tmp_path / "project")
     folder = project.run_folder("replay/lcb0.5/1")
     (policy,) = folder.glob("policy-*.safetensors")
     name = policy.relative_to(project.path)

@@ -53,9 +53,9 @@ def succeed_once(root: Path, task: str) -> None:
         file["episode_1/rewards"][-1] = 1.0
 
 
-def small(path: Path) -> Project:
+def small(path: Path, python: Path) -> Project:
     """A project with the program's own params.yaml: one task of each family, one seed, a few steps."""
-    project = new_project(path)
+    project = new_project(path, python)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for name in params["studies"]["minari"]["experiments"]:
         params["experiments"][name]["tasks"] = [task for task in params["experiments"][name]["tasks"] if task in TASKS]
@@ -73,14 +73,14 @@ def run_of(project: Project, task: str) -> dict[str, Any]:
     return content
 
 
-def test_a_task_of_each_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_of_each_family(quick_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planned without a network, downloaded, trained, evaluated in what the data recover, and not compared."""
     server = tmp_path / "server"
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(server))
     record_all()
     for task in ("minari-antmaze-umaze", "minari-kitchen-complete", "minari-pointmaze-umaze"):
         succeed_once(server, task)
-    project = small(tmp_path / "project")
+    project = small(tmp_path / "project", quick_python)
     with serving(server, TASKS.values()) as hub:
         for key, value in asking(hub, tmp_path).items():
             monkeypatch.setenv(key, value)

@@ -61,8 +61,8 @@ def fetch(dataset: Dataset, mirrors: Sequence[str] | None) -> None:
 '''
 
 
-def test_a_new_source_is_a_record_and_a_module(tmp_path: Path) -> None:
-    project = project_with(tmp_path / "project", {"dataset": "noise:240"})
+def test_a_new_source_is_a_record_and_a_module(quick_python: Path, tmp_path: Path) -> None:
+    project = project_with(tmp_path / "project", {"dataset": "noise:240"}, quick_python)
     status, output = project.run("dac", "plan", "own")
     assert status == 1
     assert "tasks.own.dataset: no source 'noise'; " in output

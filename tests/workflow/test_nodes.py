@@ -15,13 +15,13 @@ SPAWNED = ["--force", "--target-files-omit-workdir-adjustment", "--nolock", "--i
 
 @pytest.mark.parametrize("mode", ["remote", "subprocess"])
 def test_a_job_does_not_plan_by_what_its_node_sees(
-    base: Project, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+    quick_base: Project, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where run.json is not in view yet, the training's marker stays, and the evaluation starts without asking for it.
 
     The file comes into view before the job's own command looks, as on a shared file system within seconds.
     """
-    project = copy_of(base, tmp_path / "project")
+    project = copy_of(quick_base, tmp_path / "project")
     folder = project.run_folder("replay/lcb0.5/1")
     for path in folder.glob("evaluation-*.parquet"):
         path.unlink()

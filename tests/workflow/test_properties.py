@@ -199,10 +199,19 @@ def check(project: Project, tool: str, case: Case) -> None:
         project.assert_settled(study)
 
 
+@pytest.fixture(scope="module")
+def pulled(quick_base: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A fresh clone after `dvc pull`, which cases copy; its code is compiled, since each copy would do that anew."""
+    clone = clone_of(quick_base, tmp_path_factory.mktemp("pulled") / "project")
+    clone.succeed("dvc", "pull")
+    clone.succeed("compileall", "-q", "dac")
+    return clone
+
+
 @pytest.mark.parametrize("tool", TOOLS)
-def test_one_copy(base: Project, tmp_path: Path, tool: str, subtests: pytest.Subtests) -> None:
+def test_one_copy(quick_base: Project, tmp_path: Path, tool: str, subtests: pytest.Subtests) -> None:
     """The cases one after another, as in a user's session."""
-    project = copy_of(base, tmp_path / "project")
+    project = copy_of(quick_base, tmp_path / "project")
     for case in [*IN_ONE_COPY, *IN_ONE_COPY_AT_LAST[tool]]:
         with subtests.test(case.name):
             check(project, tool, case)
@@ -219,9 +228,9 @@ def test_an_empty_store_makes_everything(base: Project) -> None:
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_a_clone_without_data_makes_everything(base: Project, tmp_path: Path, tool: str) -> None:
+def test_a_clone_without_data_makes_everything(quick_base: Project, tmp_path: Path, tool: str) -> None:
     """Before `dvc pull` all is made anew, and on one machine the numbers are the same."""
-    clone = clone_of(base, tmp_path / "project")
+    clone = clone_of(quick_base, tmp_path / "project")
     tables = {name: clone.table(name) for name in ("main-scores", "target-scores", "target-action-samples")}
     check(clone, tool, Case("no data", leave, EVERYTHING))
     for name, table in tables.items():
@@ -236,7 +245,5 @@ def test_a_clone_without_data_makes_everything(base: Project, tmp_path: Path, to
         for case in [*IN_CLONES, SECOND_STUDY_IN_CLONES[tool]]
     ],
 )
-def test_a_clone_after_pull(base: Project, tmp_path: Path, tool: str, case: Case) -> None:
-    clone = clone_of(base, tmp_path / "project")
-    clone.succeed("dvc", "pull")
-    check(clone, tool, case)
+def test_a_clone_after_pull(pulled: Project, tmp_path: Path, tool: str, case: Case) -> None:
+    check(copy_of(pulled, tmp_path / "project"), tool, case)

@@ -34,12 +34,15 @@ def publish_checksum(project: Project, content: bytes) -> None:
         writer.writerows(rows)
 
 
-def test_from_the_network_to_a_trained_run(tmp_path: Path) -> None:
+def test_from_the_network_to_a_trained_run(quick_python: Path, tmp_path: Path) -> None:
     """Real data behind D4RL's address: a connection that is cut, resumed, checked, converted, trained on, once."""
     content = (shared_data("zoo") / "hopper_medium_replay-zoo-v0.hdf5").read_bytes()
     with running(content, ADDRESS) as server:
         project = project_with(
-            tmp_path / "project", {"dataset": "d4rl:hopper-medium-replay-v2"}, d4rl_mirrors=[server.root]
+            tmp_path / "project",
+            {"dataset": "d4rl:hopper-medium-replay-v2"},
+            quick_python,
+            d4rl_mirrors=[server.root],
         )
         publish_checksum(project, content)
         server.faults = ["cut"]
@@ -62,12 +65,12 @@ def test_from_the_network_to_a_trained_run(tmp_path: Path) -> None:
     ("faults", "message"),
     [([404], "HTTP 404"), (["other"], "its sha256 is"), (["html"], "it is an HTML page"), ([503] * 9, "HTTP 503")],
 )
-def test_a_file_that_cannot_be_had(tmp_path: Path, faults: list[int | str], message: str) -> None:
+def test_a_file_that_cannot_be_had(quick_python: Path, tmp_path: Path, faults: list[int | str], message: str) -> None:
     """Every address is named with its problem; nothing is trained, and the next call finds all as it was."""
     content = np.random.default_rng(0).bytes(5000)
     with running(content, ADDRESS) as server:
         task = {"dataset": "d4rl:hopper-medium-replay-v2"}
-        project = project_with(tmp_path / "project", task, d4rl_mirrors=[server.root])
+        project = project_with(tmp_path / "project", task, quick_python, d4rl_mirrors=[server.root])
         publish_checksum(project, content)
         # The authors' own address and the known mirror, too, are on this machine here: nobody listens at their ports.
         project.edit_all("dac/reference/d4rl_files.csv", "http://rail.eecs.berkeley.edu", "http://127.0.0.1:9")
@@ -83,9 +86,10 @@ def test_a_file_that_cannot_be_had(tmp_path: Path, faults: list[int | str], mess
     assert not (project.path / "data/d4rl/hopper-medium-replay-v2.hdf5").exists()
 
 
-def test_a_file_of_ones_own_with_its_environment(tmp_path: Path) -> None:
+def test_a_file_of_ones_own_with_its_environment(quick_python: Path, tmp_path: Path) -> None:
     """Without `env` its metadata/env_id counts; a clone that has the lock and the runs, but not the file, plans."""
-    project = project_with(tmp_path / "project", {"dataset": "file:own.hdf5", "reference_returns": [0.0, 100.0]})
+    task = {"dataset": "file:own.hdf5", "reference_returns": [0.0, 100.0]}
+    project = project_with(tmp_path / "project", task, quick_python)
     write_own(project.path / "own.hdf5", env_id="InvertedPendulum-v5")
     project.succeed("snakemake", "own", "--cores", "1", "--show-failed-logs")
     assert run_of(project)["identity"]["env"] == "InvertedPendulum-v5"  # type: ignore[index]
@@ -107,9 +111,12 @@ def test_a_file_of_ones_own_with_its_environment(tmp_path: Path) -> None:
         ({"dataset": "file:other.hdf5"}, "there is no file other.hdf5"),
     ],
 )
-def test_mistakes_cost_no_training(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+def test_mistakes_cost_no_training(
+    quick_python: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
     task = {"dataset": "file:own.hdf5", "env": "InvertedPendulum-v5", "reference_returns": [0.0, 100.0], **changes}
-    project = project_with(tmp_path / "project", {key: value for key, value in task.items() if value is not None})
+    given = {key: value for key, value in task.items() if value is not None}
+    project = project_with(tmp_path / "project", given, quick_python)
     write_own(project.path / "own.hdf5")
     write_own(project.path / "broken.hdf5", nan_at=5)
     status, output = project.run("snakemake", "own", "--cores", "1", "--show-failed-logs")
@@ -135,9 +142,9 @@ def write_own(path: Path, env_id: str | None = None, nan_at: int | None = None) 
             file["metadata/env_id"] = env_id
 
 
-def test_demonstrations_by_people(tmp_path: Path) -> None:
+def test_demonstrations_by_people(quick_python: Path, tmp_path: Path) -> None:
     """Real data without terminal states, in the environment that the file names, to a trained and evaluated run."""
-    project = project_with(tmp_path / "project", {"dataset": "file:door_human.hdf5"})
+    project = project_with(tmp_path / "project", {"dataset": "file:door_human.hdf5"}, quick_python)
     shutil.copy(shared_data("adroit") / "door_human.hdf5", project.path)
     project.succeed("snakemake", "own", "--cores", "1", "--show-failed-logs")
     run = run_of(project)

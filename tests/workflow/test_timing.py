@@ -38,8 +38,8 @@ def names(work: Work) -> list[str]:
     return [name.rpartition("-")[0] for name in work.timed]
 
 
-def test_a_study_of_times_trains_nothing_and_measures_once(base: Project, tmp_path: Path) -> None:
-    project = with_timing(copy_of(base, tmp_path / "project"))
+def test_a_study_of_times_trains_nothing_and_measures_once(quick_base: Project, tmp_path: Path) -> None:
+    project = with_timing(copy_of(quick_base, tmp_path / "project"))
     work = project.make("snakemake", "times")
     assert names(work) == [
         f"replay/timing-{guidance}-H2-T{count}" for guidance in ("denoised", "soft") for count in VALUES
@@ -60,8 +60,8 @@ def test_a_study_of_times_trains_nothing_and_measures_once(base: Project, tmp_pa
     assert names(project.make("snakemake", "times")) == ["replay/timing-soft-H2-T1"]
 
 
-def test_steps_are_timed_while_no_other_job_runs(base: Project, tmp_path: Path) -> None:
-    project = with_timing(copy_of(base, tmp_path / "project"))
+def test_steps_are_timed_while_no_other_job_runs(quick_base: Project, tmp_path: Path) -> None:
+    project = with_timing(copy_of(quick_base, tmp_path / "project"))
     for name in ("replay/lcb0.5/0", "replay/min/1", "expert/lcb1/2"):
         shutil.rmtree(project.run_folder(name))
     output = project.succeed("snakemake", "times", "mini", "--cores", "2")
@@ -79,9 +79,9 @@ def test_steps_are_timed_while_no_other_job_runs(base: Project, tmp_path: Path) 
     assert any(job.startswith("Train") for jobs in beside for job in jobs)
 
 
-def test_a_clone_has_nothing_to_measure(base: Project, tmp_path: Path) -> None:
+def test_a_clone_has_nothing_to_measure(quick_base: Project, tmp_path: Path) -> None:
     """DVC records times with the runs; a clone has them, whatever its machine."""
-    project = with_timing(copy_of(base, tmp_path / "project"))
+    project = with_timing(copy_of(quick_base, tmp_path / "project"))
     project.set_param("studies.mini.experiments", ["main", "timed"])
     work = project.make("dvc")
     assert (len(work.timed), work.trained, work.reported) == (4, [], ["mini"])

@@ -12,9 +12,9 @@ OTHER = "params.yaml: studies.other.settings.steps: found 6 with eta 1 and eta_l
 
 
 @pytest.fixture(scope="module")
-def project(base: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(quick_base: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The finished project, whose study mini lacks a seed now."""
-    copy = copy_of(base, tmp_path_factory.mktemp("ascent") / "project")
+    copy = copy_of(quick_base, tmp_path_factory.mktemp("ascent") / "project")
     assert "eta_lr" not in copy.succeed("snakemake", "mini", "-n")  # nothing of it is missing
     copy.set_param("studies.mini.seeds", [0, 1, 2, 9])
     return copy

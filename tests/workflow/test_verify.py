@@ -17,11 +17,11 @@ TASK = {"dataset": "file:rows.hdf5", "env": "InvertedPendulum-v5", "reference_re
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(quick_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with a finished study."""
     folder = tmp_path_factory.mktemp("verify") / "a project"
     write_rows(folder / "rows.hdf5")
-    project = project_with(folder, TASK)
+    project = project_with(folder, TASK, quick_python)
     project.succeed("snakemake", "own", "--cores", "1")
     assert "0 damaged, 0 missing, 0 left over" in project.succeed("dac", "verify")
     return project
@@ -38,11 +38,13 @@ def test_the_commands_make_it_again(project: Project) -> None:
     assert all(f"{path.relative_to(project.path)}: damaged" in output for path in files), output
     commands = output.partition("Else this makes them again:\n")[2]
     assert commands.splitlines()[-2:] == ["  dac fetch own", "  snakemake own --cores all"]
-    run(commands, project.path)
+    run(commands, project)
     assert "0 damaged, 0 missing, 0 left over" in project.succeed("dac", "verify", "own")
     assert [path.read_bytes() for path in files] == before
 
 
-def run(commands: str, folder: Path) -> None:
+def run(commands: str, project: Project) -> None:
     """In a shell, as a user pastes them."""
-    subprocess.run(["bash", "-e", "-c", commands], cwd=folder, env=environment(), check=True, timeout=TIMEOUT)
+    subprocess.run(
+        ["bash", "-e", "-c", commands], cwd=project.path, env=environment(project.python), check=True, timeout=TIMEOUT
+    )
