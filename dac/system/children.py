@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 import traceback
@@ -46,7 +45,7 @@ class Child:
         self._name = name
         self._awaited = 0
         # No daemon, as such may have no children of their own; that it ends with this process is seen to below.
-        self._process = context.Process(target=_begin, args=(theirs, pickle.dumps((main, arguments))), name=name)
+        self._process = context.Process(target=_begin, args=(theirs,), name=name)
         with _without_signals():
             self._process.start()
         theirs.close()  # else the child's death would not end what is read from it
@@ -54,6 +53,8 @@ class Child:
         self.pid: int = self._process.pid
         # Before multiprocessing waits for its children at the end of this process.
         self._at_exit = util.Finalize(self, self._process.kill, exitpriority=10)
+        with contextlib.suppress(OSError):  # it has died already: what is asked of it first says so
+            self._connection.send((main, arguments))
 
     def send(self, request: Any) -> None:
         """Ask something.
@@ -106,10 +107,13 @@ class Child:
         self._at_exit.cancel()
 
 
-def _begin(connection: Connection, what: bytes) -> None:
+def _begin(connection: Connection) -> None:
     """In the child: import what `main` and its arguments need, and be it."""
     with imports.of_what_stays():
-        main, arguments = pickle.loads(what)
+        try:
+            main, arguments = connection.recv()
+        except (EOFError, ConnectionError):
+            return  # the parent has died
     main(connection, *arguments)
 
 

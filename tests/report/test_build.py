@@ -14,6 +14,7 @@ from dac.cli import main
 from dac.report.build import build
 from dac.report.comparable import differences
 from dac.report.data import COLUMNS, ReportData
+from dac.report.figures import Studio
 from dac.report.render import render
 from dac.report.study_data import report_data
 from dac.study import pages, store
@@ -288,8 +289,8 @@ def test_an_input_that_changes_while_a_page_is_rendered_is_not_in_its_key(
 ) -> None:
     """Another process makes a run anew: the page is of the one before, and says so."""
 
-    def render_slowly(data: ReportData, directory: Path) -> None:
-        render(data, directory)
+    def render_slowly(data: ReportData, directory: Path, studio: Studio) -> None:
+        render(data, directory, studio)
         path = store.run_directory(study.runs()[0]) / "run.json"
         content = json.loads(path.read_text())
         path.write_text(json.dumps({**content, "status": "diverged"}))
