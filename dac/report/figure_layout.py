@@ -1,7 +1,8 @@
 """Where the panels of a figure go: as large as they can be, with room for what stands beside each.
 
-Matplotlib's constrained layout finds the same places, but measures every part of every panel twice, in a sixth of the
-time of a page. Here an axis is measured once: heights first, which the ticks of a vertical axis depend on, then widths.
+Matplotlib's constrained layout finds the same places, but measures every part of every panel twice, which takes much of
+the time of drawing. Here an axis is measured once: heights first, which the ticks of a vertical axis depend on, then
+widths.
 """
 
 from __future__ import annotations

@@ -132,8 +132,6 @@ class Studio:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        gc.enable()
-        gc.unfreeze()
         while self._next() is not None:
             pass
         self._waiting.put(_END)
@@ -157,8 +155,12 @@ class Studio:
             Exception: what drawing raised, in whichever process.
         """
         _keep()
-        while self._failure is None and (drawing := self._next()) is not None:
-            drawing.save(self._directory)
+        try:
+            while self._failure is None and (drawing := self._next()) is not None:
+                drawing.save(self._directory)
+        finally:
+            gc.enable()
+            gc.unfreeze()
         self._waiting.put(_END)
         if self._thread is not None:
             self._thread.join()

@@ -60,9 +60,6 @@ COLOURS = tuple(
 _COLOUR_ORDER = (0, 1, 2, 3, 4, 9, 5, 6, 8)
 
 
-_WHOSE = ("experiment", "variant", "task", "run")
-
-
 @dataclass(frozen=True)
 class Look:
     """How one variant is drawn, in every figure of the study."""
@@ -136,7 +133,8 @@ def _methods(data: ReportData) -> dict[tuple[str, str], int]:
     """(experiment, variant) → number of its method."""
     found: list[tuple[set[tuple[str, str]], set[object]]] = []
     of: dict[tuple[str, str], set[object]] = {}
-    for name, variant, *run in zip(*(data.runs[key].tolist() for key in _WHOSE), strict=True):
+    columns = (data.runs[name].tolist() for name in ("experiment", "variant", "task", "run"))
+    for name, variant, *run in zip(*columns, strict=True):
         of.setdefault((name, variant), set()).add(tuple(run))
     for experiment in data.experiments:
         for variant in experiment.variants if not is_numeric(experiment) else ():

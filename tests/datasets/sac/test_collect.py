@@ -215,6 +215,16 @@ def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
     return seen
 
 
+def ended(directory: Path, wanted: str, number: signal.Signals) -> Path:
+    """The new folder of a collection that a signal ended at a line of its output."""
+    directory.mkdir()
+    process = start(directory)
+    lines_until(process, wanted)
+    process.send_signal(number)
+    process.communicate(timeout=TIMEOUT)
+    return directory
+
+
 def finish(directory: Path) -> list[str]:
     process = start(directory)
     output, _ = process.communicate(timeout=TIMEOUT)
@@ -257,13 +267,7 @@ def test_a_collection_that_was_ended_goes_on_and_gives_the_same_data(
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A collection that was killed; to copy."""
-    directory = tmp_path_factory.mktemp("killed") / "collection"
-    directory.mkdir()
-    process = start(directory)
-    lines_until(process, "SAC step 420/")
-    process.kill()
-    process.communicate(timeout=TIMEOUT)
-    return directory
+    return ended(tmp_path_factory.mktemp("killed") / "collection", "SAC step 420/", signal.SIGKILL)
 
 
 @pytest.mark.parametrize("name", ["model.zip", "replay-buffer.pkl", "recording.pt", "manifest.json"])
@@ -281,13 +285,7 @@ def test_a_killed_collection_whose_newest_state_is_damaged(
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A collection that was stopped with medium-replay ahead, `medium` taken; to copy."""
-    directory = tmp_path_factory.mktemp("stopped") / "collection"
-    directory.mkdir()
-    process = start(directory)
-    lines_until(process, "medium taken at step 500")
-    process.terminate()
-    process.communicate(timeout=TIMEOUT)
-    return directory
+    return ended(tmp_path_factory.mktemp("stopped") / "collection", "medium taken at step 500", signal.SIGTERM)
 
 
 def test_a_state_that_has_passed_a_wanted_level_is_not_used(stopped: Path, tmp_path: Path) -> None:
